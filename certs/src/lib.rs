@@ -1,0 +1,1 @@
+//! The authority: issue certificates, load and reload them. Knows nothing of Kubernetes.

@@ -1,0 +1,2 @@
+//! The `pinfold` command: arguments in, exit code out.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The sidecar's accept, resolve once and pin, forward, limits.

@@ -1,0 +1,1 @@
+//! HTTP head, ClientHello, SSE and MCP bytes to facts. No I/O.

@@ -1,0 +1,1 @@
+//! Across crates: a real API server, attack suites, differential tests, fixtures, benches.

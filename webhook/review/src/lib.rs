@@ -1,0 +1,1 @@
+//! AdmissionReview bytes to facts and patches back to bytes. No I/O.

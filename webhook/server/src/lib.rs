@@ -1,0 +1,1 @@
+//! The webhook's TLS, HTTP, informers, events and shutdown.
