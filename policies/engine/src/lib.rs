@@ -1,1 +1,13 @@
-//! Pure decisions over facts and a snapshot: admit, covers, egress, tool. No I/O, no clock, no logging.
+//! Pure decisions over facts and an immutable snapshot: what may enter the cluster, and what may leave a pod.
+//!
+//! Functions here cannot fail, they answer: every reason at once, and a permit only if nothing denies. No clock, socket, logging or
+//! async inside; "cannot tell" is a denial with its own reason.
+
+pub mod admit;
+pub mod context;
+pub mod decision;
+pub mod egress;
+pub mod organization;
+pub mod rbac;
+pub mod rules;
+pub mod tool;

@@ -1,0 +1,76 @@
+//! One admission request to one decision: runs every rule, gives each finding its mode, and makes the permit.
+
+use jiff::civil::Date;
+use pinfold_model::facts::AdmissionFacts;
+use pinfold_model::finding::{Finding, Mode, RuleId};
+use pinfold_model::policy::admission::AdmissionPolicy;
+use pinfold_model::snapshot::Snapshot;
+
+use crate::context::{Context, Found, Raw};
+use crate::decision::{AdmissionPermit, Decision, Mutation};
+use crate::rules::{custom, pf_rbac, pf_sec, pf_tru};
+
+/// Judges a request by every rule.
+#[must_use]
+pub fn admit(
+    facts: &AdmissionFacts,
+    view: &Snapshot,
+    policy: &AdmissionPolicy,
+    today: Date,
+) -> Decision {
+    let context = Context { facts, view, policy, today };
+    let mut found = Found::default();
+    pf_rbac::judge(&context, &mut found);
+    pf_sec::judge(&context, &mut found);
+    pf_tru::judge(&context, &mut found);
+    custom::judge(&context, &mut found);
+    decide(&context, found)
+}
+
+/// What mutation would do to the object of a request; nothing if no rule rewrites.
+#[must_use]
+pub fn mutate(
+    facts: &AdmissionFacts,
+    view: &Snapshot,
+    policy: &AdmissionPolicy,
+    today: Date,
+) -> Mutation {
+    pf_tru::rewrite(&Context { facts, view, policy, today })
+}
+
+/// The decision on a request that could not be judged: one denial, whatever the policy says.
+#[must_use]
+pub fn refuse(rule: RuleId, path: &str, message: &str, remedy: &str) -> Decision {
+    let own = str::to_owned;
+    let (path, message, remedy) = (own(path), own(message), own(remedy));
+    let finding = Finding { rule, mode: Mode::Enforce, path, message, remedy };
+    Decision { permit: None, findings: vec![finding], questions: Vec::new(), undecided: Vec::new() }
+}
+
+fn decide(context: &Context<'_>, found: Found) -> Decision {
+    let Found { raw, questions, mut undecided } = found;
+    let mut findings: Vec<Finding> =
+        raw.into_iter().filter_map(|raw| with_mode(context, raw)).collect();
+    findings.sort_by(|left, right| {
+        (left.mode, &left.rule, &left.path).cmp(&(right.mode, &right.rule, &right.path))
+    });
+    findings.dedup();
+    undecided.retain(|rule| context.policy.mode_of(rule) == Some(Mode::Enforce));
+    let denied = findings.iter().any(|finding| finding.mode == Mode::Enforce);
+    let permit =
+        (!denied && undecided.is_empty()).then(|| AdmissionPermit::new(&context.facts.uid));
+    let questions = if denied { questions } else { Vec::new() };
+    Decision { permit, findings, questions, undecided }
+}
+
+/// Gives a finding the policy's mode; `None` if the rule is off or an exception names it.
+fn with_mode(context: &Context<'_>, raw: Raw) -> Option<Finding> {
+    let mode = context.policy.mode_of(&raw.rule)?;
+    let exempt = context
+        .policy
+        .exceptions
+        .iter()
+        .any(|exception| exception.exempts(&raw.rule, &context.facts.target, context.today));
+    let Raw { rule, path, message, remedy } = raw;
+    (!exempt).then_some(Finding { rule, mode, path, message, remedy })
+}

@@ -1,0 +1,1 @@
+//! RBAC semantics of the API server.

@@ -1,0 +1,132 @@
+//! What a decision consists of: findings, each with its rule, place, reason and remedy.
+//!
+//! Findings are values. Nothing here decides, formats for a terminal or logs.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The stable id of a rule: `PF-RBAC-001`, or the id of a `custom` rule of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct RuleId(Cow<'static, str>);
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident = $id:literal;)*) => {
+        impl RuleId {
+            $($(#[$doc])* pub const $name: RuleId = RuleId(Cow::Borrowed($id));)*
+            /// Every built-in rule of this version.
+            pub const BUILT_IN: &'static [RuleId] = &[$(RuleId::$name),*];
+        }
+    };
+}
+
+rules! {
+    /// The review itself is malformed: not JSON, not an AdmissionReview, duplicates, missing parts.
+    REQ_MALFORMED = "PF-REQ-001";
+    /// Too large, too deep, or too many values.
+    REQ_LIMIT = "PF-REQ-002";
+    /// No `userInfo.username`: nobody to judge.
+    REQ_NO_USER = "PF-REQ-003";
+    /// An object of a kind that a rule reads, in a shape or version that can't be read.
+    REQ_OBJECT = "PF-REQ-004";
+    /// The view of the cluster or the policy is not there or too old to decide by.
+    REQ_NOT_READY = "PF-REQ-005";
+    /// A Role or ClusterRole beyond what the requester holds.
+    RBAC_ROLE = "PF-RBAC-001";
+    /// A RoleBinding or ClusterRoleBinding to a role that the requester doesn't hold.
+    RBAC_BINDING = "PF-RBAC-002";
+    /// An AgentRoleBinding to what the requester doesn't hold.
+    RBAC_AGENT_BINDING = "PF-RBAC-003";
+    /// A reference to a Secret or ConfigMap of another organization.
+    SEC_CROSS_ORGANIZATION = "PF-SEC-001";
+    /// Untrusted work on a trusted pool.
+    TRU_PLACEMENT = "PF-TRU-001";
+}
+
+impl RuleId {
+    /// The id of a rule that a policy defines itself.
+    #[must_use]
+    pub fn custom(id: &str) -> Self {
+        Self(Cow::Owned(id.to_owned()))
+    }
+
+    /// The built-in rule of that id.
+    #[must_use]
+    pub fn built_in(id: &str) -> Option<Self> {
+        Self::BUILT_IN.iter().find(|rule| rule.as_str() == id).cloned()
+    }
+
+    /// The id as users write it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// What a finding does.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    Default,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Denies.
+    #[default]
+    Enforce,
+    /// Allows, and warns the user.
+    Warn,
+    /// Allows, and records.
+    Audit,
+}
+
+impl Mode {
+    /// The name in policies, metrics and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Warn => "warn",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// One reason, complete enough to act on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The rule that speaks.
+    pub rule: RuleId,
+    /// What it does.
+    pub mode: Mode,
+    /// JSON path of the field at fault, such as `$.roleRef.name`.
+    pub path: String,
+    /// What was found and why it is refused.
+    pub message: String,
+    /// What would be accepted.
+    pub remedy: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, path, message, remedy, .. } = self;
+        write!(formatter, "{rule} at {path}: {message}; fix: {remedy}")
+    }
+}

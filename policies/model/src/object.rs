@@ -1,0 +1,94 @@
+//! The Kubernetes and agent objects that rules read, decoded once, the same way from an AdmissionReview, a watch and a file.
+//!
+//! A raw struct borrows from the bytes; the ready struct keeps only what a rule asks about. Field names are case-sensitive as in the API
+//! server. An object of a known kind that can't be decoded is an error, never an object without facts.
+
+pub mod agent;
+mod decode;
+pub mod meta;
+pub mod pod;
+pub mod rbac;
+pub mod reference;
+pub mod storage;
+
+use std::fmt;
+
+pub use decode::{DecodeError, Kind, decode, from_value};
+pub use meta::Meta;
+
+/// Which object: group, kind, namespace, name. The version is left out on purpose: it is one object in all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct ObjectKey {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Kind, as in `Role`.
+    pub kind: String,
+    /// Namespace; empty for cluster-scoped objects.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// A key from its parts.
+    #[must_use]
+    pub fn new(group: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        let own = str::to_owned;
+        Self { group: own(group), kind: own(kind), namespace: own(namespace), name: own(name) }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.kind)?;
+        if !self.group.is_empty() {
+            write!(formatter, ".{}", self.group)?;
+        }
+        formatter.write_str(" ")?;
+        if !self.namespace.is_empty() {
+            write!(formatter, "{}/", self.namespace)?;
+        }
+        formatter.write_str(&self.name)
+    }
+}
+
+/// An object: its metadata and what the rules read of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// Group, kind, namespace, name.
+    pub key: ObjectKey,
+    /// Labels, annotations, owners, uid.
+    pub meta: Meta,
+    /// What the rules read.
+    pub facts: Facts,
+}
+
+/// What the rules read of an object, by family.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Facts {
+    /// Nothing beyond metadata: Namespace, Secret, ConfigMap, Node, unknown kinds.
+    MetaOnly,
+    /// Role, ClusterRole.
+    Role(rbac::Role),
+    /// RoleBinding, ClusterRoleBinding.
+    Binding(rbac::Binding),
+    /// AgentRoleBinding.
+    AgentRoleBinding(rbac::AgentRoleBinding),
+    /// Pod, or any kind that embeds a pod template.
+    Workload(Box<pod::Workload>),
+    /// `pods/binding`, `bindings`: the node that a pod is put on.
+    NodeBinding(pod::NodeBinding),
+    /// PersistentVolume, PersistentVolumeClaim, StorageClass, VolumeAttachment, ServiceAccount, Ingress and others that name Secrets or
+    /// ConfigMaps and are no workload.
+    Referrer(storage::Referrer),
+    /// Organization, OrgNamespaceBinding, OrgSharingPolicy.
+    Organization(agent::OrganizationRecord),
+    /// RunnerPool.
+    RunnerPool(agent::RunnerPool),
+    /// AgentDispatchRun, AgentDispatchAttempt, Pipeline, Job of the control plane, PullRequest: what work is and where it came from.
+    Run(agent::RunRecord),
+    /// AgentServiceAccount.
+    AgentServiceAccount(agent::AgentServiceAccount),
+    /// AgentApproval.
+    Approval(agent::Approval),
+}

@@ -1,0 +1,103 @@
+//! Roles, bindings and AgentRoleBindings as rules, subjects and scopes.
+
+use std::sync::Arc;
+
+/// One RBAC rule (rbac.authorization.k8s.io/v1 `PolicyRule`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PolicyRule {
+    /// Verbs.
+    pub verbs: Vec<String>,
+    /// API groups; the empty text is the core group.
+    pub api_groups: Vec<String>,
+    /// Resources, `resource/subresource` for subresources.
+    pub resources: Vec<String>,
+    /// Names; none means all.
+    pub resource_names: Vec<String>,
+    /// Non-resource URLs.
+    pub non_resource_urls: Vec<String>,
+}
+
+/// A Role or ClusterRole.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Role {
+    /// Its rules, as stored.
+    pub rules: Arc<[PolicyRule]>,
+    /// Selectors of an `aggregationRule`; `None` without one. Each selector is kept as its match labels and expressions.
+    pub aggregation: Option<Vec<LabelSelector>>,
+}
+
+/// A label selector (meta/v1 `LabelSelector`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LabelSelector {
+    /// Labels that must have exactly this value.
+    pub match_labels: Vec<(String, String)>,
+    /// Further requirements.
+    pub match_expressions: Vec<Requirement>,
+}
+
+/// One requirement of a selector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirement {
+    /// Label key.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, for nodes also `Gt`, `Lt`.
+    pub operator: String,
+    /// Values.
+    pub values: Vec<String>,
+}
+
+/// A role that a binding names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct RoleRef {
+    /// API group.
+    pub api_group: String,
+    /// `Role` or `ClusterRole`; anything else is unresolvable.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+}
+
+/// Who a binding is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// `User`, `Group` or `ServiceAccount`.
+    pub kind: String,
+    /// API group, as written.
+    pub api_group: String,
+    /// Namespace of a ServiceAccount, empty if left out.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// A RoleBinding or ClusterRoleBinding.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Binding {
+    /// The role.
+    pub role_ref: RoleRef,
+    /// The subjects.
+    pub subjects: Vec<Subject>,
+}
+
+/// An AgentRoleBinding (`krate.a5c.ai`, `kradle.a5c.ai`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AgentRoleBinding {
+    /// `spec.organizationRef`, empty if left out.
+    pub organization: String,
+    /// `spec.subject.kind`: user, group, team, agent-stack, runner-pool, service-account.
+    pub subject_kind: String,
+    /// `spec.subject.name`.
+    pub subject_name: String,
+    /// `spec.subject.serviceAccountRef` name, empty if left out.
+    pub service_account: String,
+    /// `spec.scope.kind`: namespace, repository, organization, cluster.
+    pub scope_kind: String,
+    /// `spec.scope.name`, empty if left out.
+    pub scope_name: String,
+    /// `spec.roleRef`; `None` if only `resourceRules` are given.
+    pub role_ref: Option<RoleRef>,
+    /// `spec.resourceRules`.
+    pub resource_rules: Arc<[PolicyRule]>,
+    /// `spec.escalationPolicy`: deny, require-admin-approval, allow-if-owner; empty is deny.
+    pub escalation_policy: String,
+}

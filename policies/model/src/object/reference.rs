@@ -1,0 +1,42 @@
+//! A reference from an object to a Secret or ConfigMap: what, where, and by which field.
+
+use std::fmt;
+
+/// What is referred to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ReferenceKind {
+    /// A Secret.
+    Secret,
+    /// A ConfigMap.
+    ConfigMap,
+}
+
+impl ReferenceKind {
+    /// The Kubernetes kind.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
+        }
+    }
+}
+
+impl fmt::Display for ReferenceKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// One reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// What.
+    pub kind: ReferenceKind,
+    /// Namespace as written; empty means the referring object's own (or, for a PersistentVolume, its claim's).
+    pub namespace: String,
+    /// Name as written; may be a template in a StorageClass.
+    pub name: String,
+    /// JSON path of the field.
+    pub path: String,
+}

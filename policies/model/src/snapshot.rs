@@ -1,0 +1,217 @@
+//! The cluster as the rules see it: an immutable snapshot with indexes, so that a decision costs the same in a cluster of any size.
+//!
+//! Snapshots share structure: applying one change copies a path, not the view, and readers keep the one that they began with.
+//! A snapshot never reads anything itself. It holds no value of a Secret.
+
+use std::sync::Arc;
+
+use rpds::{HashTrieMapSync, HashTrieSetSync};
+
+use crate::object::rbac::{Binding, LabelSelector, PolicyRule, Role, RoleRef, Subject};
+use crate::object::{Facts, Object, ObjectKey};
+
+/// The RBAC API group.
+pub const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
+
+/// Who a binding can be found by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SubjectKey {
+    /// A user name.
+    User(String),
+    /// A group.
+    Group(String),
+    /// A ServiceAccount by namespace and name.
+    ServiceAccount(String, String),
+}
+
+/// An immutable view of a cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    objects: HashTrieMapSync<ObjectKey, Arc<Object>>,
+    by_uid: HashTrieMapSync<String, ObjectKey>,
+    bindings_by_subject: HashTrieMapSync<SubjectKey, HashTrieSetSync<ObjectKey>>,
+    by_kind: HashTrieMapSync<String, HashTrieSetSync<ObjectKey>>,
+}
+
+/// Kinds that are listed whole by some rule; the others are only looked up.
+const LISTED_KINDS: &[&str] = &[
+    "Namespace",
+    "Organization",
+    "OrgNamespaceBinding",
+    "OrgSharingPolicy",
+    "RunnerPool",
+    "AgentServiceAccount",
+    "AgentApproval",
+    "ClusterRole",
+];
+
+impl Snapshot {
+    /// A snapshot of some objects; of two with one key the later wins.
+    #[must_use]
+    pub fn of(objects: impl IntoIterator<Item = Object>) -> Self {
+        let mut snapshot = Self::default();
+        for object in objects {
+            snapshot.apply(object);
+        }
+        snapshot
+    }
+
+    /// Adds or replaces an object.
+    pub fn apply(&mut self, object: Object) {
+        self.remove(&object.key);
+        let key = object.key.clone();
+        if !object.meta.uid.is_empty() {
+            self.by_uid.insert_mut(object.meta.uid.clone(), key.clone());
+        }
+        for subject in subject_keys(&object) {
+            insert_into(&mut self.bindings_by_subject, subject, &key);
+        }
+        if LISTED_KINDS.contains(&key.kind.as_str()) {
+            insert_into(&mut self.by_kind, key.kind.clone(), &key);
+        }
+        self.objects.insert_mut(key, Arc::new(object));
+    }
+
+    /// Takes an object out; nothing happens if it isn't there.
+    pub fn remove(&mut self, key: &ObjectKey) {
+        let Some(object) = self.objects.get(key).cloned() else { return };
+        self.by_uid.remove_mut(&object.meta.uid);
+        for subject in subject_keys(&object) {
+            remove_from(&mut self.bindings_by_subject, &subject, key);
+        }
+        remove_from(&mut self.by_kind, &key.kind, key);
+        self.objects.remove_mut(key);
+    }
+
+    /// The object of that key.
+    #[must_use]
+    pub fn get(&self, key: &ObjectKey) -> Option<&Object> {
+        self.objects.get(key).map(AsRef::as_ref)
+    }
+
+    /// The object of that uid.
+    #[must_use]
+    pub fn by_uid(&self, uid: &str) -> Option<&Object> {
+        self.get(self.by_uid.get(uid)?)
+    }
+
+    /// All objects of a listed kind, whatever their group.
+    pub fn of_kind<'s>(&'s self, kind: &str) -> impl Iterator<Item = &'s Object> + use<'s> {
+        self.by_kind
+            .get(kind)
+            .into_iter()
+            .flat_map(|keys| keys.iter())
+            .filter_map(|key| self.get(key))
+    }
+
+    /// The RoleBindings and ClusterRoleBindings that name a subject.
+    pub fn bindings_of(
+        &self,
+        subject: &SubjectKey,
+    ) -> impl Iterator<Item = (&ObjectKey, &Binding)> {
+        let keys = self.bindings_by_subject.get(subject).into_iter().flat_map(|keys| keys.iter());
+        keys.filter_map(|key| match &self.get(key)?.facts {
+            Facts::Binding(binding) => Some((key, binding)),
+            _ => None,
+        })
+    }
+
+    /// The role that a reference means for a binding in `namespace` (empty for a ClusterRoleBinding).
+    #[must_use]
+    pub fn role(&self, reference: &RoleRef, namespace: &str) -> Option<&Role> {
+        match &self.get(&role_key(reference, namespace)?)?.facts {
+            Facts::Role(role) => Some(role),
+            _ => None,
+        }
+    }
+
+    /// How many objects there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.objects.size()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// All objects, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Object> {
+        self.objects.values().map(AsRef::as_ref)
+    }
+}
+
+/// The key of the role that a reference means; `None` if its kind isn't a role's.
+#[must_use]
+pub fn role_key(reference: &RoleRef, namespace: &str) -> Option<ObjectKey> {
+    match reference.kind.as_str() {
+        "Role" if !namespace.is_empty() => {
+            Some(ObjectKey::new(RBAC_GROUP, "Role", namespace, &reference.name))
+        }
+        "ClusterRole" => Some(ObjectKey::new(RBAC_GROUP, "ClusterRole", "", &reference.name)),
+        _ => None,
+    }
+}
+
+type Index<K> = HashTrieMapSync<K, HashTrieSetSync<ObjectKey>>;
+
+fn insert_into<K: std::hash::Hash + Eq + Clone>(index: &mut Index<K>, at: K, key: &ObjectKey) {
+    let keys = index.get(&at).map(|keys| keys.insert(key.clone()));
+    let keys = keys.unwrap_or_else(|| HashTrieSetSync::new_sync().insert(key.clone()));
+    index.insert_mut(at, keys);
+}
+
+fn remove_from<K: std::hash::Hash + Eq + Clone>(index: &mut Index<K>, at: &K, key: &ObjectKey) {
+    let Some(keys) = index.get(at).map(|keys| keys.remove(key)) else { return };
+    if keys.is_empty() {
+        index.remove_mut(at);
+    } else {
+        index.insert_mut(at.clone(), keys);
+    }
+}
+
+fn subject_keys(object: &Object) -> Vec<SubjectKey> {
+    let Facts::Binding(binding) = &object.facts else { return Vec::new() };
+    let key = |subject: &Subject| subject_key(subject, &object.key.namespace);
+    binding.subjects.iter().filter_map(key).collect()
+}
+
+/// The index key of a subject of a binding in `namespace`; `None` for kinds that RBAC ignores and for a ServiceAccount without a
+/// namespace in a ClusterRoleBinding (it matches nobody).
+#[must_use]
+pub fn subject_key(subject: &Subject, namespace: &str) -> Option<SubjectKey> {
+    match subject.kind.as_str() {
+        "User" => Some(SubjectKey::User(subject.name.clone())),
+        "Group" => Some(SubjectKey::Group(subject.name.clone())),
+        "ServiceAccount" => {
+            let own = if subject.namespace.is_empty() { namespace } else { &subject.namespace };
+            (!own.is_empty())
+                .then(|| SubjectKey::ServiceAccount(own.to_owned(), subject.name.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a selector selects some labels (meta/v1 `LabelSelectorAsSelector`; an unknown operator selects nothing).
+#[must_use]
+pub fn selects(selector: &LabelSelector, label: impl Fn(&str) -> Option<String>) -> bool {
+    let labels_hold =
+        selector.match_labels.iter().all(|(key, value)| label(key).as_ref() == Some(value));
+    labels_hold
+        && selector.match_expressions.iter().all(|requirement| {
+            let found = label(&requirement.key);
+            let listed = found.as_ref().is_some_and(|value| requirement.values.contains(value));
+            match requirement.operator.as_str() {
+                "In" => listed,
+                "NotIn" => !listed,
+                "Exists" => found.is_some(),
+                "DoesNotExist" => found.is_none(),
+                _ => false,
+            }
+        })
+}
+
+/// The rules of a role, shared.
+pub type Rules = Arc<[PolicyRule]>;
