@@ -13,6 +13,6 @@ pub mod json_path;
 pub mod object;
 pub mod pattern;
 pub mod policy;
-// pub mod sources;
 pub mod snapshot;
+pub mod sources;
 pub mod strict_json;

@@ -7,3 +7,5 @@ mod load;
 pub mod raw;
 pub mod test_case;
 pub mod values;
+
+pub use load::{PolicySet, load};
