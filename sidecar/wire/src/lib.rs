@@ -1,1 +1,15 @@
-//! HTTP head, ClientHello, SSE and MCP bytes to facts. No I/O.
+//! Bytes of the agent and of its upstreams, read strictly into facts: HTTP/1.1 heads and bodies, authorities and paths, the
+//! TLS ClientHello, server-sent events and MCP messages; and the encoders for what is passed on.
+//!
+//! What could be read in two ways is refused here, because two parsers that disagree are the main way around a gate.
+//! Nothing here opens a socket, reads a clock, logs or decides.
+
+pub mod authority;
+pub mod body;
+pub mod client_hello;
+pub mod encode;
+pub mod field;
+pub mod head;
+//MCP
+pub mod path;
+pub mod sse;
