@@ -53,20 +53,22 @@ impl ApiServer {
     /// twice the last one counts.
     pub fn start_with(flags: &[&str]) -> Result<Self, HarnessError> {
         let assets = KubeAssets::find()?;
-        let mut attempt = Self::try_start(&assets, flags);
+        let mut attempt = Self::try_start(&assets, free_ports()?, flags);
         for _ in 1..START_ATTEMPTS {
-            match &attempt {
-                Err(HarnessError::NotReady { log, .. }) if log.contains(PORT_TAKEN) => {
-                    attempt = Self::try_start(&assets, flags);
-                }
-                Ok(_) | Err(_) => break,
+            if !attempt.as_ref().is_err_and(is_port_clash) {
+                break;
             }
+            attempt = Self::try_start(&assets, free_ports()?, flags);
         }
         attempt
     }
 
-    fn try_start(assets: &KubeAssets, flags: &[&str]) -> Result<Self, HarnessError> {
-        let [etcd_port, peer_port, port] = free_ports()?;
+    fn try_start(
+        assets: &KubeAssets,
+        ports: [u16; 3],
+        flags: &[&str],
+    ) -> Result<Self, HarnessError> {
+        let [etcd_port, peer_port, port] = ports;
         let url = format!("https://127.0.0.1:{port}");
         let etcd = start_etcd(assets, etcd_port, peer_port)?;
         let dir = directory("kube-apiserver")?;
@@ -140,6 +142,10 @@ impl ApiServer {
     }
 }
 
+fn is_port_clash(error: &HarnessError) -> bool {
+    matches!(error, HarnessError::NotReady { log, .. } if log.contains(PORT_TAKEN))
+}
+
 fn start_etcd(assets: &KubeAssets, port: u16, peer_port: u16) -> Result<Supervised, HarnessError> {
     let dir = directory("etcd")?;
     let client = format!("http://127.0.0.1:{port}");
@@ -211,4 +217,25 @@ fn directory(name: &str) -> Result<TempDir, HarnessError> {
         .prefix(&format!("pinfold-{name}-"))
         .tempdir()
         .map_err(HarnessError::io("make a directory in", std::env::temp_dir()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ApiServer, is_port_clash};
+    use crate::{KubeAssets, free_ports};
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_taken_port_is_known_as_such() {
+        let assets = KubeAssets::find().unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        for server in 0..3 {
+            let mut ports = free_ports().unwrap();
+            ports[server] = taken.local_addr().unwrap().port();
+            let refused = ApiServer::try_start(&assets, ports, &[]).unwrap_err();
+            assert!(is_port_clash(&refused), "port {server}: {refused}");
+        }
+        let refused = ApiServer::try_start(&assets, free_ports().unwrap(), &["--no-such-flag"]);
+        assert!(!is_port_clash(&refused.unwrap_err()));
+    }
 }

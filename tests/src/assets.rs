@@ -32,6 +32,11 @@ impl KubeAssets {
         Places::from_env(|name| std::env::var_os(name))?.find()
     }
 
+    /// The Kubernetes version that `tests/kube-assets` pins, without the `v`.
+    pub fn pinned_version() -> Result<&'static str, HarnessError> {
+        kubernetes_version()
+    }
+
     /// The path of one of `etcd`, `kube-apiserver`, `kubectl`.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
@@ -40,14 +45,14 @@ impl KubeAssets {
 
 /// Where to look and what to build with.
 #[derive(Debug, Clone)]
-pub struct Places {
+struct Places {
     /// `KUBEBUILDER_ASSETS`: used as it is, nothing is built into it.
-    pub prebuilt: Option<PathBuf>,
+    prebuilt: Option<PathBuf>,
     /// The directory of this version in the cache; the programs are in its `bin`, as in the
     /// lab's cache, so that `PINFOLD_LAB_CACHE` can name the same directory.
-    pub cache: PathBuf,
+    cache: PathBuf,
     /// The Go command.
-    pub go: PathBuf,
+    go: PathBuf,
     version: &'static str,
     /// Tells people what takes so long.
     say: fn(&str),
@@ -56,7 +61,7 @@ pub struct Places {
 impl Places {
     /// `KUBEBUILDER_ASSETS`; else `kube-assets-VERSION` under `PINFOLD_ASSETS_CACHE`,
     /// `$XDG_CACHE_HOME/pinfold` or `~/.cache/pinfold`. Empty variables count as unset.
-    pub fn from_env(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, HarnessError> {
+    fn from_env(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, HarnessError> {
         let path = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let version = kubernetes_version()?;
         let cache = path("PINFOLD_ASSETS_CACHE")
@@ -70,7 +75,7 @@ impl Places {
 
     /// The programs, built first if they are nowhere. Processes that ask at the same time build
     /// once: one builds, the others wait for its lock.
-    pub fn find(&self) -> Result<KubeAssets, HarnessError> {
+    fn find(&self) -> Result<KubeAssets, HarnessError> {
         if let Some(directory) = &self.prebuilt {
             return match missing(directory).first() {
                 None => Ok(KubeAssets { bin: directory.clone() }),

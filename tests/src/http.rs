@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long to wait for the connection, and for each read or write.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// No answer that a test reads is longer, in bytes.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;

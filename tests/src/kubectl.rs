@@ -74,8 +74,6 @@ impl Kubectl {
         let output = command
             .env("KUBECONFIG", &self.kubeconfig)
             .env("KUBERC", "off")
-            .env_remove("HTTPS_PROXY")
-            .env_remove("https_proxy")
             .stdin(Stdio::from(input))
             .output()
             .map_err(failed("run"))?;

@@ -15,7 +15,7 @@ mod supervised;
 mod wait;
 
 pub use apiserver::ApiServer;
-pub use assets::{KubeAssets, Places};
+pub use assets::KubeAssets;
 pub use error::HarnessError;
 pub use http::{HttpResponse, get};
 pub use kubectl::{KubectlOutput, User};

@@ -1,7 +1,7 @@
 //! The harness against itself: a real API server that is ready, authorizes by RBAC, impersonates,
 //! issues tokens, and is shared by the tests of this process.
 
-use pinfold_tests::{ApiServer, HarnessError, User};
+use pinfold_tests::{ApiServer, HarnessError, KubeAssets, User};
 use std::error::Error;
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -13,8 +13,9 @@ fn server() -> Result<&'static ApiServer, &'static HarnessError> {
 #[test]
 fn is_the_pinned_version() -> TestResult {
     let version = server()?.kubectl(&["version", "-o", "json"], "")?.ok()?;
-    let reported = version.matches("\"gitVersion\": \"v1.35.4\"").count();
-    assert_eq!(reported, 2, "client and server: {version}");
+    let pinned = format!("\"gitVersion\": \"v{}\"", KubeAssets::pinned_version()?);
+    let reported = version.matches(&pinned).count();
+    assert_eq!(reported, 2, "client and server; does KUBEBUILDER_ASSETS differ? {version}");
     Ok(())
 }
 
