@@ -33,7 +33,10 @@ impl Source {
 
     /// Code that only tests build, by place.
     fn is_test(&self) -> bool {
-        self.stem() == "tests" || self.path.components().any(|part| part.as_os_str() == "tests")
+        let stem = self.stem();
+        stem == "tests"
+            || stem.ends_with("_tests")
+            || self.path.components().any(|part| part.as_os_str() == "tests")
     }
 
     /// The code that ships and the code that tests it; unit tests are the end of a file.
@@ -216,7 +219,11 @@ fn a_rule_without_page_or_case_is_found() {
     assert_eq!(offences_of(&[(engine, tested), (page.0, "empty")]).unwrap(), [no_page]);
     let nothing: [&str; 0] = [];
     assert_eq!(offences_of(&[(engine, tested), page]).unwrap(), nothing);
-    for place in ["policies/engine/src/x/tests.rs", "policies/engine/tests/x.rs"] {
+    for place in [
+        "policies/engine/src/x/tests.rs",
+        "policies/engine/src/x_tests.rs",
+        "policies/engine/tests/x.rs",
+    ] {
         assert_eq!(offences_of(&[(engine, rule), (place, tests), page]).unwrap(), nothing);
     }
     assert_eq!(
