@@ -3,6 +3,8 @@
 //! Snapshots share structure: applying one change copies a path, not the view, and readers keep the one that they began with.
 //! A snapshot never reads anything itself. It holds no value of a Secret.
 
+use std::borrow::Borrow;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, HashTrieSetSync};
@@ -29,9 +31,16 @@ pub enum SubjectKey {
 pub struct Snapshot {
     objects: HashTrieMapSync<ObjectKey, Arc<Object>>,
     by_uid: HashTrieMapSync<String, ObjectKey>,
-    bindings_by_subject: HashTrieMapSync<SubjectKey, HashTrieSetSync<ObjectKey>>,
-    by_kind: HashTrieMapSync<String, HashTrieSetSync<ObjectKey>>,
+    bindings_by_subject: Index<SubjectKey>,
+    by_kind: Index<String>,
+    repositories: Index<String>,
 }
+
+/// Keys of objects by something, then by their namespace, so that what is asked of one namespace costs nothing for the others.
+type Index<K> = HashTrieMapSync<K, HashTrieMapSync<String, HashTrieSetSync<ObjectKey>>>;
+
+/// The kind that agent scopes name without saying where it is.
+const REPOSITORY: &str = "Repository";
 
 /// Kinds that are listed whole by some rule; the others are only looked up.
 const LISTED_KINDS: &[&str] = &[
@@ -69,6 +78,9 @@ impl Snapshot {
         if LISTED_KINDS.contains(&key.kind.as_str()) {
             insert_into(&mut self.by_kind, key.kind.clone(), &key);
         }
+        if key.kind == REPOSITORY {
+            insert_into(&mut self.repositories, key.name.clone(), &key);
+        }
         self.objects.insert_mut(key, Arc::new(object));
     }
 
@@ -80,6 +92,7 @@ impl Snapshot {
             remove_from(&mut self.bindings_by_subject, &subject, key);
         }
         remove_from(&mut self.by_kind, &key.kind, key);
+        remove_from(&mut self.repositories, &key.name, key);
         self.objects.remove_mut(key);
     }
 
@@ -97,32 +110,52 @@ impl Snapshot {
 
     /// All objects of a listed kind, whatever their group.
     pub fn of_kind<'s>(&'s self, kind: &str) -> impl Iterator<Item = &'s Object> + use<'s> {
-        self.by_kind
-            .get(kind)
-            .into_iter()
-            .flat_map(|keys| keys.iter())
-            .filter_map(|key| self.get(key))
+        keys_of(&self.by_kind, kind).filter_map(|key| self.get(key))
+    }
+
+    /// The objects of a listed kind in one namespace.
+    pub fn of_kind_in<'s>(
+        &'s self,
+        kind: &str,
+        namespace: &str,
+    ) -> impl Iterator<Item = &'s Object> + use<'s> {
+        keys_in(&self.by_kind, kind, namespace).filter_map(|key| self.get(key))
+    }
+
+    /// The Repositories of that name, in all namespaces and groups.
+    pub fn repositories<'s>(&'s self, name: &str) -> impl Iterator<Item = &'s Object> + use<'s> {
+        keys_of(&self.repositories, name).filter_map(|key| self.get(key))
     }
 
     /// The RoleBindings and ClusterRoleBindings that name a subject.
-    pub fn bindings_of(
-        &self,
+    pub fn bindings_of<'s>(
+        &'s self,
         subject: &SubjectKey,
-    ) -> impl Iterator<Item = (&ObjectKey, &Binding)> {
-        let keys = self.bindings_by_subject.get(subject).into_iter().flat_map(|keys| keys.iter());
-        keys.filter_map(|key| match &self.get(key)?.facts {
-            Facts::Binding(binding) => Some((key, binding)),
-            _ => None,
-        })
+    ) -> impl Iterator<Item = (&'s ObjectKey, &'s Binding)> + use<'s> {
+        keys_of(&self.bindings_by_subject, subject).filter_map(|key| self.binding(key))
+    }
+
+    /// The RoleBindings of one namespace that name a subject; for the empty namespace, the ClusterRoleBindings.
+    pub fn bindings_in<'s>(
+        &'s self,
+        subject: &SubjectKey,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&'s ObjectKey, &'s Binding)> + use<'s> {
+        keys_in(&self.bindings_by_subject, subject, namespace).filter_map(|key| self.binding(key))
+    }
+
+    fn binding<'s>(&'s self, key: &'s ObjectKey) -> Option<(&'s ObjectKey, &'s Binding)> {
+        let Facts::Binding(binding) = &self.get(key)?.facts else { return None };
+        Some((key, binding))
     }
 
     /// The role that a reference means for a binding in `namespace` (empty for a ClusterRoleBinding).
     #[must_use]
     pub fn role(&self, reference: &RoleRef, namespace: &str) -> Option<&Role> {
-        match &self.get(&role_key(reference, namespace)?)?.facts {
-            Facts::Role(role) => Some(role),
-            _ => None,
-        }
+        let Facts::Role(role) = &self.get(&role_key(reference, namespace)?)?.facts else {
+            return None;
+        };
+        Some(role)
     }
 
     /// How many objects there are.
@@ -155,20 +188,51 @@ pub fn role_key(reference: &RoleRef, namespace: &str) -> Option<ObjectKey> {
     }
 }
 
-type Index<K> = HashTrieMapSync<K, HashTrieSetSync<ObjectKey>>;
-
-fn insert_into<K: std::hash::Hash + Eq + Clone>(index: &mut Index<K>, at: K, key: &ObjectKey) {
-    let keys = index.get(&at).map(|keys| keys.insert(key.clone()));
-    let keys = keys.unwrap_or_else(|| HashTrieSetSync::new_sync().insert(key.clone()));
-    index.insert_mut(at, keys);
+fn keys_of<'i, K, Q>(
+    index: &'i Index<K>,
+    at: &Q,
+) -> impl Iterator<Item = &'i ObjectKey> + use<'i, K, Q>
+where
+    K: Hash + Eq + Borrow<Q>,
+    Q: Hash + Eq + ?Sized,
+{
+    index.get(at).into_iter().flat_map(|places| places.values()).flat_map(|keys| keys.iter())
 }
 
-fn remove_from<K: std::hash::Hash + Eq + Clone>(index: &mut Index<K>, at: &K, key: &ObjectKey) {
-    let Some(keys) = index.get(at).map(|keys| keys.remove(key)) else { return };
+fn keys_in<'i, K, Q>(
+    index: &'i Index<K>,
+    at: &Q,
+    namespace: &str,
+) -> impl Iterator<Item = &'i ObjectKey> + use<'i, K, Q>
+where
+    K: Hash + Eq + Borrow<Q>,
+    Q: Hash + Eq + ?Sized,
+{
+    let keys = index.get(at).and_then(|places| places.get(namespace));
+    keys.into_iter().flat_map(|keys| keys.iter())
+}
+
+fn insert_into<K: Hash + Eq + Clone>(index: &mut Index<K>, at: K, key: &ObjectKey) {
+    let mut places = index.get(&at).cloned().unwrap_or_else(HashTrieMapSync::new_sync);
+    let mut keys = places.get(&key.namespace).cloned().unwrap_or_else(HashTrieSetSync::new_sync);
+    keys.insert_mut(key.clone());
+    places.insert_mut(key.namespace.clone(), keys);
+    index.insert_mut(at, places);
+}
+
+fn remove_from<K: Hash + Eq + Clone>(index: &mut Index<K>, at: &K, key: &ObjectKey) {
+    let Some(mut places) = index.get(at).cloned() else { return };
+    let Some(mut keys) = places.get(&key.namespace).cloned() else { return };
+    keys.remove_mut(key);
     if keys.is_empty() {
+        places.remove_mut(&key.namespace);
+    } else {
+        places.insert_mut(key.namespace.clone(), keys);
+    }
+    if places.is_empty() {
         index.remove_mut(at);
     } else {
-        index.insert_mut(at.clone(), keys);
+        index.insert_mut(at.clone(), places);
     }
 }
 
@@ -215,3 +279,6 @@ pub fn selects(selector: &LabelSelector, label: impl Fn(&str) -> Option<String>)
 
 /// The rules of a role, shared.
 pub type Rules = Arc<[PolicyRule]>;
+
+#[cfg(test)]
+mod tests;
