@@ -49,6 +49,21 @@ pub enum StrictJsonError {
     Syntax(String),
 }
 
+const TOO_MANY: &str = "too many values";
+const TOO_DEEP: &str = "nested too deep";
+
+impl StrictJsonError {
+    /// Whether the text is refused for its size, depth or number of values, not for what it says.
+    #[must_use]
+    pub fn is_limit(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } => true,
+            Self::Encoding => false,
+            Self::Syntax(text) => text.starts_with(TOO_MANY) || text.starts_with(TOO_DEEP),
+        }
+    }
+}
+
 /// Checks that `bytes` hold exactly one JSON value of the strict profile.
 ///
 /// # Errors
@@ -94,14 +109,13 @@ struct Budget {
 
 impl Budget {
     fn spend<E: serde::de::Error>(&mut self) -> Result<(), E> {
-        self.nodes_left =
-            self.nodes_left.checked_sub(1).ok_or_else(|| E::custom("too many values"))?;
+        self.nodes_left = self.nodes_left.checked_sub(1).ok_or_else(|| E::custom(TOO_MANY))?;
         Ok(())
     }
 }
 
 fn descend<E: serde::de::Error>(depth_left: usize) -> Result<usize, E> {
-    depth_left.checked_sub(1).ok_or_else(|| E::custom("nested too deep"))
+    depth_left.checked_sub(1).ok_or_else(|| E::custom(TOO_DEEP))
 }
 
 /// Members already seen in one object: a list while it is short, a set once it grows.
