@@ -10,6 +10,8 @@ mod disk;
 mod encode;
 mod error;
 mod event;
+#[cfg(test)]
+mod faults;
 pub mod format;
 mod key;
 mod ledger;
