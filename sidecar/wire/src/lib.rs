@@ -10,6 +10,6 @@ pub mod client_hello;
 pub mod encode;
 pub mod field;
 pub mod head;
-//MCP
+pub mod mcp;
 pub mod path;
 pub mod sse;

@@ -1,3 +1,5 @@
+//! Cases of `crate::client_hello`; "row" is a row of the attack table.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

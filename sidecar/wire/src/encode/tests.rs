@@ -1,3 +1,5 @@
+//! Cases of `crate::encode`; "row" is a row of the attack table.
+
 use super::*;
 
 fn forward(lines: &[&str]) -> String {

@@ -1,3 +1,5 @@
+//! Cases of `crate::head`; "row" is a row of the attack table.
+
 use proptest::prelude::*;
 
 use super::*;
