@@ -1,1 +1,382 @@
-//! Egress decisions.
+//! May this connection leave the pod? By name and port, then by resolved address, then by what is spoken inside.
+//!
+//! The three steps are three permits, and the last one, [`DialPermit`], is the only thing that a dialler takes: no step can be left
+//! out. An `Err` is not a failure here, it is the answer "denied". Nothing here resolves or connects.
+
+mod address;
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use pinfold_model::host::{DnsName, Host};
+use pinfold_model::policy::agent::{AgentPolicy, EgressRule, HttpRule, Protocol, Target, Upstream};
+use pinfold_model::reason::{Denial, Reason};
+
+pub use address::{Special, is_metadata, special};
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The host, as it was named.
+    pub host: &'a Host,
+    /// The port.
+    pub port: u16,
+    /// How it is reached.
+    pub channel: Channel<'a>,
+}
+
+/// How a host is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel<'a> {
+    /// A tunnel whose inside is judged once it is seen.
+    Tunnel,
+    /// One HTTP request in the clear.
+    Http {
+        /// Method.
+        method: &'a str,
+        /// Normalized path, without the query.
+        path: &'a str,
+    },
+}
+
+/// The name and port are allowed; its addresses are still to be checked.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use]
+pub struct NamePermit {
+    host: Host,
+    port: u16,
+    rules: Vec<EgressRule>,
+    lifted: Lifted,
+}
+
+/// Which special addresses may be dialled all the same.
+#[derive(Debug, Clone, PartialEq)]
+enum Lifted {
+    Networks(Vec<IpNet>),
+    All,
+}
+
+/// The addresses are allowed too; what is spoken is still to be checked.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use]
+pub struct AddressPermit {
+    host: Host,
+    rules: Vec<EgressRule>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// The right to dial some addresses. Made here alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct DialPermit {
+    rule: String,
+    addresses: Vec<SocketAddr>,
+}
+
+impl DialPermit {
+    /// The checked addresses, in the resolver's order.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The place in the policy that allows it.
+    #[must_use]
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+}
+
+/// Judges host and port, and for a request in the clear its method and path.
+///
+/// # Errors
+/// The denial, which is an answer.
+pub fn judge(policy: &AgentPolicy, attempt: &Attempt<'_>) -> Result<NamePermit, Denial> {
+    let Attempt { host, port, channel } = *attempt;
+    let here: Vec<&EgressRule> =
+        policy.egress.iter().filter(|rule| covers_host(&rule.target, host)).collect();
+    if here.is_empty() {
+        return Err(unlisted_host(policy, host, port));
+    }
+    let rules: Vec<EgressRule> =
+        here.iter().filter(|rule| rule.ports.contains(&port)).map(|rule| (*rule).clone()).collect();
+    if rules.is_empty() {
+        return Err(unlisted_port(&here, host, port));
+    }
+    if let Channel::Http { method, path } = channel {
+        judge_http(&rules, host, method, path)?;
+    }
+    let networks = policy.egress.iter().filter(|rule| rule.ports.contains(&port));
+    let networks = networks.filter_map(|rule| match &rule.target {
+        Target::Network(network) => Some(*network),
+        Target::Host(_) => None,
+    });
+    let lifted = Lifted::Networks(networks.collect());
+    Ok(NamePermit { host: host.clone(), port, rules, lifted })
+}
+
+/// Judges a request to a named upstream of the policy.
+///
+/// # Errors
+/// The denial, which is an answer.
+pub fn judge_upstream(upstream: &Upstream, method: &str, path: &str) -> Result<NamePermit, Denial> {
+    check_http(&upstream.http, &upstream.place, method, path)?;
+    let rule = EgressRule {
+        place: upstream.place.clone(),
+        target: Target::Network(IpNet::from(IpAddr::from([0, 0, 0, 0]))),
+        ports: vec![upstream.port],
+        protocol: Protocol::Tcp,
+    };
+    let lifted = if upstream.allow_private { Lifted::All } else { Lifted::Networks(Vec::new()) };
+    Ok(NamePermit { host: upstream.host.clone(), port: upstream.port, rules: vec![rule], lifted })
+}
+
+fn covers_host(target: &Target, host: &Host) -> bool {
+    match (target, host) {
+        (Target::Host(pattern), Host::Name(name)) => pattern.covers(name),
+        (Target::Network(network), Host::Address(address)) => network.contains(address),
+        (Target::Host(_), Host::Address(_)) | (Target::Network(_), Host::Name(_)) => false,
+    }
+}
+
+impl NamePermit {
+    /// The host to resolve.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Judges every address that the name resolved to; one refused address refuses all, because an attacker who can add an answer
+    /// would otherwise choose which one is dialled (DNS rebinding). `own` are the sidecar's own listeners.
+    ///
+    /// # Errors
+    /// The denial, which is an answer.
+    pub fn addresses(self, found: &[IpAddr], own: &[SocketAddr]) -> Result<AddressPermit, Denial> {
+        let place = self.rules.first().map_or("spec.egress", |rule| rule.place.as_str());
+        if found.is_empty() {
+            let message = format!("`{}` has no address", self.host);
+            let remedy = "check the name, and that the sidecar's resolver knows it";
+            return Err(denial(Reason::Resolve, place, message, remedy));
+        }
+        for address in found {
+            self.address(*address, own, place)?;
+        }
+        let addresses = found.iter().map(|address| SocketAddr::new(*address, self.port)).collect();
+        Ok(AddressPermit { host: self.host, rules: self.rules, addresses })
+    }
+
+    fn address(&self, address: IpAddr, own: &[SocketAddr], place: &str) -> Result<(), Denial> {
+        if address::is_own(SocketAddr::new(address, self.port), own) {
+            let message = format!("`{}` is the sidecar itself ({address})", self.host);
+            return Err(denial(Reason::Address, place, message, "use another destination"));
+        }
+        if is_metadata(address) {
+            let message = format!("`{}` leads to {address}, a cloud metadata service", self.host);
+            let remedy = "no rule allows this; give the agent a credential of its own instead";
+            return Err(denial(Reason::Address, place, message, remedy));
+        }
+        let lifted = match &self.lifted {
+            Lifted::All => true,
+            Lifted::Networks(networks) => networks.iter().any(|network| network.contains(&address)),
+        };
+        match special(address) {
+            Some(special) if !lifted => {
+                let Special { what, source, .. } = special;
+                let message =
+                    format!("`{}` leads to {address}, which is {what} ({source})", self.host);
+                let remedy = format!(
+                    "if this is meant, allow the range: `{{cidr: {}, ports: [{}], protocol: ...}}`",
+                    IpNet::from(address),
+                    self.port
+                );
+                Err(denial(Reason::Address, place, message, remedy))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// What a TLS client says of itself before anything is encrypted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hello<'a> {
+    /// Server name, if the client sent one.
+    pub server_name: Option<&'a DnsName>,
+}
+
+impl AddressPermit {
+    /// Whether a rule allows any protocol, so that nothing needs to be seen before dialling.
+    #[must_use]
+    pub fn is_opaque(&self) -> bool {
+        self.rules.iter().any(|rule| rule.protocol == Protocol::Tcp)
+    }
+
+    /// Judges bytes of any protocol.
+    ///
+    /// # Errors
+    /// The denial, which is an answer.
+    pub fn opaque(&self) -> Result<DialPermit, Denial> {
+        self.dial(|rule| rule.protocol == Protocol::Tcp, "neither TLS nor HTTP")
+    }
+
+    /// Judges a ClientHello: its server name must be the name that was asked for (domain fronting by SNI otherwise).
+    ///
+    /// # Errors
+    /// The denial, which is an answer.
+    pub fn tls(&self, hello: Hello<'_>) -> Result<DialPermit, Denial> {
+        if self.is_opaque() {
+            return self.opaque();
+        }
+        let permit = self.dial(|rule| rule.protocol == Protocol::Tls, "TLS")?;
+        let agrees = match (&self.host, hello.server_name) {
+            (Host::Name(asked), Some(named)) => asked == named,
+            (Host::Address(_), None) => true,
+            (Host::Name(_), None) | (Host::Address(_), Some(_)) => false,
+        };
+        if agrees {
+            return Ok(permit);
+        }
+        let named =
+            hello.server_name.map_or_else(|| "no name".to_owned(), |name| format!("`{name}`"));
+        let message = format!("the TLS server name is {named}, but `{}` was asked for", self.host);
+        let remedy = "connect to the name that the TLS handshake is for";
+        Err(denial(Reason::Name, permit.rule(), message, remedy))
+    }
+
+    /// Judges one HTTP request inside.
+    ///
+    /// # Errors
+    /// The denial, which is an answer.
+    pub fn http(&self, method: &str, path: &str) -> Result<DialPermit, Denial> {
+        if self.is_opaque() {
+            return self.opaque();
+        }
+        let rule = judge_http(&self.rules, &self.host, method, path)?;
+        Ok(DialPermit { rule: rule.place.clone(), addresses: self.addresses.clone() })
+    }
+
+    fn dial(
+        &self,
+        wanted: impl Fn(&EgressRule) -> bool,
+        spoken: &str,
+    ) -> Result<DialPermit, Denial> {
+        match self.rules.iter().find(|rule| wanted(rule)) {
+            Some(rule) => {
+                Ok(DialPermit { rule: rule.place.clone(), addresses: self.addresses.clone() })
+            }
+            None => Err(wrong_protocol(&self.rules, &self.host, spoken)),
+        }
+    }
+}
+
+fn judge_http<'r>(
+    rules: &'r [EgressRule],
+    host: &Host,
+    method: &str,
+    path: &str,
+) -> Result<&'r EgressRule, Denial> {
+    let mut nearest = None;
+    for rule in rules {
+        match &rule.protocol {
+            Protocol::Http(http) => match check_http(http, &rule.place, method, path) {
+                Ok(()) => return Ok(rule),
+                Err(denial) => nearest = nearest.or(Some(denial)),
+            },
+            Protocol::Tcp => return Ok(rule),
+            Protocol::Tls => {}
+        }
+    }
+    Err(nearest.unwrap_or_else(|| wrong_protocol(rules, host, "HTTP in the clear")))
+}
+
+fn check_http(rule: &HttpRule, place: &str, method: &str, path: &str) -> Result<(), Denial> {
+    if let Some(methods) = &rule.methods
+        && !methods.iter().any(|allowed| allowed == method)
+    {
+        let message = format!("method `{method}` is not allowed here");
+        let remedy = format!("use {}, or add `{method}` to `{place}.methods`", quote(methods));
+        return Err(denial(Reason::Method, place, message, remedy));
+    }
+    if let Some(paths) = &rule.paths
+        && !paths.iter().any(|allowed| allowed.matches(path))
+    {
+        let message = format!("path `{path}` is not allowed here");
+        let texts: Vec<String> = paths.iter().map(ToString::to_string).collect();
+        let remedy = format!("use a path like {}, or add it to `{place}.paths`", quote(&texts));
+        return Err(denial(Reason::Path, place, message, remedy));
+    }
+    Ok(())
+}
+
+fn unlisted_host(policy: &AgentPolicy, host: &Host, port: u16) -> Denial {
+    let kind = match host {
+        Host::Name(_) => "host",
+        Host::Address(_) => "cidr",
+    };
+    let reason = match host {
+        Host::Name(_) => Reason::Host,
+        Host::Address(_) => Reason::Address,
+    };
+    let protocol = if port == 80 { "http" } else { "tls" };
+    let value = match host {
+        Host::Name(name) => name.to_string(),
+        Host::Address(address) => IpNet::from(*address).to_string(),
+    };
+    let message = format!("`{host}` is not in the egress rules of policy `{}`", policy.name);
+    let remedy = format!(
+        "ask for `{{{kind}: \"{value}\", ports: [{port}], protocol: {protocol}}}` in `spec.egress.allow`"
+    );
+    denial(reason, "spec.egress.allow", message, remedy)
+}
+
+fn unlisted_port(rules: &[&EgressRule], host: &Host, port: u16) -> Denial {
+    let ports: Vec<String> =
+        rules.iter().flat_map(|rule| &rule.ports).map(ToString::to_string).collect();
+    let place = rules.first().map_or("spec.egress.allow", |rule| rule.place.as_str());
+    let message = format!("port {port} of `{host}` is not allowed");
+    let remedy = format!("use port {}, or add {port} to `{place}.ports`", quote(&ports));
+    denial(Reason::Port, place, message, remedy)
+}
+
+fn wrong_protocol(rules: &[EgressRule], host: &Host, spoken: &str) -> Denial {
+    let allowed: Vec<String> = rules.iter().map(|rule| rule.protocol.as_str().to_owned()).collect();
+    let place = rules.first().map_or("spec.egress.allow", |rule| rule.place.as_str());
+    let message = format!("`{host}` may not be spoken to in {spoken}");
+    let remedy = format!("speak {}, or change `{place}.protocol`", quote(&allowed));
+    denial(Reason::Protocol, place, message, remedy)
+}
+
+/// Lists some values, a bounded number of them.
+fn quote(values: &[String]) -> String {
+    const SHOWN_MAX: usize = 6;
+    let mut shown: Vec<String> = Vec::new();
+    for value in values.iter().map(|value| format!("`{value}`")) {
+        if !shown.contains(&value) && shown.len() < SHOWN_MAX {
+            shown.push(value);
+        }
+    }
+    shown.join(" or ")
+}
+
+fn denial(
+    reason: Reason,
+    rule: &str,
+    message: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Denial {
+    Denial {
+        reason,
+        rule: rule.to_owned(),
+        path: String::new(),
+        message: message.into(),
+        remedy: remedy.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

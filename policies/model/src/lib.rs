@@ -13,6 +13,7 @@ pub mod json_path;
 pub mod object;
 pub mod pattern;
 pub mod policy;
+pub mod reason;
 pub mod snapshot;
 pub mod sources;
 pub mod strict_json;

@@ -4,7 +4,11 @@ pub mod admission;
 pub mod agent;
 pub mod agent_raw;
 mod load;
+mod place;
 pub mod raw;
+mod ready_admission;
+mod ready_agent;
+pub mod schema;
 pub mod test_case;
 pub mod values;
 

@@ -1,3 +1,5 @@
+//! Cases of the document reader: what is read, and what each error says.
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;

@@ -204,8 +204,8 @@ pub struct CustomRule {
     pub applies: ObjectMatch,
     /// Selects the values.
     pub path: JsonPath,
-    /// Fires if any selected value matches.
-    pub test: super::values::ValueTest,
+    /// Fires if any selected value passes all of these.
+    pub tests: Vec<super::values::ValueTest>,
     /// Told to the user.
     pub message: String,
 }

@@ -1,1 +1,279 @@
-//! (being written)
+//! AgentPolicy as users write it. Strict: every unknown field is an error, and so is every part that this version does not enforce.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::raw::{RawMeta, RawValueRule};
+use super::values::{ByteSize, CidrText, HostText, NameGlob, PathGlob, Unenforced};
+
+/// What an agent may do once it runs.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AgentPolicyDocument {
+    /// `pinfold.dev/v1alpha1`.
+    pub api_version: String,
+    /// `AgentPolicy`.
+    pub kind: String,
+    /// Name.
+    pub metadata: RawMeta,
+    /// The policy.
+    pub spec: RawAgent,
+}
+
+/// The policy.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RawAgent {
+    /// Which pods it is for; required in a cluster.
+    pub applies_to: RawAppliesTo,
+    /// Connections.
+    pub egress: RawEgress,
+    /// Named services.
+    pub upstreams: Vec<RawUpstream>,
+    /// MCP tools.
+    pub tools: RawTools,
+    /// Models.
+    pub models: Option<Unenforced>,
+    /// Webhooks that come in.
+    pub inbound: Option<Unenforced>,
+    /// Kill switch.
+    pub kill_switch: Option<Unenforced>,
+    /// What must be recorded.
+    pub audit: RawAudit,
+    /// `enforce`.
+    pub mode: Option<RawAgentMode>,
+}
+
+/// Which pods a policy is for.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RawAppliesTo {
+    /// Namespace globs.
+    pub namespaces: Vec<NameGlob>,
+    /// Stacks.
+    pub agent_stacks: Vec<String>,
+    /// Pod labels.
+    pub selector: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// Connections.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RawEgress {
+    /// `deny`; there is no other.
+    pub default: Option<RawDefault>,
+    /// What is allowed.
+    pub allow: Vec<RawEgressRule>,
+    /// The DNS gate.
+    pub dns: Option<Unenforced>,
+    /// Limits.
+    pub limits: RawLimits,
+}
+
+/// The only default there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RawDefault {
+    /// What isn't allowed is denied.
+    Deny,
+}
+
+/// One allowed destination: `host` or `cidr`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawEgressRule {
+    /// Name or pattern.
+    pub host: Option<HostText>,
+    /// Address range; also lifts the address check.
+    pub cidr: Option<CidrText>,
+    /// Ports.
+    pub ports: Vec<u16>,
+    /// `tls`, `http` or `tcp`.
+    pub protocol: RawProtocol,
+    /// HTTP methods; all if left out.
+    pub methods: Option<Vec<String>>,
+    /// HTTP path globs; all if left out.
+    pub paths: Option<Vec<PathGlob>>,
+}
+
+/// What is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RawProtocol {
+    /// TLS whose server name is the host.
+    Tls,
+    /// HTTP/1.1, judged request by request.
+    Http,
+    /// Anything.
+    Tcp,
+}
+
+/// Limits of one pod.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RawLimits {
+    /// Connections open at once.
+    pub connections: Option<u32>,
+    /// New connections per time.
+    pub connect_rate: Option<Unenforced>,
+    /// Bytes per day.
+    pub bytes_per_day: Option<Unenforced>,
+}
+
+/// A named service.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawUpstream {
+    /// Name.
+    pub name: String,
+    /// `https://host[:port][/base]`, or `http://`.
+    pub url: String,
+    /// Lifts the address check; implied by a loopback URL.
+    pub allow_private: Option<bool>,
+    /// What the sidecar adds.
+    pub credential: Option<RawCredential>,
+    /// HTTP methods; all if left out.
+    pub methods: Option<Vec<String>>,
+    /// HTTP path globs; all if left out.
+    pub paths: Option<Vec<PathGlob>>,
+    /// Retries.
+    pub retry: Option<Unenforced>,
+    /// Circuit breaker.
+    pub breaker: Option<Unenforced>,
+}
+
+/// A credential that the agent never sees.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawCredential {
+    /// Header that carries it.
+    pub header: String,
+    /// `{}` stands for the value; `{}` alone if left out.
+    pub format: Option<String>,
+    /// Where it is read.
+    pub from: RawCredentialSource,
+}
+
+/// Where a credential is read.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawCredentialSource {
+    /// A file, read again when it changes.
+    pub file: String,
+}
+
+/// MCP tools.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RawTools {
+    /// `deny`; there is no other.
+    pub default: Option<RawDefault>,
+    /// Servers.
+    pub servers: Vec<RawToolServer>,
+    /// What is done to results.
+    pub results: RawResults,
+}
+
+/// An MCP server.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawToolServer {
+    /// Name: `/mcp/{name}` at the gateway.
+    pub name: String,
+    /// The upstream that serves it.
+    pub upstream: Option<String>,
+    /// A server on stdio.
+    pub stdio: Option<Unenforced>,
+    /// Digest of its tool descriptions.
+    pub pin: Option<Unenforced>,
+    /// Tools that may be called.
+    #[serde(default)]
+    pub allow: Vec<RawTool>,
+    /// Tools that never may, whatever else says so.
+    #[serde(default)]
+    pub deny: Vec<String>,
+}
+
+/// A tool that may be called.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawTool {
+    /// Its name, exactly.
+    pub tool: String,
+    /// How risky it is; recorded.
+    pub tier: Option<RawTier>,
+    /// Rules on its arguments; any within size and depth if left out.
+    pub arguments: Option<RawArguments>,
+    /// Human approval.
+    pub approval: Option<Unenforced>,
+    /// Calls per time.
+    pub rate: Option<Unenforced>,
+    /// Calls in all.
+    pub budget: Option<Unenforced>,
+}
+
+/// How risky a tool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RawTier {
+    /// Reads.
+    Read,
+    /// Writes.
+    Write,
+    /// Administers.
+    Admin,
+}
+
+/// Rules on arguments.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RawArguments {
+    /// Every top-level argument must be named by some rule.
+    pub closed: bool,
+    /// The rules; all must hold.
+    pub rules: Vec<RawValueRule>,
+}
+
+/// What is done to results.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RawResults {
+    /// Redaction.
+    pub redact: Option<Unenforced>,
+    /// Largest result.
+    pub max_bytes: Option<ByteSize>,
+    /// Injection markers.
+    pub injection: Option<Unenforced>,
+}
+
+/// What must be recorded.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RawAudit {
+    /// Events; all of these are recorded in any case.
+    pub required: Vec<RawAuditEvent>,
+    /// `deny`; there is no other.
+    pub on_failure: Option<RawDefault>,
+}
+
+/// Events that a policy can require to be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawAuditEvent {
+    /// A tool call.
+    ToolCall,
+    /// An approval.
+    Approval,
+    /// A denied connection.
+    EgressDeny,
+}
+
+/// `enforce`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RawAgentMode {
+    /// What isn't allowed is denied.
+    Enforce,
+}

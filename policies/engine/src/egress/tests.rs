@@ -1,0 +1,232 @@
+//! Cases of egress: names, ports, addresses and what is spoken inside.
+
+use pinfold_model::policy::load;
+use pinfold_model::sources::SourceFile;
+
+use super::*;
+
+const POLICY: &str = r#"
+apiVersion: pinfold.dev/v1alpha1
+kind: AgentPolicy
+metadata: {name: reader}
+spec:
+  egress:
+    allow:
+    - {host: api.github.com, ports: [443], protocol: tls}
+    - {host: "*.blob.example.net", ports: [443], protocol: tls}
+    - {host: pypi.internal, ports: [80], protocol: http, methods: [GET], paths: ["/simple/**"]}
+    - {host: db.internal, ports: [5432], protocol: tcp}
+    - {cidr: 10.20.0.0/16, ports: [80, 5432], protocol: tcp}
+    - {cidr: 192.0.2.0/24, ports: [443], protocol: tls}
+  upstreams:
+  - {name: web, url: "https://api.example.com", methods: [GET], paths: ["/repos/**"]}
+  - {name: local, url: "http://127.0.0.1:8080"}
+"#;
+
+fn policy() -> AgentPolicy {
+    let file = SourceFile { name: "p.yaml".to_owned(), text: POLICY.to_owned() };
+    load(&[file]).expect("a policy").agents.remove(0)
+}
+
+fn host(text: &str) -> Host {
+    Host::parse(text).expect("a host")
+}
+
+fn outcome<T>(result: Result<T, Denial>) -> &'static str {
+    match result {
+        Ok(_) => "allow",
+        Err(denial) => denial.reason.as_str(),
+    }
+}
+
+#[test]
+fn names_and_ports() {
+    // Rows 34, 50, 57 of the attack table among them.
+    let cases = [
+        ("api.github.com", 443, "allow"),
+        ("API.GITHUB.COM.", 443, "allow"),
+        ("api.github.com", 22, "port"),
+        ("github.com", 443, "host"),
+        ("api.github.com.evil.example", 443, "host"),
+        ("evil-api.github.com", 443, "host"),
+        ("a.blob.example.net", 443, "allow"),
+        ("a.b.blob.example.net", 443, "host"),
+        ("blob.example.net", 443, "host"),
+        ("evilblob.example.net", 443, "host"),
+        ("10.20.3.4", 5432, "allow"),
+        ("10.21.3.4", 5432, "address"),
+        ("10.20.3.4", 22, "port"),
+        ("169.254.169.254", 80, "address"),
+        ("[::1]", 443, "address"),
+        ("8.8.8.8", 443, "address"),
+        ("metadata.google.internal", 80, "host"),
+    ];
+    let policy = policy();
+    for (name, port, expected) in cases {
+        let host = host(name);
+        let attempt = Attempt { host: &host, port, channel: Channel::Tunnel };
+        assert_eq!(outcome(judge(&policy, &attempt)), expected, "{name}:{port}");
+    }
+}
+
+#[test]
+fn requests_in_the_clear() {
+    let cases = [
+        ("pypi.internal", 80, "GET", "/simple/x", "allow"),
+        ("pypi.internal", 80, "POST", "/simple/x", "method"),
+        ("pypi.internal", 80, "GET", "/admin", "path"),
+        ("api.github.com", 443, "GET", "/", "protocol"),
+        ("db.internal", 5432, "GET", "/", "allow"),
+    ];
+    let policy = policy();
+    for (name, port, method, path, expected) in cases {
+        let host = host(name);
+        let attempt = Attempt { host: &host, port, channel: Channel::Http { method, path } };
+        assert_eq!(outcome(judge(&policy, &attempt)), expected, "{method} {name}:{port}{path}");
+    }
+}
+
+fn tunnel(policy: &AgentPolicy, name: &str, port: u16) -> NamePermit {
+    let host = host(name);
+    judge(policy, &Attempt { host: &host, port, channel: Channel::Tunnel }).expect("a name")
+}
+
+#[test]
+fn resolved_addresses() {
+    // Rows 1 to 3, 19, 20, 22, 25 to 29.
+    let cases: &[(&str, u16, &[&str], &str)] = &[
+        ("api.github.com", 443, &["140.82.112.3"], "allow"),
+        ("api.github.com", 443, &["140.82.112.3", "2606:50c0:8000::153"], "allow"),
+        ("api.github.com", 443, &[], "resolve"),
+        ("api.github.com", 443, &["127.0.0.1"], "address"),
+        ("api.github.com", 443, &["140.82.112.3", "10.0.0.1"], "address"),
+        ("api.github.com", 443, &["10.20.0.1"], "address"),
+        ("api.github.com", 443, &["192.0.2.1"], "allow"),
+        ("api.github.com", 443, &["::ffff:140.82.112.3"], "address"),
+        ("api.github.com", 443, &["64:ff9b::a9fe:a9fe"], "address"),
+        ("api.github.com", 443, &["2002:7f00:1::"], "address"),
+        ("api.github.com", 443, &["2001:0:1::1"], "address"),
+        ("api.github.com", 443, &["::127.0.0.1"], "address"),
+        ("api.github.com", 443, &["100.64.0.1"], "address"),
+        ("api.github.com", 443, &["0.0.0.0"], "address"),
+        ("api.github.com", 443, &["198.18.0.1"], "address"),
+        ("api.github.com", 443, &["255.255.255.255"], "address"),
+        ("api.github.com", 443, &["224.0.0.1"], "address"),
+        ("api.github.com", 443, &["fe80::1"], "address"),
+        ("api.github.com", 443, &["fd00:ec2::254"], "address"),
+        ("api.github.com", 443, &["168.63.129.16"], "address"),
+        ("api.github.com", 443, &["4000::1"], "address"),
+        ("db.internal", 5432, &["10.20.0.9"], "allow"),
+        ("db.internal", 5432, &["10.21.0.9"], "address"),
+    ];
+    let policy = policy();
+    for (name, port, found, expected) in cases {
+        let found: Vec<IpAddr> =
+            found.iter().map(|text| text.parse().expect("an address")).collect();
+        let result = tunnel(&policy, name, *port).addresses(&found, &[]);
+        assert_eq!(outcome(result), *expected, "{name} {found:?}");
+    }
+}
+
+#[test]
+fn metadata_is_refused_even_where_a_range_lifts_the_check() {
+    let text = POLICY.replace("10.20.0.0/16", "0.0.0.0/0").replace("[80, 5432]", "[80]");
+    let file = SourceFile { name: "p.yaml".to_owned(), text };
+    let policy = load(&[file]).expect("a policy").agents.remove(0);
+    let permit = tunnel(&policy, "169.254.169.254", 80);
+    let denial =
+        permit.addresses(&["169.254.169.254".parse().expect("ip")], &[]).expect_err("never");
+    assert!(denial.message.contains("metadata"), "{denial}");
+}
+
+#[test]
+fn own_listeners_are_refused() {
+    let policy = policy();
+    let upstream = policy.upstream("local").expect("an upstream");
+    let own = ["127.0.0.1:8080".parse().expect("an address")];
+    for address in ["127.0.0.1", "127.0.0.2", "0.0.0.0"] {
+        let permit = judge_upstream(upstream, "GET", "/").expect("a request");
+        let found = permit.addresses(&[address.parse().expect("ip")], &own);
+        assert_eq!(outcome(found), "address", "{address}");
+    }
+    let permit = judge_upstream(upstream, "GET", "/").expect("a request");
+    assert_eq!(outcome(permit.addresses(&["127.0.0.1".parse().expect("ip")], &[])), "allow");
+}
+
+#[test]
+fn what_is_spoken_inside() {
+    let policy = policy();
+    let public: [IpAddr; 1] = ["140.82.112.3".parse().expect("ip")];
+    let name = |text: &str| DnsName::parse(text).expect("a name");
+    let github = tunnel(&policy, "api.github.com", 443).addresses(&public, &[]).expect("addresses");
+    let tls = |server_name: Option<&DnsName>| github.tls(Hello { server_name });
+    // Rows 31 to 33.
+    assert_eq!(outcome(tls(Some(&name("api.github.com")))), "allow");
+    assert_eq!(outcome(tls(Some(&name("evil.example")))), "name");
+    assert_eq!(outcome(tls(None)), "name");
+    assert_eq!(outcome(github.opaque()), "protocol");
+    assert_eq!(outcome(github.http("GET", "/")), "protocol");
+    assert!(!github.is_opaque());
+
+    let pypi = tunnel(&policy, "pypi.internal", 80).addresses(&public, &[]).expect("addresses");
+    assert_eq!(outcome(pypi.http("GET", "/simple/x")), "allow");
+    assert_eq!(outcome(pypi.http("DELETE", "/simple/x")), "method");
+    assert_eq!(outcome(pypi.tls(Hello::default())), "protocol");
+
+    let literal: [IpAddr; 1] = ["192.0.2.9".parse().expect("ip")];
+    let by_address = tunnel(&policy, "192.0.2.9", 443).addresses(&literal, &[]).expect("addresses");
+    assert_eq!(outcome(by_address.tls(Hello { server_name: None })), "allow");
+    assert_eq!(outcome(by_address.tls(Hello { server_name: Some(&name("x.example")) })), "name");
+
+    let private: [IpAddr; 1] = ["10.20.0.1".parse().expect("ip")];
+    let database =
+        tunnel(&policy, "db.internal", 5432).addresses(&private, &[]).expect("addresses");
+    assert!(database.is_opaque());
+    let permit = database.opaque().expect("tcp");
+    assert_eq!(permit.addresses(), ["10.20.0.1:5432".parse().expect("an address")]);
+    assert_eq!(permit.rule(), "spec.egress.allow[3]");
+}
+
+#[test]
+fn upstreams() {
+    let policy = policy();
+    let web = policy.upstream("web").expect("an upstream");
+    let cases =
+        [("GET", "/repos/a", "allow"), ("POST", "/repos/a", "method"), ("GET", "/user", "path")];
+    for (method, path, expected) in cases {
+        assert_eq!(outcome(judge_upstream(web, method, path)), expected, "{method} {path}");
+    }
+    let permit = judge_upstream(web, "GET", "/repos/a").expect("a request");
+    assert_eq!(outcome(permit.addresses(&["10.0.0.1".parse().expect("ip")], &[])), "address");
+}
+
+#[test]
+fn denials_say_what_would_be_accepted() {
+    let policy = policy();
+    let evil = host("evil.example");
+    let denial = judge(&policy, &Attempt { host: &evil, port: 443, channel: Channel::Tunnel })
+        .expect_err("not listed");
+    assert_eq!(denial.message, "`evil.example` is not in the egress rules of policy `reader`");
+    assert!(denial.remedy.contains(r#"{host: "evil.example", ports: [443], protocol: tls}"#));
+}
+
+#[test]
+fn every_range_of_the_table_is_read_and_special() {
+    for row in address::V4 {
+        let net: ipnet::Ipv4Net = row.range.parse().expect(row.range);
+        assert!(
+            special(IpAddr::V4(net.network())).is_some()
+                && special(IpAddr::V4(net.broadcast())).is_some()
+        );
+    }
+    for row in address::V6 {
+        let net: ipnet::Ipv6Net = row.range.parse().expect(row.range);
+        assert!(
+            special(IpAddr::V6(net.network())).is_some()
+                && special(IpAddr::V6(net.broadcast())).is_some()
+        );
+    }
+    for public in ["1.1.1.1", "8.8.8.8", "172.15.0.1", "172.32.0.1", "2606:4700::1111", "2a00::1"] {
+        assert_eq!(special(public.parse().expect("ip")), None, "{public}");
+    }
+}

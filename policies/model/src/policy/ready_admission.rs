@@ -1,0 +1,405 @@
+//! Raw AdmissionPolicy documents to one ready policy: joins the lists, refuses scalars that disagree, fills in the defaults.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::admission::{
+    AdmissionPolicy, Agents, Controller, CustomRule, Exception, ObjectMatch, OnUntrusted,
+    Organizations, Pool, Provenance, ReferenceField, RuleMode, Trust,
+};
+use super::place::Place;
+use super::raw::{
+    RawAdmins, RawAdmission, RawController, RawCustom, RawException, RawMatch, RawPool,
+    RawProvenance, RawReference, RawReferenceKind, RawRule, RawRuleMode, RawSelector, TaintEffect,
+};
+use super::ready_agent::value_rule;
+use crate::digest::Digest;
+use crate::document::{DocumentError, nearest};
+use crate::finding::{Mode, RuleId};
+use crate::object::pod::Toleration;
+use crate::object::reference::ReferenceKind;
+use crate::pattern::Pattern;
+
+/// Label that names a namespace's organization.
+pub(super) const ORGANIZATION_LABEL: &str = "krate.a5c.ai/org";
+/// The same label of newer releases of the control plane.
+pub(super) const ORGANIZATION_LABEL_NEW: &str = "kradle.a5c.ai/org";
+/// Label that guards a namespace.
+pub(super) const GUARDED_LABEL: (&str, &str) = ("pinfold.dev/agents", "true");
+/// Namespaces of the platform.
+pub(super) const PLATFORM_NAMESPACES: [&str; 4] =
+    ["kube-system", "kube-public", "kube-node-lease", "pinfold-system"];
+/// Refs that are never trusted.
+pub(super) const UNTRUSTED_REFS: [&str; 2] = ["refs/pull/**", "refs/merge-requests/**"];
+/// Prefix of built-in rule ids.
+const BUILT_IN_PREFIX: &str = "PF-";
+
+type Errors = Vec<DocumentError>;
+
+/// A scalar that several documents may set, to one value only.
+struct Once<'d, T> {
+    name: &'static str,
+    set: Option<(T, Place<'d>)>,
+}
+
+impl<'d, T: PartialEq + Clone> Once<'d, T> {
+    fn new(name: &'static str) -> Self {
+        Self { name, set: None }
+    }
+
+    fn add(&mut self, value: Option<&T>, place: Place<'d>, errors: &mut Errors) {
+        let Some(value) = value else { return };
+        match &self.set {
+            Some((earlier, other)) if earlier != value => {
+                let at = other.error("");
+                let message = format!(
+                    "`{}` is set to another value at {}:{}:{}; keep one of them",
+                    self.name, at.file, at.at.line, at.at.column
+                );
+                errors.push(place.error(message));
+            }
+            Some(_) => {}
+            None => self.set = Some((value.clone(), place)),
+        }
+    }
+
+    fn or(self, default: impl FnOnce() -> T) -> T {
+        self.set.map_or_else(default, |(value, _)| value)
+    }
+}
+
+/// Collects documents until [`Merge::finish`].
+pub(super) struct Merge<'d> {
+    mode: Once<'d, Mode>,
+    namespace_label: Once<'d, String>,
+    selector: Once<'d, BTreeMap<String, String>>,
+    on_untrusted: Once<'d, OnUntrusted>,
+    admins: Option<RawAdmins>,
+    platform_namespaces: Option<BTreeSet<String>>,
+    untrusted_refs: Option<Vec<Pattern>>,
+    policy: AdmissionPolicy,
+    /// Ids of the custom rules of all documents, so that the order of files doesn't matter.
+    declared: BTreeSet<RuleId>,
+}
+
+impl<'d> Merge<'d> {
+    pub(super) fn new(digest: Digest) -> Self {
+        Self {
+            mode: Once::new("mode"),
+            namespace_label: Once::new("namespaceLabel"),
+            selector: Once::new("namespaceSelector"),
+            on_untrusted: Once::new("onUntrusted"),
+            admins: None,
+            platform_namespaces: None,
+            untrusted_refs: None,
+            policy: empty(digest),
+            declared: BTreeSet::new(),
+        }
+    }
+
+    /// Makes the custom rules of a document known; comes before any [`Merge::add`].
+    pub(super) fn declare(&mut self, raw: &RawAdmission) {
+        self.declared.extend(raw.custom.iter().map(|custom| RuleId::custom(&custom.id)));
+    }
+
+    pub(super) fn add(&mut self, raw: &RawAdmission, place: &Place<'d>, errors: &mut Errors) {
+        self.mode.add(raw.mode.as_ref(), place.field("mode"), errors);
+        self.add_organizations(raw, place, errors);
+        self.add_trust(raw, &place.field("trust"), errors);
+        let agents = raw.agents.service_accounts.iter().map(|glob| glob.0.clone());
+        self.policy.agents.service_accounts.extend(agents);
+        self.policy.references.extend(raw.references.iter().map(reference));
+        for (index, custom) in raw.custom.iter().enumerate() {
+            let place = place.field("custom").item(index);
+            match self.custom(custom, &place) {
+                Ok(rule) => self.policy.custom.push(rule),
+                Err(error) => errors.push(error),
+            }
+        }
+        for (index, rule) in raw.rules.iter().enumerate() {
+            let place = place.field("rules").item(index);
+            if let Err(error) = self.rule(rule, &place) {
+                errors.push(error);
+            }
+        }
+        for (index, exception) in raw.exceptions.iter().enumerate() {
+            let place = place.field("exceptions").item(index);
+            match self.exception(exception, &place) {
+                Ok(exception) => self.policy.exceptions.push(exception),
+                Err(error) => errors.push(error),
+            }
+        }
+    }
+
+    fn add_organizations(&mut self, raw: &RawAdmission, place: &Place<'d>, errors: &mut Errors) {
+        let organizations = &raw.organizations;
+        let label = organizations.namespace_label.as_ref();
+        let at = place.field("organizations").field("namespaceLabel");
+        self.namespace_label.add(label, at, errors);
+        if let Some(admins) = &organizations.platform_admins {
+            let all = self.admins.get_or_insert_default();
+            all.groups.extend(admins.groups.iter().cloned());
+            all.users.extend(admins.users.iter().cloned());
+        }
+        if let Some(namespaces) = &organizations.platform_namespaces {
+            let all = self.platform_namespaces.get_or_insert_default();
+            all.extend(namespaces.iter().cloned());
+        }
+        let at = place.field("agents").field("namespaceSelector");
+        if let Some(RawSelector { match_labels }) = &raw.agents.namespace_selector {
+            if match_labels.is_empty() {
+                errors
+                    .push(at.error("an empty selector would guard every namespace; name a label"));
+            }
+            self.selector.add(Some(match_labels), at, errors);
+        }
+    }
+
+    fn add_trust(&mut self, raw: &RawAdmission, place: &Place<'d>, errors: &mut Errors) {
+        let raw = &raw.trust;
+        self.on_untrusted.add(raw.on_untrusted.as_ref(), place.field("onUntrusted"), errors);
+        for (index, item) in raw.controllers.iter().enumerate() {
+            match controller(item, &place.field("controllers").item(index)) {
+                Ok(item) => self.policy.trust.controllers.push(item),
+                Err(error) => errors.push(error),
+            }
+        }
+        for (index, item) in raw.pools.iter().enumerate() {
+            let place = place.field("pools").item(index);
+            let twice = self.policy.trust.pools.iter().any(|pool| pool.name == item.name);
+            match pool(item, &place) {
+                Ok(_) if twice => {
+                    errors.push(place.field("name").error("a pool of that name exists"))
+                }
+                Ok(item) => self.policy.trust.pools.push(item),
+                Err(error) => errors.push(error),
+            }
+        }
+        let trusted = raw.trusted_refs.iter().map(|glob| glob.0.clone());
+        self.policy.trust.trusted_refs.extend(trusted);
+        if let Some(untrusted) = &raw.untrusted_refs {
+            let all = self.untrusted_refs.get_or_insert_default();
+            all.extend(untrusted.iter().map(|glob| glob.0.clone()));
+        }
+        self.policy.trust.provenance.extend(raw.provenance.iter().map(provenance));
+    }
+
+    fn custom(&self, raw: &RawCustom, place: &Place<'_>) -> Result<CustomRule, DocumentError> {
+        if raw.id.is_empty() || raw.id.starts_with(BUILT_IN_PREFIX) {
+            return Err(place.field("id").error("expected an id that doesn't begin with `PF-`"));
+        }
+        let id = RuleId::custom(&raw.id);
+        if self.policy.custom.iter().any(|earlier| earlier.id == id) {
+            return Err(place.field("id").error(format!("rule `{id}` is defined twice")));
+        }
+        let deny = place.field("deny");
+        let Some(message) = raw.deny.message.clone() else {
+            return Err(deny.error("missing field `message`: what the user is told"));
+        };
+        if raw.deny.optional.is_some() || raw.deny.host.is_some() {
+            return Err(deny.error("`optional` and `host` are for tool arguments only"));
+        }
+        let rule = value_rule(&raw.deny, &deny)?;
+        let applies = object_match(&raw.applies);
+        Ok(CustomRule { id, applies, path: rule.path, tests: rule.tests, message })
+    }
+
+    fn rule(&mut self, raw: &RawRule, place: &Place<'_>) -> Result<(), DocumentError> {
+        let id = self.known(&raw.id, &place.field("id"))?;
+        if id.as_str().starts_with("PF-REQ-") {
+            return Err(place.field("id").error("requests that can't be read are always denied"));
+        }
+        let mode = match raw.mode {
+            RawRuleMode::Enforce => RuleMode::On(Mode::Enforce),
+            RawRuleMode::Warn => RuleMode::On(Mode::Warn),
+            RawRuleMode::Audit => RuleMode::On(Mode::Audit),
+            RawRuleMode::Off => RuleMode::Off,
+        };
+        match self.policy.rules.insert(id, mode) {
+            Some(other) if other != mode => {
+                Err(place.field("mode").error("the rule is set to another mode elsewhere"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn known(&self, id: &str, place: &Place<'_>) -> Result<RuleId, DocumentError> {
+        let custom = self.declared.iter().find(|custom| custom.as_str() == id);
+        if let Some(rule) = RuleId::built_in(id).or_else(|| custom.cloned()) {
+            return Ok(rule);
+        }
+        let names = RuleId::BUILT_IN.iter().chain(&self.declared).map(RuleId::as_str);
+        let hint = nearest(id, names).map(|near| format!("; did you mean `{near}`?"));
+        Err(place.error(format!("no rule `{id}` in this version{}", hint.unwrap_or_default())))
+    }
+
+    fn exception(&self, raw: &RawException, place: &Place<'_>) -> Result<Exception, DocumentError> {
+        let rules = place.field("rules");
+        let named =
+            raw.rules.iter().enumerate().map(|(index, id)| self.known(id, &rules.item(index)));
+        let named: BTreeSet<RuleId> = named.collect::<Result<_, _>>()?;
+        if named.is_empty() {
+            return Err(rules.error("expected at least one rule"));
+        }
+        let applies = object_match(&raw.applies);
+        let everything =
+            applies.kinds.is_empty() && applies.namespaces.is_empty() && applies.names.is_empty();
+        if everything {
+            return Err(place
+                .field("match")
+                .error("would exempt everything; name kinds, namespaces or names"));
+        }
+        Ok(Exception {
+            rules: named,
+            applies,
+            until: raw.until.as_ref().map(|day| day.0),
+            owner: raw.owner.clone(),
+            reason: raw.reason.clone(),
+        })
+    }
+
+    pub(super) fn finish(self) -> AdmissionPolicy {
+        let mut policy = self.policy;
+        policy.mode = self.mode.or(Mode::default);
+        policy.trust.on_untrusted = self.on_untrusted.or(OnUntrusted::default);
+        let label = self.namespace_label.or(|| ORGANIZATION_LABEL.to_owned());
+        policy.organizations.namespace_labels = match label.as_str() {
+            ORGANIZATION_LABEL => vec![label, ORGANIZATION_LABEL_NEW.to_owned()],
+            _ => vec![label],
+        };
+        let admins = self.admins.unwrap_or_else(|| RawAdmins {
+            groups: vec!["system:masters".to_owned()],
+            users: Vec::new(),
+        });
+        policy.organizations.admin_groups = admins.groups.into_iter().collect();
+        policy.organizations.admin_users = admins.users.into_iter().collect();
+        let namespaces = self.platform_namespaces;
+        policy.organizations.platform_namespaces =
+            namespaces.unwrap_or_else(|| PLATFORM_NAMESPACES.map(str::to_owned).into());
+        let (key, value) = GUARDED_LABEL;
+        let guarded = || BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        policy.agents.namespace_labels = self.selector.or(guarded).into_iter().collect();
+        let untrusted = self.untrusted_refs;
+        policy.trust.untrusted_refs = untrusted.unwrap_or_else(|| {
+            UNTRUSTED_REFS.iter().filter_map(|glob| Pattern::path_glob(glob).ok()).collect()
+        });
+        policy
+    }
+}
+
+fn empty(digest: Digest) -> AdmissionPolicy {
+    AdmissionPolicy {
+        digest,
+        mode: Mode::default(),
+        organizations: Organizations {
+            namespace_labels: Vec::new(),
+            admin_groups: BTreeSet::new(),
+            admin_users: BTreeSet::new(),
+            platform_namespaces: BTreeSet::new(),
+        },
+        agents: Agents { namespace_labels: Vec::new(), service_accounts: Vec::new() },
+        trust: Trust {
+            controllers: Vec::new(),
+            trusted_refs: Vec::new(),
+            untrusted_refs: Vec::new(),
+            pools: Vec::new(),
+            on_untrusted: OnUntrusted::default(),
+            provenance: Vec::new(),
+        },
+        references: Vec::new(),
+        rules: BTreeMap::new(),
+        custom: Vec::new(),
+        exceptions: Vec::new(),
+    }
+}
+
+fn object_match(raw: &RawMatch) -> ObjectMatch {
+    let patterns =
+        |globs: &[super::values::NameGlob]| globs.iter().map(|glob| glob.0.clone()).collect();
+    ObjectMatch {
+        api_groups: raw.api_groups.clone(),
+        kinds: raw.kinds.clone(),
+        namespaces: patterns(&raw.namespaces),
+        names: patterns(&raw.names),
+    }
+}
+
+fn reference(raw: &RawReference) -> ReferenceField {
+    ReferenceField {
+        applies: object_match(&raw.applies),
+        kind: match raw.kind {
+            RawReferenceKind::Secret => ReferenceKind::Secret,
+            RawReferenceKind::ConfigMap => ReferenceKind::ConfigMap,
+        },
+        name: raw.name.0.clone(),
+        namespace: raw.namespace.as_ref().map(|path| path.0.clone()),
+    }
+}
+
+fn provenance(raw: &RawProvenance) -> Provenance {
+    let path =
+        |text: &Option<super::values::JsonPathText>| text.as_ref().map(|path| path.0.clone());
+    Provenance {
+        applies: object_match(&raw.applies),
+        repository: path(&raw.repository),
+        git_ref: raw.git_ref.0.clone(),
+        head_repository: path(&raw.head_repository),
+    }
+}
+
+/// Splits `namespace/name`.
+fn namespaced(text: &str, place: &Place<'_>) -> Result<(String, String), DocumentError> {
+    match text.split_once('/') {
+        Some((namespace, name))
+            if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+        {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        Some(_) | None => Err(place.error(format!("expected `namespace/name`, found `{text}`"))),
+    }
+}
+
+fn controller(raw: &RawController, place: &Place<'_>) -> Result<Controller, DocumentError> {
+    match (&raw.user, &raw.service_account) {
+        (Some(user), None) if raw.uid.is_none() => Ok(Controller::User(user.clone())),
+        (None, Some(account)) => {
+            let (namespace, name) = namespaced(account, &place.field("serviceAccount"))?;
+            Ok(Controller::ServiceAccount { namespace, name, uid: raw.uid.clone() })
+        }
+        _ => Err(place.error("expected `user`, or `serviceAccount` with an optional `uid`")),
+    }
+}
+
+fn pool(raw: &RawPool, place: &Place<'_>) -> Result<Pool, DocumentError> {
+    let accounts = place.field("serviceAccounts");
+    let accounts = raw
+        .service_accounts
+        .iter()
+        .enumerate()
+        .map(|(index, text)| namespaced(text, &accounts.item(index)));
+    let service_accounts: Vec<(String, String)> = accounts.collect::<Result<_, _>>()?;
+    if raw.node_selector.is_empty() && raw.taints.is_empty() && service_accounts.is_empty() {
+        let message =
+            "nothing says what is in the pool; give `nodeSelector`, `taints` or `serviceAccounts`";
+        return Err(place.error(message));
+    }
+    let effect = |effect| match effect {
+        TaintEffect::NoSchedule => "NoSchedule",
+        TaintEffect::PreferNoSchedule => "PreferNoSchedule",
+        TaintEffect::NoExecute => "NoExecute",
+    };
+    let taints = raw.taints.iter().map(|taint| Toleration {
+        key: taint.key.clone(),
+        operator: "Equal".to_owned(),
+        value: taint.value.clone(),
+        effect: effect(taint.effect).to_owned(),
+    });
+    Ok(Pool {
+        name: raw.name.clone(),
+        tier: raw.tier,
+        node_selector: raw.node_selector.clone().into_iter().collect(),
+        taints: taints.collect(),
+        service_accounts,
+        runtime_classes: raw.runtime_classes.clone(),
+        priority_classes: raw.priority_classes.clone(),
+    })
+}

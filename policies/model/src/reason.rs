@@ -1,0 +1,91 @@
+//! Why the sidecar denies: an enumeration that metrics, records and users share. `docs/reasons.md` explains each.
+
+use std::fmt;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $slug:literal;)*) => {
+        /// Why something was denied.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+        impl Reason {
+            /// All of them.
+            pub const ALL: &'static [Reason] = &[$(Reason::$name),*];
+            /// The name in answers, metrics and records.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $slug,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// No rule lists the host.
+    Host = "host";
+    /// A rule lists the host, but not this port.
+    Port = "port";
+    /// A rule lists host and port, but for another protocol.
+    Protocol = "protocol";
+    /// The rule doesn't list the HTTP method.
+    Method = "method";
+    /// The rule doesn't list the HTTP path.
+    Path = "path";
+    /// A literal or resolved address is private, loopback, link-local, metadata or otherwise special.
+    Address = "address";
+    /// CONNECT name, TLS server name or Host don't agree, or the server name is missing.
+    Name = "name";
+    /// The name has no address, or the resolver doesn't answer.
+    Resolve = "resolve";
+    /// The upstream can't be reached.
+    Upstream = "upstream";
+    /// A limit of the policy is reached.
+    Limit = "limit";
+    /// The request can't be read in one way only.
+    Malformed = "malformed";
+    /// No such MCP server in the policy.
+    Server = "server";
+    /// The tool isn't allowed on this server.
+    Tool = "tool";
+    /// An argument breaks a rule.
+    Argument = "argument";
+    /// The MCP method isn't allowed.
+    RpcMethod = "rpc-method";
+    /// A reply could not be read or is too large, so it isn't passed on.
+    Reply = "reply";
+    /// The decision could not be recorded.
+    Audit = "audit";
+    /// There is no valid policy to decide by.
+    NoPolicy = "no-policy";
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A denial of the sidecar, complete enough to act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// The kind of reason.
+    pub reason: Reason,
+    /// The place in the policy that decided, such as `spec.egress.allow[0]`; the section if nothing in it matched.
+    pub rule: String,
+    /// JSON path of the argument at fault, empty where there is none.
+    pub path: String,
+    /// What was found and why it is refused.
+    pub message: String,
+    /// What would be accepted.
+    pub remedy: String,
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, rule, path, message, remedy } = self;
+        write!(formatter, "{reason} ({rule}): ")?;
+        if !path.is_empty() {
+            write!(formatter, "{path}: ")?;
+        }
+        write!(formatter, "{message}; fix: {remedy}")
+    }
+}
