@@ -69,7 +69,8 @@ fn rows_33_37_43_46_what_is_refused() {
         records(&message, 9999)
     };
     let trailing = [handshake(&[]), vec![0]].concat();
-    let large_record = [&[HANDSHAKE, 3, 1, 0x40, 1], [0; 16385].as_slice()].concat();
+    let large_record =
+        [&[HANDSHAKE, 3, 1, 0x40, 1, CLIENT_HELLO, 0, 0x50], [0; 16_382].as_slice()].concat();
     let endless = records(&[&[CLIENT_HELLO, 1, 0, 0], [0; 65_530].as_slice()].concat(), 9999);
     let cases: &[(&str, Vec<u8>, &str)] = &[
         ("ssh", b"SSH-2.0-OpenSSH_9.6\r\n".to_vec(), "not-tls"),

@@ -38,6 +38,8 @@ fn rows_98a_99_streams_at_any_segmentation() {
         (b"data: x\n\n", &["-|-|-|x"]),
         (b"data: x\r\r", &["-|-|-|x"]),
         (b"data: x\r\n\r\n", &["-|-|-|x"]),
+        (b"data: x\r\ndata: y\r\n\r\n", &["-|-|-|x\ny"]),
+        (b"data: x\rdata: y\r\r", &["-|-|-|x\ny"]),
         (b"data: x\r\n\ndata: y\n\r", &["-|-|-|x", "-|-|-|y"]),
         (b"\xEF\xBB\xBFdata: x\n\n", &["-|-|-|x"]),
         (b"\n\xEF\xBB\xBFdata: x\n\n", &[]),
