@@ -1,1 +1,8 @@
-//! RBAC semantics of the API server.
+//! RBAC as the API server understands it: what somebody holds, whether that covers what a role would give, and who may bind or escalate.
+//!
+//! Semantics are those of Kubernetes 1.35 (`pkg/registry/rbac`, `component-helpers/auth/rbac/validation`), including the surprising ones;
+//! nothing here is stricter or milder. What is stricter belongs to the rules.
+
+pub mod coverage;
+#[cfg(test)]
+pub(crate) mod notation;
