@@ -4,5 +4,7 @@
 //! nothing here is stricter or milder. What is stricter belongs to the rules.
 
 pub mod coverage;
+pub(crate) mod describe;
 #[cfg(test)]
 pub(crate) mod notation;
+pub mod resolver;

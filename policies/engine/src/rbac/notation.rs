@@ -1,6 +1,14 @@
-//! Rules in one line, for tables of cases.
+//! Rules and clusters in a few words, for tables of cases.
 
-use pinfold_model::object::rbac::PolicyRule;
+use std::collections::BTreeMap;
+
+use pinfold_model::facts::Requester;
+use pinfold_model::object::agent::{Approval, OrganizationRecord};
+use pinfold_model::object::rbac::{
+    AgentRoleBinding, Binding, LabelSelector, PolicyRule, Role, RoleRef, Subject,
+};
+use pinfold_model::object::{Facts, Meta, Object, ObjectKey};
+use pinfold_model::snapshot::{RBAC_GROUP, Snapshot};
 
 /// Rules from `verbs=get,list groups=,apps resources=pods names=a urls=/x; ...`. Without `verbs`, `get`; without `groups`, the core
 /// group if there are resources; `-` is the empty list, and an empty value the list of the empty text. An empty line is no rule.
@@ -9,24 +17,177 @@ pub(crate) fn rules(line: &str) -> Vec<PolicyRule> {
 }
 
 fn rule(line: &str) -> PolicyRule {
-    let field = |name: &str| {
-        let found = line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-        found.map(|value| match value {
+    let words = Words::of(line, &["verbs", "groups", "resources", "names", "urls"]);
+    let list = |name: &str| {
+        words.get(name).map(|value| match value {
             "-" => Vec::new(),
             value => value.split(',').map(str::to_owned).collect(),
         })
     };
-    for word in line.split(' ') {
-        let known = ["verbs=", "groups=", "resources=", "names=", "urls="];
-        assert!(known.iter().any(|name| word.starts_with(name)), "`{word}` in `{line}`");
-    }
-    let resources = field("resources");
+    let resources = list("resources");
     let core = resources.as_ref().map(|_| vec![String::new()]);
     PolicyRule {
-        verbs: field("verbs").unwrap_or_else(|| vec!["get".to_owned()]),
-        api_groups: field("groups").or(core).unwrap_or_default(),
+        verbs: list("verbs").unwrap_or_else(|| vec!["get".to_owned()]),
+        api_groups: list("groups").or(core).unwrap_or_default(),
         resources: resources.unwrap_or_default(),
-        resource_names: field("names").unwrap_or_default(),
-        non_resource_urls: field("urls").unwrap_or_default(),
+        resource_names: list("names").unwrap_or_default(),
+        non_resource_urls: list("urls").unwrap_or_default(),
     }
+}
+
+/// `key=value` words.
+struct Words<'t>(Vec<(&'t str, &'t str)>);
+
+impl<'t> Words<'t> {
+    fn of(line: &'t str, known: &[&str]) -> Self {
+        let word = |word: &'t str| {
+            let (key, value) = word.split_once('=').unwrap_or((word, ""));
+            assert!(known.contains(&key), "`{word}` in `{line}`");
+            (key, value)
+        };
+        Self(line.split_whitespace().map(word).collect())
+    }
+
+    fn get(&self, key: &str) -> Option<&'t str> {
+        self.0.iter().find(|(own, _)| *own == key).map(|(_, value)| *value)
+    }
+
+    fn text(&self, key: &str) -> String {
+        self.get(key).unwrap_or_default().to_owned()
+    }
+}
+
+/// A view of the objects of some lines, each as [`object`] reads it.
+pub(crate) fn cluster(text: &str) -> Snapshot {
+    Snapshot::of(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(object))
+}
+
+/// An object from `KIND [NAMESPACE/]NAME [labels=A:B] [annotations=A:B] [uid=U] [owner=O] [aggregates=A:B] : BODY`.
+pub(crate) fn object(line: &str) -> Object {
+    let (head, body) = line.split_once(" :").unwrap_or((line, ""));
+    let (kind, rest) = head.trim().split_once(' ').expect("kind and name");
+    let (place, extras) = rest.split_once(' ').unwrap_or((rest, ""));
+    let (namespace, name) = place.split_once('/').unwrap_or(("", place));
+    let extras = Words::of(extras, &["labels", "annotations", "uid", "owner", "aggregates"]);
+    let group = match kind {
+        "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => RBAC_GROUP,
+        "Namespace" => "",
+        _ => "krate.a5c.ai",
+    };
+    let owner = |name: &str| pinfold_model::object::meta::Owner {
+        group: String::new(),
+        kind: "ConfigMap".into(),
+        name: name.into(),
+        uid: "u".into(),
+        controller: false,
+    };
+    let meta = Meta {
+        uid: extras.text("uid"),
+        labels: pairs(extras.get("labels")),
+        annotations: pairs(extras.get("annotations")),
+        owners: extras.get("owner").map(owner).into_iter().collect(),
+        ..Meta::default()
+    };
+    let facts = facts(kind, body.trim(), extras.get("aggregates"));
+    Object { key: ObjectKey::new(group, kind, namespace, name), meta, facts }
+}
+
+fn pairs(text: Option<&str>) -> BTreeMap<String, String> {
+    let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    text.and_then(|text| text.split_once(':')).map(pair).into_iter().collect()
+}
+
+fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
+    match kind {
+        "Role" | "ClusterRole" => {
+            let selector = |text: &str| LabelSelector {
+                match_labels: pairs(Some(text)).into_iter().collect(),
+                match_expressions: Vec::new(),
+            };
+            let aggregation = aggregates.map(|text| {
+                text.split(',').filter(|text| !text.is_empty()).map(selector).collect()
+            });
+            Facts::Role(Role { rules: rules(body).into(), aggregation })
+        }
+        "RoleBinding" | "ClusterRoleBinding" => {
+            let (role, subjects) = body.split_once(" to").expect("ROLE to SUBJECTS");
+            let subjects = subjects.split_whitespace().map(subject).collect();
+            Facts::Binding(Binding { role_ref: role_ref(role), subjects })
+        }
+        "AgentRoleBinding" => Facts::AgentRoleBinding(agent_binding(body)),
+        "Organization" => {
+            Facts::Organization(OrganizationRecord::Organization { namespace: body.to_owned() })
+        }
+        "OrgNamespaceBinding" => {
+            let (organization, namespace) = body.split_once(' ').expect("organization, namespace");
+            Facts::Organization(OrganizationRecord::NamespaceBinding {
+                organization: organization.to_owned(),
+                namespace: namespace.to_owned(),
+            })
+        }
+        "AgentApproval" => {
+            let words = Words::of(body, &["phase", "approver", "requested", "target"]);
+            Facts::Approval(Approval {
+                phase: words.text("phase"),
+                approver: words.text("approver"),
+                requested_by: words.text("requested"),
+                action: "bind".into(),
+                target: words.text("target"),
+            })
+        }
+        _ => Facts::MetaOnly,
+    }
+}
+
+/// `KIND/NAME`, or `GROUP!KIND/NAME`.
+fn role_ref(text: &str) -> RoleRef {
+    let (group, rest) = text.split_once('!').unwrap_or((RBAC_GROUP, text));
+    let (kind, name) = rest.split_once('/').expect("KIND/NAME");
+    RoleRef { api_group: group.into(), kind: kind.into(), name: name.into() }
+}
+
+/// `User/NAME`, `Group/NAME`, `ServiceAccount/[NAMESPACE/]NAME`.
+fn subject(text: &str) -> Subject {
+    let (kind, rest) = text.split_once('/').expect("KIND/NAME");
+    let (namespace, name) = match kind {
+        "ServiceAccount" => rest.split_once('/').unwrap_or(("", rest)),
+        _ => ("", rest),
+    };
+    let api_group = if kind == "ServiceAccount" { "" } else { RBAC_GROUP };
+    Subject {
+        kind: kind.into(),
+        api_group: api_group.into(),
+        namespace: namespace.into(),
+        name: name.into(),
+    }
+}
+
+/// `scope=KIND/NAME subject=KIND/NAME role=KIND/NAME policy=P org=O | RULES`.
+fn agent_binding(body: &str) -> AgentRoleBinding {
+    let (words, resource_rules) = body.split_once('|').unwrap_or((body, ""));
+    let words = Words::of(words, &["scope", "subject", "role", "policy", "org"]);
+    let (scope_kind, scope_name) = halves(words.get("scope").unwrap_or("namespace"));
+    let (subject_kind, subject_name) = halves(words.get("subject").unwrap_or("agent-stack/fixer"));
+    AgentRoleBinding {
+        organization: words.text("org"),
+        subject_kind,
+        subject_name,
+        service_account: String::new(),
+        scope_kind,
+        scope_name,
+        role_ref: words.get("role").map(role_ref),
+        resource_rules: rules(resource_rules).into(),
+        escalation_policy: words.text("policy"),
+    }
+}
+
+fn halves(text: &str) -> (String, String) {
+    let (kind, name) = text.split_once('/').unwrap_or((text, ""));
+    (kind.to_owned(), name.to_owned())
+}
+
+/// A requester from `NAME GROUP...`.
+pub(crate) fn requester(text: &str) -> Requester {
+    let mut words = text.split(' ').map(str::to_owned);
+    Requester { name: words.next().expect("a name"), uid: String::new(), groups: words.collect() }
 }

@@ -1,0 +1,205 @@
+//! What a requester holds in a namespace or cluster-wide, and what a role reference means, from the snapshot.
+//!
+//! A role that is missing does not end the search (as upstream): what was found counts, and what was not is noted for the denial text.
+//! Live answers of the edge win over the view.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pinfold_model::facts::{AccessQuestion, Answers, Requester};
+use pinfold_model::object::rbac::{Binding, LabelSelector, PolicyRule, RoleRef};
+use pinfold_model::object::{Facts, Object, ObjectKey};
+use pinfold_model::snapshot::{RBAC_GROUP, Snapshot, SubjectKey, role_key, selects};
+
+/// The group whose members hold everything; the API server asks no authorizer about them.
+pub const MASTERS: &str = "system:masters";
+/// How many ClusterRoles one aggregation takes in at most where no controller has done it; more is "cannot tell".
+pub const MAX_AGGREGATED: usize = 256;
+
+/// Why a role reference has no rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unresolved {
+    /// Not a Role or ClusterRole of the RBAC group, or a Role where there is no namespace.
+    Kind,
+    /// There is no such role.
+    Absent(ObjectKey),
+    /// It aggregates more than [`MAX_AGGREGATED`] roles.
+    TooLarge(ObjectKey),
+}
+
+/// What a requester holds somewhere.
+#[derive(Debug, Clone, Default)]
+pub struct Held<'a> {
+    /// The rules of all roles that the requester is bound to there, each role once.
+    pub rules: Vec<&'a PolicyRule>,
+    /// Roles that the requester is bound to and that can't be resolved, as `kind/name`.
+    pub unresolved: BTreeSet<String>,
+}
+
+impl Held<'_> {
+    /// Whether these rules allow something (the RBAC authorizer's check, for requests about resources).
+    #[must_use]
+    pub fn allow(&self, question: &AccessQuestion) -> bool {
+        self.rules.iter().any(|rule| allows(rule, question))
+    }
+}
+
+/// Reads roles and bindings.
+#[derive(Debug, Clone, Copy)]
+pub struct Resolver<'a> {
+    view: &'a Snapshot,
+    answers: &'a Answers,
+}
+
+impl<'a> Resolver<'a> {
+    /// Reads this view, and live answers before it.
+    #[must_use]
+    pub fn new(view: &'a Snapshot, answers: &'a Answers) -> Self {
+        Self { view, answers }
+    }
+
+    /// What the requester holds in a namespace, or cluster-wide if that is empty.
+    #[must_use]
+    pub fn held(&self, requester: &Requester, namespace: &str) -> Held<'a> {
+        let mut held = Held::default();
+        for ((kind, name, place), reference) in self.roles_of(requester, namespace) {
+            match self.find(reference, place).and_then(|role| self.held_rules(role)) {
+                Ok(rules) => held.rules.extend(rules),
+                Err(_) => {
+                    held.unresolved.insert(format!("{kind}/{name}"));
+                }
+            }
+        }
+        held
+    }
+
+    /// Whether RBAC in the snapshot allows the requester something; members of [`MASTERS`] everything.
+    #[must_use]
+    pub fn authorize(&self, requester: &Requester, question: &AccessQuestion) -> bool {
+        requester.in_group(MASTERS) || self.held(requester, &question.namespace).allow(question)
+    }
+
+    /// The rules that a binding in `namespace` (empty for a cluster binding) to this role would give.
+    ///
+    /// # Errors
+    /// [`Unresolved`]: nobody can tell what would be given.
+    pub fn granted(
+        &self,
+        reference: &RoleRef,
+        namespace: &str,
+    ) -> Result<Vec<&'a PolicyRule>, Unresolved> {
+        if !reference.api_group.is_empty() && reference.api_group != RBAC_GROUP {
+            return Err(Unresolved::Kind);
+        }
+        let (object, rules, selectors) = self.find(reference, namespace)?;
+        if rules.is_empty() && !selectors.is_empty() {
+            return self.aggregated(object);
+        }
+        Ok(rules.iter().collect())
+    }
+
+    /// Every role that the requester is bound to cluster-wide and in a namespace, once, by kind, name and place.
+    fn roles_of<'n>(
+        &self,
+        requester: &Requester,
+        namespace: &'n str,
+    ) -> BTreeMap<(&'a str, &'a str, &'n str), &'a RoleRef> {
+        let mut roles = BTreeMap::new();
+        for subject in subjects_of(requester) {
+            for (place, kind) in [("", "ClusterRoleBinding"), (namespace, "RoleBinding")] {
+                let bindings = self.view.bindings_in(&subject, place);
+                let ours = bindings.filter(|(key, _)| key.group == RBAC_GROUP && key.kind == kind);
+                for (_, Binding { role_ref, .. }) in ours {
+                    let place = if role_ref.kind == "Role" { place } else { "" };
+                    roles.insert((role_ref.kind.as_str(), role_ref.name.as_str(), place), role_ref);
+                }
+            }
+        }
+        roles
+    }
+
+    fn find(&self, reference: &RoleRef, namespace: &str) -> Result<Found<'a>, Unresolved> {
+        let key = role_key(reference, namespace).ok_or(Unresolved::Kind)?;
+        let object = match self.answers.live(&key) {
+            Some(live) => live,
+            None => self.view.get(&key),
+        };
+        let found = object.and_then(|object| {
+            let Facts::Role(role) = &object.facts else { return None };
+            let selectors = role.aggregation.as_deref().unwrap_or_default();
+            Some((object, role.rules.as_ref(), selectors))
+        });
+        found.ok_or(Unresolved::Absent(key))
+    }
+
+    /// The rules that a role gives to somebody who is bound to it: the stored ones. Only a role that no API server has stored yet (it
+    /// has no uid, offline) and that aggregates stands for what the controller would put there.
+    fn held_rules(
+        &self,
+        (object, rules, selectors): Found<'a>,
+    ) -> Result<Vec<&'a PolicyRule>, Unresolved> {
+        if rules.is_empty() && !selectors.is_empty() && object.meta.uid.is_empty() {
+            return self.aggregated(object);
+        }
+        Ok(rules.iter().collect())
+    }
+
+    /// What the aggregation controller would put into a role; roles that aggregate themselves and are still empty are followed.
+    fn aggregated(&self, object: &'a Object) -> Result<Vec<&'a PolicyRule>, Unresolved> {
+        let mut rules = Vec::new();
+        let mut seen = BTreeSet::from([object.key.name.as_str()]);
+        let mut open = vec![object];
+        while let Some(next) = open.pop() {
+            let Facts::Role(role) = &next.facts else { continue };
+            rules.extend(role.rules.iter());
+            let selectors = role.aggregation.as_deref().unwrap_or_default();
+            if !role.rules.is_empty() || selectors.is_empty() {
+                continue;
+            }
+            let selected = self
+                .view
+                .of_kind("ClusterRole")
+                .filter(|other| other.key.group == RBAC_GROUP && selected_by(selectors, other));
+            for other in selected {
+                if seen.insert(other.key.name.as_str()) {
+                    open.push(other);
+                }
+                if seen.len() > MAX_AGGREGATED {
+                    return Err(Unresolved::TooLarge(object.key.clone()));
+                }
+            }
+        }
+        Ok(rules)
+    }
+}
+
+/// A role, its stored rules, its aggregation's selectors.
+type Found<'a> = (&'a Object, &'a [PolicyRule], &'a [LabelSelector]);
+
+fn selected_by(selectors: &[LabelSelector], role: &Object) -> bool {
+    let labels = &role.meta.labels;
+    selectors.iter().any(|selector| selects(selector, |label| labels.get(label).cloned()))
+}
+
+/// Under which names bindings can mean the requester.
+fn subjects_of(requester: &Requester) -> impl Iterator<Item = SubjectKey> {
+    let user = SubjectKey::User(requester.name.clone());
+    let account = requester
+        .service_account()
+        .map(|(namespace, name)| SubjectKey::ServiceAccount(namespace.to_owned(), name.to_owned()));
+    let groups = requester.groups.iter().cloned().map(SubjectKey::Group);
+    std::iter::once(user).chain(account).chain(groups)
+}
+
+fn allows(rule: &PolicyRule, question: &AccessQuestion) -> bool {
+    let lists = |list: &[String], text: &str| list.iter().any(|own| own == "*" || own == text);
+    let below = question.resource.split_once('/').map(|(_, below)| below);
+    let below_any = |own: &String| own.strip_prefix("*/").is_some_and(|own| Some(own) == below);
+    let names = &rule.resource_names;
+    lists(&rule.verbs, question.verb)
+        && lists(&rule.api_groups, &question.group)
+        && (lists(&rule.resources, &question.resource) || rule.resources.iter().any(below_any))
+        && (names.is_empty() || names.contains(&question.name))
+}
+
+#[cfg(test)]
+mod tests;
