@@ -82,8 +82,7 @@ pub fn parse(body: &[u8]) -> Result<Review, ReviewError> {
     outer.get("request").ok_or_else(|| fail(Fault::Missing { path: "$.request" }))?;
     request_read.map_err(|error| fail(split_fault("$.request", &request, &error)))?;
     once("$.request", &request).map_err(fail)?;
-    let uid_text =
-        uid.clone().ok_or_else(|| fail(Fault::Missing { path: "$.request.uid" }))?;
+    let uid_text = uid.clone().ok_or_else(|| fail(Fault::Missing { path: "$.request.uid" }))?;
     read(&request, uid_text).map_err(fail)
 }
 

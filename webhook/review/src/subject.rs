@@ -98,8 +98,7 @@ fn new_object(request: &Request<'_>) -> Result<(Object, Option<Value>), Fault> {
 /// to repair or delete it; compared to it, everything in the new object is new.
 fn old_object(request: &Request<'_>) -> Result<Object, Fault> {
     let raw = request.old_object.ok_or(Fault::Missing { path: OLD_OBJECT })?;
-    let bad =
-        |error: DecodeError| Fault::Object { path: OLD_OBJECT, message: error.to_string() };
+    let bad = |error: DecodeError| Fault::Object { path: OLD_OBJECT, message: error.to_string() };
     let object = object::decode(&request.kind, raw.as_bytes())
         .or_else(|_| metadata_only(&request.kind, raw))
         .map_err(bad)?;

@@ -1,1 +1,30 @@
-//! The webhook's TLS, HTTP, informers, events and shutdown.
+//! The webhook's TLS, HTTP, informers, events and shutdown. It carries requests to the engine and answers back; it decides nothing.
+//!
+//! [`start`] runs a webhook in the current runtime; [`main`] is the program.
+
+mod admission;
+mod answer;
+mod audit;
+mod body;
+mod config;
+mod connection;
+mod drain;
+mod error;
+mod health;
+mod listen;
+mod log;
+mod metrics;
+mod policy_watch;
+mod program;
+mod route;
+mod server;
+mod tls;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Flags, Limits, LogFormat, ServingSource, ViewSource};
+pub use error::StartError;
+pub use program::main;
+pub use server::{Addresses, Running, start};

@@ -1,0 +1,125 @@
+//! The policy in force: loaded from files, looked at again and again, swapped as a whole.
+//!
+//! Files are compared by content, so that the symlink swap of a mounted ConfigMap is seen like any edit. A set of files that can't be
+//! read or merged never replaces one that could.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use pinfold_model::digest::Digest;
+use pinfold_model::policy::{PolicySet, load};
+use pinfold_model::sources;
+
+use crate::config::Limits;
+use crate::drain::DrainWatch;
+use crate::error::{StartError, lines};
+use crate::metrics::Metrics;
+
+/// A policy and its place in the sequence of policies that this process has had.
+#[derive(Debug)]
+pub(crate) struct Published {
+    /// The policy.
+    pub(crate) policy: PolicySet,
+    /// Its digest, as text.
+    pub(crate) digest: String,
+    /// Counts from 1.
+    pub(crate) generation: u64,
+}
+
+/// Looks after policy files.
+#[derive(Debug)]
+pub(crate) struct PolicyWatch {
+    paths: Vec<PathBuf>,
+    current: Arc<ArcSwap<Published>>,
+    /// Digest of the files that were read last, good or bad.
+    seen: Option<Digest>,
+    /// What was last reported as wrong, so that it is reported once.
+    reported: String,
+}
+
+impl PolicyWatch {
+    /// Loads the policy for the first time.
+    ///
+    /// # Errors
+    /// Every error of every file.
+    pub(crate) fn start(paths: Vec<PathBuf>) -> Result<Self, StartError> {
+        let files = sources::read(&paths)?;
+        let policy = load(&files).map_err(StartError::Documents)?;
+        let digest = policy.digest.to_string();
+        log_loaded(&policy, &digest, 1);
+        let current = Arc::new(ArcSwap::from_pointee(Published { policy, digest, generation: 1 }));
+        let seen = Some(sources::digest(&files));
+        Ok(Self { paths, current, seen, reported: String::new() })
+    }
+
+    /// The policy in force, for readers.
+    pub(crate) fn current(&self) -> Arc<ArcSwap<Published>> {
+        Arc::clone(&self.current)
+    }
+
+    /// Looks at the files until the server closes.
+    pub(crate) async fn run(mut self, metrics: Metrics, limits: Limits, mut drain: DrainWatch) {
+        while drain.pause(limits.policy_poll).await {
+            let metrics = metrics.clone();
+            let looked = tokio::task::spawn_blocking(move || {
+                self.look(&metrics);
+                self
+            });
+            match looked.await {
+                Ok(watch) => self = watch,
+                Err(error) => {
+                    tracing::error!(%error, "policy files are not watched any more");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, metrics: &Metrics) {
+        let files = match sources::read(&self.paths) {
+            Ok(files) => files,
+            Err(error) => return self.failed(metrics, error.to_string()),
+        };
+        let digest = sources::digest(&files);
+        if self.seen == Some(digest) {
+            self.reported.clear();
+            return;
+        }
+        self.seen = Some(digest);
+        match load(&files) {
+            Ok(policy) => self.publish(policy, metrics),
+            Err(errors) => self.failed(metrics, lines(&errors)),
+        }
+    }
+
+    fn publish(&mut self, policy: PolicySet, metrics: &Metrics) {
+        self.reported.clear();
+        let generation = self.current.load().generation.saturating_add(1);
+        let digest = policy.digest.to_string();
+        log_loaded(&policy, &digest, generation);
+        metrics.policy_reloaded(true);
+        metrics.policy_in_force(&digest);
+        self.current.store(Arc::new(Published { policy, digest, generation }));
+    }
+
+    fn failed(&mut self, metrics: &Metrics, message: String) {
+        if self.reported == message {
+            return;
+        }
+        metrics.policy_reloaded(false);
+        tracing::error!(reason = message, "policy not reloaded, the old one stays in force");
+        self.reported = message;
+    }
+}
+
+fn log_loaded(policy: &PolicySet, digest: &str, generation: u64) {
+    let complete = policy.admission.is_some();
+    tracing::info!(digest, generation, complete, "policy loaded");
+    for warning in &policy.warnings {
+        tracing::warn!(%warning, "policy");
+    }
+    if !complete {
+        tracing::warn!("no AdmissionPolicy document: every request is denied");
+    }
+}
