@@ -121,3 +121,33 @@ fn keys_are_hidden_from_debug() {
         assert!(!shown.contains(secret) && shown.contains("hidden"), "{shown}");
     }
 }
+
+#[test]
+fn what_is_issued_points_at_its_authoritys_key() {
+    use x509_parser::extensions::ParsedExtension::{AuthorityKeyIdentifier, SubjectKeyIdentifier};
+    let identifier = |pem: &str, of_authority: bool| {
+        let der = der(pem);
+        let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
+        let mut parsed = certificate.extensions().iter().map(|found| found.parsed_extension());
+        let found = parsed.find_map(|extension| {
+            if let AuthorityKeyIdentifier(found) = extension
+                && of_authority
+            {
+                return found.key_identifier.clone();
+            }
+            let SubjectKeyIdentifier(found) = extension else { return None };
+            (!of_authority).then(|| found.clone())
+        });
+        found.unwrap().0.to_vec()
+    };
+    // Which tells two authorities of one name apart, while their bundles overlap.
+    let original = authority();
+    let loaded = Authority::from_pem(original.certificate(), original.key()).unwrap();
+    for authority in [&original, &loaded] {
+        let issued = serving(authority);
+        assert_eq!(
+            identifier(&issued.certificate, true),
+            identifier(original.certificate(), false)
+        );
+    }
+}

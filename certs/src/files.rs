@@ -155,15 +155,22 @@ impl PairFiles {
     /// Reads both files such that the certificate did not change while the key was read: the kubelet swaps both at
     /// once, others don't.
     pub(crate) fn read(&self) -> Result<Content, FileError> {
-        let mut certificate = read_bounded(&self.certificate)?;
-        let mut key = read_bounded(&self.key)?;
+        self.read_with(read_bounded)
+    }
+
+    fn read_with(
+        &self,
+        mut read: impl FnMut(&Path) -> Result<Vec<u8>, FileError>,
+    ) -> Result<Content, FileError> {
+        let mut certificate = read(&self.certificate)?;
+        let mut key = read(&self.key)?;
         for _ in 1..READ_ATTEMPTS {
-            let again = read_bounded(&self.certificate)?;
+            let again = read(&self.certificate)?;
             if again == certificate {
                 break;
             }
             certificate = again;
-            key = read_bounded(&self.key)?;
+            key = read(&self.key)?;
         }
         Ok(Content { certificate, key })
     }

@@ -122,3 +122,21 @@ fn an_unreadable_file_is_named() {
     let error = read_bounded(&path).unwrap_err();
     assert!(matches!(&error, FileError::Unreadable { path: named, .. } if *named == path));
 }
+
+#[test]
+fn a_swap_between_the_two_reads_is_noticed() {
+    let files = PairFiles { certificate: "tls.crt".into(), key: "tls.key".into() };
+    let mut reads = ["certificate 1", "key 2", "certificate 2", "key 2", "certificate 2"].iter();
+    let content = files.read_with(|_| Ok(reads.next().unwrap().as_bytes().to_vec())).unwrap();
+    assert_eq!((content.certificate, content.key), (b"certificate 2".to_vec(), b"key 2".to_vec()));
+    assert!(reads.next().is_none());
+
+    // Files that change with each look are not read for ever.
+    let mut looks = 0_u8;
+    let endless = files.read_with(|_| {
+        looks = looks.checked_add(1).unwrap();
+        Ok(vec![looks])
+    });
+    assert!(endless.is_ok());
+    assert_eq!(u32::from(looks), 2 * READ_ATTEMPTS);
+}

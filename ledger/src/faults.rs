@@ -33,6 +33,8 @@ struct Plan {
     /// Said before each sync of a log file, which then waits for the answer.
     gate: Option<(Sender<()>, Receiver<()>)>,
     syncs: usize,
+    /// What was done, in order: appends and changes of names.
+    log: Vec<String>,
     /// After each append, before its sync: the whole directory, the file, its length before.
     images: Option<Vec<(TempDir, String, u64)>>,
 }
@@ -56,6 +58,10 @@ fn broken() -> io::Error {
 }
 
 impl Faulty {
+    fn note(&self, what: String) {
+        self.plan.lock().unwrap().log.push(what);
+    }
+
     fn wrap(&self, name: &str, file: Box<dyn Appender>) -> Box<dyn Appender> {
         let (directory, plan) = (self.disk.0.clone(), Arc::clone(&self.plan));
         Box::new(FaultyFile { file, name: name.to_owned(), directory, plan })
@@ -75,11 +81,13 @@ impl Storage for Faulty {
         if self.plan.lock().unwrap().fail_replace {
             return Err(broken());
         }
+        self.note(format!("replace {name}"));
         let file = self.disk.replace(name, content)?;
         Ok(self.wrap(name, file))
     }
 
     fn sync_names(&mut self) -> io::Result<()> {
+        self.note("sync names".to_owned());
         self.disk.sync_names()
     }
 
@@ -87,6 +95,7 @@ impl Storage for Faulty {
         if self.plan.lock().unwrap().fail_remove {
             return Err(broken());
         }
+        self.note(format!("remove {name}"));
         self.disk.remove(name)
     }
 }
@@ -94,6 +103,7 @@ impl Storage for Faulty {
 impl Appender for FaultyFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut plan = self.plan.lock().unwrap();
+        plan.log.push(format!("append {}", self.name));
         let before = self.file.length()?;
         let fits = plan.room.unwrap_or(bytes.len()).min(bytes.len());
         self.file.append(&bytes[..fits])?;
@@ -299,6 +309,78 @@ fn a_failed_retirement_keeps_too_much_and_comes_later() {
         bench.ledger.checkpoint().unwrap();
         assert_eq!(bench.verified().chains[0].files, 2);
     }
+}
+
+#[test]
+fn a_file_is_removed_only_once_its_anchor_is_durable() {
+    let bench =
+        Bench::with(|settings| Settings { rotate_bytes: 1, retain_files: Some(1), ..settings });
+    bench.record().unwrap();
+    bench.set(|plan| plan.log.clear());
+    bench.ledger.checkpoint().unwrap();
+    let wanted = ["append checkpoints", "replace checkpoints", "sync names", "remove"];
+    let log = std::mem::take(&mut bench.plan.lock().unwrap().log);
+    let fits = log.iter().zip(wanted).all(|(done, wanted)| done.starts_with(wanted));
+    assert!(fits && log.len() == wanted.len(), "{log:?}");
+}
+
+#[test]
+fn a_torn_line_is_cut_before_its_file_is_left_behind() {
+    // Room for the genesis and one record, but not for the notice of a refusal as well.
+    let bench = Bench::with(|settings| Settings { rotate_bytes: 900, ..settings });
+    bench.set(|plan| (plan.room, plan.fail_cut) = (Some(50), true));
+    assert_refused(&bench.record());
+    bench.set(|plan| plan.room = None);
+    assert_refused(&bench.record());
+    assert!(!bench.text().ends_with('\n'));
+    bench.set(|plan| plan.fail_cut = false);
+    bench.record().unwrap();
+    bench.ledger.close().unwrap();
+    assert_eq!(bench.verified().chains[0].files, 2);
+}
+
+#[test]
+fn a_queue_that_is_never_empty_does_not_put_checkpoints_off() {
+    let bench = Bench::with(|settings| Settings { checkpoint_every: Duration::ZERO, ..settings });
+    let ((reached, at_sync), (go, wait)) = (channel(), channel());
+    bench.set(|plan| plan.gate = Some((reached, wait)));
+    let first = bench.ledger.append(&event()).unwrap();
+    at_sync.recv().unwrap();
+    let rest: Vec<_> = (0..3000).map(|_| bench.ledger.append(&event()).unwrap()).collect();
+    drop(go);
+    first.wait().unwrap();
+    rest.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    bench.ledger.close().unwrap();
+    let log = std::mem::take(&mut bench.plan.lock().unwrap().log);
+    assert!(log.len() >= 8, "{log:?}");
+    let alternates =
+        log.chunks(2).all(|two| two == ["append audit-00000001.jsonl", "append checkpoints"]);
+    assert!(alternates, "{log:?}");
+}
+
+#[test]
+fn what_waits_is_bounded_in_bytes_too() {
+    let bench = Bench::new();
+    let ((reached, at_sync), (go, wait)) = (channel(), channel());
+    bench.set(|plan| plan.gate = Some((reached, wait)));
+    let first = bench.ledger.append(&event()).unwrap();
+    at_sync.recv().unwrap();
+    let rules = vec!["\u{1}".repeat(300); 64];
+    let large = Event { rules: rules.clone(), grants: rules.clone(), keys: rules, ..event() };
+    let mut waiting = Vec::new();
+    let refused = loop {
+        match bench.ledger.append(&large) {
+            Ok(ticket) => waiting.push(ticket),
+            Err(error) => break error,
+        }
+    };
+    assert!(refused.to_string().contains("bytes"), "{refused}");
+    assert!((10..100).contains(&waiting.len()), "{}", waiting.len());
+    drop(go);
+    first.wait().unwrap();
+    waiting.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    // And what was written makes room again.
+    bench.ledger.record_blocking(&large).unwrap();
 }
 
 #[test]
