@@ -1,0 +1,10 @@
+//! What commands print: one module a format. The JSON formats are contracts, versioned.
+
+pub(crate) mod github;
+pub(crate) mod human;
+pub(crate) mod json;
+pub(crate) mod junit;
+pub(crate) mod sarif;
+
+/// Version of the JSON formats.
+pub(crate) const JSON_VERSION: u32 = 1;

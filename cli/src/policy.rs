@@ -1,0 +1,47 @@
+//! `pinfold policy`: reads policies as the gates do; prints the schemas of the format.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use pinfold_model::policy::schema::{KINDS, schema};
+use pinfold_model::{document, sources};
+
+use crate::arguments::{PolicyArguments, PolicyCommand};
+use crate::{CliError, Outcome, policies};
+
+pub(crate) fn run(arguments: &PolicyArguments, out: &mut dyn Write) -> Result<Outcome, CliError> {
+    match &arguments.command {
+        PolicyCommand::Validate { paths } => validate(paths, out),
+        PolicyCommand::Schema { kind } => print_schema(kind, out),
+    }
+}
+
+fn validate(paths: &[PathBuf], out: &mut dyn Write) -> Result<Outcome, CliError> {
+    let files = sources::read(paths)?.len();
+    let set = policies::read(paths)?;
+    for warning in &set.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    let admission =
+        if set.admission.is_some() { "an AdmissionPolicy" } else { "no AdmissionPolicy" };
+    let agents: Vec<&str> = set.agents.iter().map(|agent| agent.name.as_str()).collect();
+    let agents = match agents.as_slice() {
+        [] => "no AgentPolicy".to_owned(),
+        names => format!("AgentPolicies {}", names.join(", ")),
+    };
+    writeln!(out, "valid: {files} files, {admission}, {agents}, digest {}", set.digest)?;
+    Ok(Outcome::Passed)
+}
+
+fn print_schema(kind: &str, out: &mut dyn Write) -> Result<Outcome, CliError> {
+    let Some(schema) = schema(kind) else {
+        let near = document::nearest(kind, KINDS).map(|near| format!("; did you mean `{near}`?"));
+        let known = KINDS.join("`, `");
+        let text =
+            format!("no kind `{kind}`: expected one of `{known}`{}", near.unwrap_or_default());
+        return Err(CliError::Input(text));
+    };
+    let text = serde_json::to_string_pretty(&schema).map_err(std::io::Error::other)?;
+    writeln!(out, "{text}")?;
+    Ok(Outcome::Passed)
+}

@@ -1,0 +1,1 @@
+//! Cases of the commands: what they print and how they end.
