@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::object::{Object, ObjectKey};
+use crate::object::{Change, Object, ObjectKey};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -124,6 +124,9 @@ pub struct Answers {
     pub access: Vec<(AccessQuestion, bool)>,
     /// Objects read live; `None` is "there is no such object". They win over the view.
     pub objects: Vec<(ObjectKey, Option<Object>)>,
+    /// How much an UPDATE changes ([`crate::object::change`] of the old and the new JSON). Needed once something denies: an update that only lets the
+    /// garbage collector go on must not be stopped.
+    pub change: Change,
 }
 
 impl Answers {

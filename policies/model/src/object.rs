@@ -4,6 +4,7 @@
 //! server. An object of a known kind that can't be decoded is an error, never an object without facts.
 
 pub mod agent;
+mod change;
 mod decode;
 pub mod meta;
 pub mod pod;
@@ -13,7 +14,10 @@ pub mod storage;
 
 use std::fmt;
 
-pub use decode::{DecodeError, Kind, decode, from_value};
+pub use change::{Change, change};
+pub use decode::{
+    AGENT_GROUPS, DecodeError, Kind, NESTED_LISTS_MAX, decode, from_value, items,
+};
 pub use meta::Meta;
 
 /// Which object: group, kind, namespace, name. The version is left out on purpose: it is one object in all of them.

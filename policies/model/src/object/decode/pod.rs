@@ -1,0 +1,400 @@
+//! Pods and the kinds that embed a pod template, raw to ready: 9 kinds, 26 fields that name a Secret or ConfigMap, and placement.
+
+use serde::Deserialize;
+
+use super::meta::RawMeta;
+use super::rbac::{RawRequirement, ready_requirements};
+use super::volume::{Finder, LocalRef, RawClaim, Volume};
+use super::wire::{Block, List, Pairs, Text};
+use crate::object::Facts;
+use crate::object::pod::{ClaimTemplate, NodeBinding, NodeTerm, Placement, Toleration, Workload};
+use crate::object::reference::ReferenceKind;
+
+/// A Pod; also the template of one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawPod<'a> {
+    #[serde(borrow)]
+    pub(super) metadata: Block<RawMeta<'a>>,
+    #[serde(borrow)]
+    spec: Block<RawPodSpec<'a>>,
+}
+
+/// PodTemplate.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawPodTemplate<'a> {
+    #[serde(borrow)]
+    pub(super) metadata: Block<RawMeta<'a>>,
+    #[serde(borrow)]
+    template: Block<RawPod<'a>>,
+}
+
+/// Deployment, ReplicaSet, StatefulSet, DaemonSet, ReplicationController, Job.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawTemplated<'a> {
+    #[serde(borrow)]
+    pub(super) metadata: Block<RawMeta<'a>>,
+    #[serde(borrow)]
+    spec: Block<RawTemplatedSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawTemplatedSpec<'a> {
+    /// A ReplicationController's may be absent.
+    #[serde(borrow)]
+    template: Block<RawPod<'a>>,
+    #[serde(borrow)]
+    volume_claim_templates: List<Block<RawClaim<'a>>>,
+    suspend: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawCronJob<'a> {
+    #[serde(borrow)]
+    pub(super) metadata: Block<RawMeta<'a>>,
+    #[serde(borrow)]
+    spec: Block<RawCronJobSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawCronJobSpec<'a> {
+    #[serde(borrow)]
+    job_template: Block<RawTemplated<'a>>,
+    suspend: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawPodSpec<'a> {
+    #[serde(borrow)]
+    volumes: List<Block<Volume<'a>>>,
+    #[serde(borrow)]
+    containers: List<Block<RawContainer<'a>>>,
+    #[serde(borrow)]
+    init_containers: List<Block<RawContainer<'a>>>,
+    #[serde(borrow)]
+    ephemeral_containers: List<Block<RawContainer<'a>>>,
+    #[serde(borrow)]
+    image_pull_secrets: List<Block<LocalRef<'a>>>,
+    #[serde(borrow)]
+    service_account_name: Text<'a>,
+    #[serde(borrow)]
+    service_account: Text<'a>,
+    #[serde(borrow)]
+    node_name: Text<'a>,
+    #[serde(borrow)]
+    node_selector: Pairs<'a>,
+    #[serde(borrow)]
+    affinity: Block<RawAffinity<'a>>,
+    #[serde(borrow)]
+    tolerations: List<Block<RawToleration<'a>>>,
+    #[serde(borrow)]
+    runtime_class_name: Text<'a>,
+    #[serde(borrow)]
+    priority_class_name: Text<'a>,
+    #[serde(borrow)]
+    scheduler_name: Text<'a>,
+    automount_service_account_token: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawContainer<'a> {
+    #[serde(borrow)]
+    env: List<Block<RawEnv<'a>>>,
+    #[serde(borrow)]
+    env_from: List<Block<RawEnvFrom<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawEnv<'a> {
+    #[serde(borrow)]
+    value_from: Block<RawValueFrom<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawValueFrom<'a> {
+    #[serde(borrow)]
+    secret_key_ref: Block<LocalRef<'a>>,
+    #[serde(borrow)]
+    config_map_key_ref: Block<LocalRef<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawEnvFrom<'a> {
+    #[serde(borrow)]
+    secret_ref: Block<LocalRef<'a>>,
+    #[serde(borrow)]
+    config_map_ref: Block<LocalRef<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawAffinity<'a> {
+    #[serde(borrow)]
+    node_affinity: Block<RawNodeAffinity<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawNodeAffinity<'a> {
+    #[serde(borrow, rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    required: Block<RawNodeSelector<'a>>,
+    #[serde(borrow, rename = "preferredDuringSchedulingIgnoredDuringExecution")]
+    preferred: List<Block<RawPreference<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawNodeSelector<'a> {
+    #[serde(borrow)]
+    node_selector_terms: List<Block<RawNodeTerm<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawPreference<'a> {
+    #[serde(borrow)]
+    preference: Block<RawNodeTerm<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawNodeTerm<'a> {
+    #[serde(borrow)]
+    match_expressions: List<Block<RawRequirement<'a>>>,
+    #[serde(borrow)]
+    match_fields: List<Block<RawRequirement<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawToleration<'a> {
+    #[serde(borrow)]
+    key: Text<'a>,
+    #[serde(borrow)]
+    operator: Text<'a>,
+    #[serde(borrow)]
+    value: Text<'a>,
+    #[serde(borrow)]
+    effect: Text<'a>,
+}
+
+/// `pods/binding`, `bindings`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawNodeBinding<'a> {
+    #[serde(borrow)]
+    pub(super) metadata: Block<RawMeta<'a>>,
+    #[serde(borrow)]
+    target: Block<LocalRef<'a>>,
+}
+
+impl RawNodeBinding<'_> {
+    pub(super) fn ready(&self) -> Facts {
+        let node = self.target.get().map(|target| target.name.owned()).unwrap_or_default();
+        Facts::NodeBinding(NodeBinding { node })
+    }
+}
+
+impl RawPod<'_> {
+    pub(super) fn ready(&self) -> Facts {
+        Facts::Workload(Box::new(self.workload("$")))
+    }
+
+    /// The workload of the pod or template at `path`.
+    fn workload(&self, path: &str) -> Workload {
+        let mut workload = Workload {
+            spec_path: format!("{path}.spec"),
+            meta_path: format!("{path}.metadata"),
+            ..Workload::default()
+        };
+        if let Some(metadata) = self.metadata.get() {
+            workload.pod_labels = metadata.labels.owned();
+            workload.pod_annotations = metadata.annotations.owned();
+        }
+        if let Some(spec) = self.spec.get() {
+            spec.fill(&mut workload);
+        }
+        workload
+    }
+}
+
+impl RawPodTemplate<'_> {
+    pub(super) fn ready(&self) -> Facts {
+        Facts::Workload(Box::new(workload_of(&self.template, "$.template")))
+    }
+}
+
+/// A template that is absent is that of an empty pod.
+fn workload_of(template: &Block<RawPod<'_>>, path: &str) -> Workload {
+    template.get().unwrap_or(&RawPod::default()).workload(path)
+}
+
+impl RawTemplated<'_> {
+    pub(super) fn ready(&self) -> Facts {
+        Facts::Workload(Box::new(self.workload("$")))
+    }
+
+    fn workload(&self, path: &str) -> Workload {
+        let none = RawTemplatedSpec::default();
+        let spec = self.spec.get().unwrap_or(&none);
+        let mut workload = workload_of(&spec.template, &format!("{path}.spec.template"));
+        for (index, claim) in spec.volume_claim_templates.each() {
+            let path = format!("{path}.spec.volumeClaimTemplates[{index}].spec");
+            workload.claim_templates.push(claim.ready(path));
+        }
+        workload.suspended = spec.suspend == Some(true);
+        workload
+    }
+}
+
+impl RawCronJob<'_> {
+    pub(super) fn ready(&self) -> Facts {
+        let none = RawCronJobSpec::default();
+        let spec = self.spec.get().unwrap_or(&none);
+        let nothing = RawTemplated::default();
+        let job = spec.job_template.get().unwrap_or(&nothing);
+        let mut workload = job.workload("$.spec.jobTemplate");
+        workload.suspended |= spec.suspend == Some(true);
+        Facts::Workload(Box::new(workload))
+    }
+}
+
+impl RawPodSpec<'_> {
+    fn fill(&self, workload: &mut Workload) {
+        let path = workload.spec_path.clone();
+        let mut finder = Finder::default();
+        self.visit_volumes(&mut finder, workload, &path);
+        self.visit_containers(&mut finder, &path);
+        for (index, secret) in self.image_pull_secrets.each() {
+            let path = format!("{path}.imagePullSecrets[{index}].name");
+            finder.local(ReferenceKind::Secret, &secret.name, path);
+        }
+        workload.references = finder.references;
+        workload.placement = self.placement();
+    }
+
+    fn visit_volumes(&self, finder: &mut Finder, workload: &mut Workload, path: &str) {
+        for (index, volume) in self.volumes.each() {
+            let path = format!("{path}.volumes[{index}]");
+            volume.visit(finder, &path);
+            if let Some(claim) = volume.persistent_volume_claim.get() {
+                let path = format!("{path}.persistentVolumeClaim.claimName");
+                workload.claims.push((claim.claim_name.owned(), path));
+            }
+            let ephemeral = volume.ephemeral.get();
+            if let Some(claim) = ephemeral.and_then(|source| source.volume_claim_template.get()) {
+                let path = format!("{path}.ephemeral.volumeClaimTemplate.spec");
+                let template: ClaimTemplate = claim.ready(path);
+                workload.claim_templates.push(template);
+            }
+        }
+    }
+
+    fn visit_containers(&self, finder: &mut Finder, path: &str) {
+        let lists = [
+            ("containers", &self.containers),
+            ("initContainers", &self.init_containers),
+            ("ephemeralContainers", &self.ephemeral_containers),
+        ];
+        for (field, containers) in lists {
+            for (index, container) in containers.each() {
+                container.visit(finder, &format!("{path}.{field}[{index}]"));
+            }
+        }
+    }
+
+    fn placement(&self) -> Placement {
+        let affinity = self.affinity.get();
+        let node = affinity.and_then(|affinity| affinity.node_affinity.get());
+        let name = self.service_account_name.some();
+        let alias = self.service_account.some().filter(|alias| Some(alias) != name.as_ref());
+        Placement {
+            service_account: name.or_else(|| alias.clone()),
+            service_account_alias: alias,
+            node_name: self.node_name.some(),
+            node_selector: self.node_selector.owned(),
+            node_affinity: node.and_then(|node| node.required.get()).map(ready_terms),
+            preferred: node.map(ready_preferred).unwrap_or_default(),
+            tolerations: self.tolerations.0.iter().map(ready_toleration).collect(),
+            runtime_class: self.runtime_class_name.some(),
+            priority_class: self.priority_class_name.some(),
+            scheduler: self.scheduler_name.owned(),
+            image_pull_secrets: self
+                .image_pull_secrets
+                .each()
+                .map(|(_, secret)| secret.name.owned())
+                .collect(),
+            has_affinity: affinity.is_some(),
+            automount: self.automount_service_account_token,
+        }
+    }
+}
+
+/// A `null` item stands for an empty one and is kept, so that indexes stay those of the document.
+fn ready_preferred(node: &RawNodeAffinity<'_>) -> Vec<NodeTerm> {
+    let term = |item: &Block<RawPreference<'_>>| {
+        item.get().and_then(|preferred| preferred.preference.get()).map(ready_term)
+    };
+    node.preferred.0.iter().map(|item| term(item).unwrap_or_default()).collect()
+}
+
+/// A `null` term stands for an empty one, which selects nothing.
+fn ready_terms(selector: &RawNodeSelector<'_>) -> Vec<NodeTerm> {
+    let none = RawNodeTerm::default();
+    let terms = selector.node_selector_terms.0.iter();
+    terms.map(|term| ready_term(term.get().unwrap_or(&none))).collect()
+}
+
+fn ready_term(term: &RawNodeTerm<'_>) -> NodeTerm {
+    NodeTerm {
+        expressions: ready_requirements(&term.match_expressions),
+        fields: ready_requirements(&term.match_fields),
+    }
+}
+
+fn ready_toleration(toleration: &Block<RawToleration<'_>>) -> Toleration {
+    let Some(toleration) = toleration.get() else { return Toleration::default() };
+    Toleration {
+        key: toleration.key.owned(),
+        operator: toleration.operator.owned(),
+        value: toleration.value.owned(),
+        effect: toleration.effect.owned(),
+    }
+}
+
+impl RawContainer<'_> {
+    fn visit(&self, finder: &mut Finder, path: &str) {
+        for (index, env) in self.env.each() {
+            let Some(from) = env.value_from.get() else { continue };
+            let path = format!("{path}.env[{index}].valueFrom");
+            if let Some(secret) = from.secret_key_ref.get() {
+                let path = format!("{path}.secretKeyRef.name");
+                finder.local(ReferenceKind::Secret, &secret.name, path);
+            }
+            if let Some(config_map) = from.config_map_key_ref.get() {
+                let path = format!("{path}.configMapKeyRef.name");
+                finder.local(ReferenceKind::ConfigMap, &config_map.name, path);
+            }
+        }
+        for (index, source) in self.env_from.each() {
+            let path = format!("{path}.envFrom[{index}]");
+            if let Some(secret) = source.secret_ref.get() {
+                finder.local(ReferenceKind::Secret, &secret.name, format!("{path}.secretRef.name"));
+            }
+            if let Some(config_map) = source.config_map_ref.get() {
+                let path = format!("{path}.configMapRef.name");
+                finder.local(ReferenceKind::ConfigMap, &config_map.name, path);
+            }
+        }
+    }
+}

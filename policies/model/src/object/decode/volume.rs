@@ -1,0 +1,320 @@
+//! Volume sources of pods and PersistentVolumes, raw to references. Every source is visited, also where the API server would refuse two in one
+//! volume: it refuses only after mutation, and offline nobody does.
+
+use serde::Deserialize;
+
+use super::wire::{Block, List, Pairs, Text};
+use crate::object::pod::ClaimTemplate;
+use crate::object::reference::{Reference, ReferenceKind};
+
+/// References as they are found.
+#[derive(Debug, Default)]
+pub(super) struct Finder {
+    pub(super) references: Vec<Reference>,
+}
+
+impl Finder {
+    /// Notes a reference into the referring object's own namespace.
+    pub(super) fn local(&mut self, kind: ReferenceKind, name: &Text<'_>, path: String) {
+        self.add(kind, "", name.as_str(), path);
+    }
+
+    /// Notes a reference with its namespace.
+    pub(super) fn add(&mut self, kind: ReferenceKind, namespace: &str, name: &str, path: String) {
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        self.references.push(Reference { kind, namespace, name, path });
+    }
+}
+
+/// `{name}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LocalRef<'a> {
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
+}
+
+/// `{name, namespace}`; a pod's has no namespace.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SecretRef<'a> {
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
+    #[serde(borrow)]
+    pub(super) namespace: Text<'a>,
+}
+
+/// A volume plug-in that names its Secret in `secretRef`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Plugin<'a> {
+    #[serde(borrow)]
+    secret_ref: Block<SecretRef<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct AzureFile<'a> {
+    #[serde(borrow)]
+    secret_name: Text<'a>,
+    #[serde(borrow)]
+    secret_namespace: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Csi<'a> {
+    #[serde(borrow)]
+    controller_publish_secret_ref: Block<SecretRef<'a>>,
+    #[serde(borrow)]
+    node_stage_secret_ref: Block<SecretRef<'a>>,
+    #[serde(borrow)]
+    node_publish_secret_ref: Block<SecretRef<'a>>,
+    #[serde(borrow)]
+    controller_expand_secret_ref: Block<SecretRef<'a>>,
+    #[serde(borrow)]
+    node_expand_secret_ref: Block<SecretRef<'a>>,
+    #[serde(borrow)]
+    volume_attributes: Pairs<'a>,
+}
+
+impl AzureFile<'_> {
+    pub(super) fn visit(&self, finder: &mut Finder, path: &str) {
+        let (name, namespace) = (self.secret_name.as_str(), self.secret_namespace.as_str());
+        finder.add(ReferenceKind::Secret, namespace, name, format!("{path}.secretName"));
+    }
+}
+
+impl Plugin<'_> {
+    pub(super) fn visit(&self, finder: &mut Finder, path: &str) {
+        if let Some(secret) = self.secret_ref.get() {
+            let (name, namespace) = (secret.name.as_str(), secret.namespace.as_str());
+            finder.add(ReferenceKind::Secret, namespace, name, format!("{path}.secretRef.name"));
+        }
+    }
+}
+
+impl Csi<'_> {
+    pub(super) fn visit(&self, finder: &mut Finder, path: &str) {
+        let fields = [
+            ("controllerPublishSecretRef", &self.controller_publish_secret_ref),
+            ("nodeStageSecretRef", &self.node_stage_secret_ref),
+            ("nodePublishSecretRef", &self.node_publish_secret_ref),
+            ("controllerExpandSecretRef", &self.controller_expand_secret_ref),
+            ("nodeExpandSecretRef", &self.node_expand_secret_ref),
+        ];
+        for (field, secret) in fields {
+            if let Some(secret) = secret.get() {
+                let (name, namespace) = (secret.name.as_str(), secret.namespace.as_str());
+                let path = format!("{path}.{field}.name");
+                finder.add(ReferenceKind::Secret, namespace, name, path);
+            }
+        }
+        secret_parameters(&self.volume_attributes, finder, &format!("{path}.volumeAttributes"));
+    }
+}
+
+/// Parameters that name a Secret by convention: `...secret-name` or `...secretName` with the same key ending in `namespace`, in any case, because
+/// the in-tree plug-ins and the Azure drivers ignore case; ScaleIO says `secretRef`.
+pub(super) fn secret_parameters(parameters: &Pairs<'_>, finder: &mut Finder, path: &str) {
+    let folded = |text: &str| text.to_ascii_lowercase();
+    let partner = |key: &str| match folded(key) {
+        lower if lower.ends_with("secretname") || lower.ends_with("secret-name") => {
+            lower.strip_suffix("name").map(|stem| format!("{stem}namespace"))
+        }
+        lower => lower.strip_suffix("secretref").map(|stem| format!("{stem}secretnamespace")),
+    };
+    let mut used = Vec::new();
+    for (key, name) in &parameters.0 {
+        let Some(partner) = partner(key.as_str()) else { continue };
+        let namespace = parameters.0.iter().find(|(other, _)| folded(other.as_str()) == partner);
+        let namespace = namespace.map_or("", |(_, value)| value.as_str());
+        let path = member(path, key.as_str());
+        finder.add(ReferenceKind::Secret, namespace, name.as_str(), path);
+        used.push(partner);
+    }
+    for (key, namespace) in &parameters.0 {
+        let lower = folded(key.as_str());
+        let secret = lower.ends_with("secretnamespace") || lower.ends_with("secret-namespace");
+        if secret && !used.contains(&lower) {
+            let path = member(path, key.as_str());
+            finder.add(ReferenceKind::Secret, namespace.as_str(), "", path);
+        }
+    }
+}
+
+/// The JSON path of a member: in brackets unless it is a plain word.
+pub(super) fn member(path: &str, key: &str) -> String {
+    let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let plain = plain && !key.is_empty() && !key.starts_with(|first: char| first.is_ascii_digit());
+    if plain { format!("{path}.{key}") } else { format!("{path}['{key}']") }
+}
+
+/// The volume sources that pods and PersistentVolumes share, 7 of which name a Secret in `secretRef`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Volume<'a> {
+    #[serde(borrow)]
+    secret: Block<SecretVolume<'a>>,
+    #[serde(borrow)]
+    config_map: Block<LocalRef<'a>>,
+    #[serde(borrow)]
+    projected: Block<Projected<'a>>,
+    #[serde(borrow)]
+    azure_file: Block<AzureFile<'a>>,
+    #[serde(borrow)]
+    cephfs: Block<Plugin<'a>>,
+    #[serde(borrow)]
+    cinder: Block<Plugin<'a>>,
+    #[serde(borrow)]
+    flex_volume: Block<Plugin<'a>>,
+    #[serde(borrow)]
+    rbd: Block<Plugin<'a>>,
+    #[serde(borrow, rename = "scaleIO")]
+    scale_io: Block<Plugin<'a>>,
+    #[serde(borrow)]
+    iscsi: Block<Plugin<'a>>,
+    #[serde(borrow)]
+    storageos: Block<Plugin<'a>>,
+    #[serde(borrow)]
+    csi: Block<Csi<'a>>,
+    #[serde(borrow)]
+    pub(super) persistent_volume_claim: Block<ClaimSource<'a>>,
+    #[serde(borrow)]
+    pub(super) ephemeral: Block<Ephemeral<'a>>,
+    /// PersistentVolume.
+    #[serde(borrow)]
+    pub(super) claim_ref: Block<SecretRef<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SecretVolume<'a> {
+    #[serde(borrow)]
+    secret_name: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Projected<'a> {
+    #[serde(borrow)]
+    sources: List<Block<ProjectedSource<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ProjectedSource<'a> {
+    #[serde(borrow)]
+    secret: Block<LocalRef<'a>>,
+    #[serde(borrow)]
+    config_map: Block<LocalRef<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ClaimSource<'a> {
+    #[serde(borrow)]
+    pub(super) claim_name: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Ephemeral<'a> {
+    #[serde(borrow)]
+    pub(super) volume_claim_template: Block<RawClaim<'a>>,
+}
+
+impl Volume<'_> {
+    /// The Secrets and ConfigMaps that the source at `path` names.
+    pub(super) fn visit(&self, finder: &mut Finder, path: &str) {
+        self.visit_plugins(finder, path);
+        if let Some(secret) = self.secret.get() {
+            let path = format!("{path}.secret.secretName");
+            finder.local(ReferenceKind::Secret, &secret.secret_name, path);
+        }
+        if let Some(config_map) = self.config_map.get() {
+            let path = format!("{path}.configMap.name");
+            finder.local(ReferenceKind::ConfigMap, &config_map.name, path);
+        }
+        let Some(projected) = self.projected.get() else { return };
+        for (index, source) in projected.sources.each() {
+            let path = format!("{path}.projected.sources[{index}]");
+            if let Some(secret) = source.secret.get() {
+                finder.local(ReferenceKind::Secret, &secret.name, format!("{path}.secret.name"));
+            }
+            if let Some(config_map) = source.config_map.get() {
+                let path = format!("{path}.configMap.name");
+                finder.local(ReferenceKind::ConfigMap, &config_map.name, path);
+            }
+        }
+    }
+
+    fn visit_plugins(&self, finder: &mut Finder, path: &str) {
+        let plugins = [
+            ("cephfs", &self.cephfs),
+            ("cinder", &self.cinder),
+            ("flexVolume", &self.flex_volume),
+            ("rbd", &self.rbd),
+            ("scaleIO", &self.scale_io),
+            ("iscsi", &self.iscsi),
+            ("storageos", &self.storageos),
+        ];
+        for (field, plugin) in plugins {
+            if let Some(plugin) = plugin.get() {
+                plugin.visit(finder, &format!("{path}.{field}"));
+            }
+        }
+        if let Some(azure) = self.azure_file.get() {
+            azure.visit(finder, &format!("{path}.azureFile"));
+        }
+        if let Some(csi) = self.csi.get() {
+            csi.visit(finder, &format!("{path}.csi"));
+        }
+    }
+}
+
+/// A PersistentVolumeClaim or a template of one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawClaim<'a> {
+    #[serde(borrow)]
+    pub(super) metadata: Block<super::meta::RawMeta<'a>>,
+    #[serde(borrow)]
+    spec: Block<RawClaimSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawClaimSpec<'a> {
+    #[serde(borrow)]
+    volume_name: Text<'a>,
+    #[serde(borrow)]
+    storage_class_name: Text<'a>,
+    #[serde(borrow)]
+    data_source_ref: Block<SecretRef<'a>>,
+}
+
+/// The annotation that named the class before the field; it still wins over it.
+const STORAGE_CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
+
+impl RawClaim<'_> {
+    /// What the claim whose spec is at `path` asks for.
+    pub(super) fn ready(&self, path: String) -> ClaimTemplate {
+        let none = RawClaimSpec::default();
+        let spec = self.spec.get().unwrap_or(&none);
+        let annotated = self
+            .metadata
+            .get()
+            .and_then(|metadata| metadata.annotations.get(STORAGE_CLASS_ANNOTATION));
+        ClaimTemplate {
+            path,
+            volume_name: spec.volume_name.owned(),
+            storage_class: annotated.map_or_else(|| spec.storage_class_name.owned(), str::to_owned),
+            data_source_namespace: spec
+                .data_source_ref
+                .get()
+                .map(|source| source.namespace.owned())
+                .unwrap_or_default(),
+        }
+    }
+}
