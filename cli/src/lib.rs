@@ -85,5 +85,3 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> O
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,0 @@
-//! Cases of the commands: what they print and how they end.
