@@ -16,6 +16,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
+use crate::authority::Issued;
 use crate::x509::{self, Facts, spoken};
 
 /// Largest file read, in bytes; a chain of certificates has a few thousand.
@@ -246,6 +247,12 @@ impl PairFiles {
 }
 
 impl Content {
+    /// A pair that was never in a file.
+    pub(crate) fn of_issued(issued: &Issued) -> Self {
+        let certificate = issued.certificate.as_bytes().to_vec();
+        Self { certificate, key: issued.key.expose().as_bytes().to_vec() }
+    }
+
     /// Tells one content from another, without keeping the key.
     pub(crate) fn fingerprint(&self) -> [Vec<u8>; 2] {
         [&self.certificate, &self.key].map(|bytes| digest(&SHA256, bytes).as_ref().to_vec())

@@ -15,7 +15,8 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::ServerName;
 
-use crate::files::{FileError, Pair, PairFiles, certificates, read_bounded};
+use crate::authority::Issued;
+use crate::files::{Content, FileError, Pair, PairFiles, certificates, read_bounded};
 
 /// Application protocols, in our order of preference (RFC 7301).
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -43,7 +44,8 @@ pub enum ServingError {
 /// The pair that a server shows; share it between the server and whoever calls [`ServingCertificate::reload_if_changed`].
 #[derive(Debug)]
 pub struct ServingCertificate {
-    files: PairFiles,
+    /// None for a pair that was issued in this process.
+    files: Option<PairFiles>,
     names: Vec<ServerName<'static>>,
     provider: CryptoProvider,
     current: ArcSwap<Pair>,
@@ -65,7 +67,34 @@ impl ServingCertificate {
         let content = files.read()?;
         let pair = files.judge(&content, now, &names, &provider)?;
         let fingerprint = Mutex::new(content.fingerprint());
-        Ok(Self { files, names, provider, current: ArcSwap::from_pointee(pair), fingerprint })
+        let current = ArcSwap::from_pointee(pair);
+        Ok(Self { files: Some(files), names, provider, current, fingerprint })
+    }
+
+    /// Serves what an [`crate::Authority`] issued in this process, without files.
+    ///
+    /// # Errors
+    /// When the pair is not valid at `now`.
+    pub fn from_issued(issued: &Issued, now: SystemTime) -> Result<Self, FileError> {
+        let provider = rustls::crypto::ring::default_provider();
+        let content = Content::of_issued(issued);
+        let pair = issued_files().judge(&content, now, &[], &provider)?;
+        let fingerprint = Mutex::new(content.fingerprint());
+        let current = ArcSwap::from_pointee(pair);
+        Ok(Self { files: None, names: Vec::new(), provider, current, fingerprint })
+    }
+
+    /// Serves another issued pair from now on.
+    ///
+    /// # Errors
+    /// When the pair is not valid at `now`; the old pair stays.
+    pub fn replace(&self, issued: &Issued, now: SystemTime) -> Result<(), FileError> {
+        let mut served = self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner);
+        let content = Content::of_issued(issued);
+        let pair = issued_files().judge(&content, now, &self.names, &self.provider)?;
+        self.current.store(Arc::new(pair));
+        *served = content.fingerprint();
+        Ok(())
     }
 
     /// Looks at the files, and serves their pair from now on if it changed and is beyond doubt. Blocks on the disk.
@@ -74,12 +103,13 @@ impl ServingCertificate {
     /// When the files hold anything else; the old pair stays, expired or not, and the next call looks again.
     pub fn reload_if_changed(&self, now: SystemTime) -> Result<Reload, FileError> {
         let mut served = self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner);
-        let content = self.files.read()?;
+        let Some(files) = &self.files else { return Ok(Reload::Unchanged) };
+        let content = files.read()?;
         let found = content.fingerprint();
         if found == *served {
             return Ok(Reload::Unchanged);
         }
-        let pair = self.files.judge(&content, now, &self.names, &self.provider)?;
+        let pair = files.judge(&content, now, &self.names, &self.provider)?;
         self.current.store(Arc::new(pair));
         *served = found;
         Ok(Reload::Replaced)
@@ -90,6 +120,11 @@ impl ServingCertificate {
     pub fn not_after(&self) -> SystemTime {
         self.current.load().not_after()
     }
+}
+
+/// What errors call a pair that has no files.
+fn issued_files() -> PairFiles {
+    PairFiles { certificate: "issued certificate".into(), key: "issued key".into() }
 }
 
 impl ResolvesServerCert for ServingCertificate {

@@ -204,3 +204,21 @@ fn tls_1_2_and_1_3_are_spoken() {
         assert_eq!(connection.protocol_version(), Some(version.version));
     }
 }
+
+#[test]
+fn an_issued_pair_is_served_and_replaced_without_files() {
+    let authority = authority();
+    let (first, second) = (serving(&authority), serving(&authority));
+    let certificate = ServingCertificate::from_issued(&first, SystemTime::now()).unwrap();
+    let certificate = Arc::new(certificate);
+    let server = server_config(Arc::clone(&certificate), None).unwrap();
+    assert_eq!(shown(&server, &authority), der(&first.certificate));
+    assert_eq!(reload(&certificate).unwrap(), Reload::Unchanged);
+    certificate.replace(&second, SystemTime::now()).unwrap();
+    assert_eq!(shown(&server, &authority), der(&second.certificate));
+    let mixed = Issued { key: first.key, ..second.clone() };
+    assert!(certificate.replace(&mixed, SystemTime::now()).is_err());
+    let expired = authority.issue_serving(&[NAME], hours(-3, -1)).unwrap();
+    assert!(certificate.replace(&expired, SystemTime::now()).is_err());
+    assert_eq!(shown(&server, &authority), der(&second.certificate), "the old pair stays");
+}
