@@ -14,14 +14,16 @@ use pinfold_engine::admit;
 use pinfold_engine::decision::{Decision, Mutation};
 use pinfold_ledger::Ledger;
 use pinfold_model::facts::AdmissionFacts;
-use pinfold_model::finding::{Finding, RuleId};
+use pinfold_model::finding::{Finding, Mode, RuleId};
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
 use pinfold_review::respond::Reasons;
-use pinfold_review::{Review, ReviewError, parse};
+use pinfold_review::{Review, ReviewError, explain, parse};
 
 use crate::answer;
 use crate::audit::{self, Verdict};
+use crate::events::Events;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::policy_watch::Published;
 use crate::view::View;
@@ -67,6 +69,8 @@ pub(crate) struct Admission {
     pub(crate) metrics: Metrics,
     pub(crate) ledger: Option<Ledger>,
     pub(crate) judge: Judge,
+    pub(crate) live: Option<Live>,
+    pub(crate) events: Option<Events>,
     pub(crate) view_lag_max: Duration,
     pub(crate) audit_max: Duration,
     pub(crate) ids: DecisionIds,
@@ -174,7 +178,7 @@ impl Admission {
                 told = outcome.told();
             }
         }
-        self.answered(&review.facts, &outcome, &told);
+        self.answered(&review, &outcome, &told);
         let reasons = Reasons { findings: &told, decision_id, policy_digest: &published.digest };
         let uid = &review.facts.uid;
         let body = match &outcome.mutation {
@@ -209,7 +213,11 @@ impl Admission {
                 Outcome { decision, mutation: Some(mutation), bears_state }
             }
             Endpoint::Validate => {
-                let decision = (self.judge.admit)(&review.facts, &view, policy, today);
+                let mut decision = (self.judge.admit)(&review.facts, &view, policy, today);
+                if let Some(live) = self.live.as_ref().filter(|_| !decision.questions.is_empty()) {
+                    review.facts.answers = live.ask(&decision.questions, review).await;
+                    decision = (self.judge.admit)(&review.facts, &view, policy, today);
+                }
                 let bears_state = audit::bears_state(&review.facts, &decision, &view, policy);
                 Outcome { decision, mutation: None, bears_state }
             }
@@ -284,9 +292,14 @@ impl Admission {
         }
     }
 
-    fn answered(&self, facts: &AdmissionFacts, outcome: &Outcome, told: &[Finding]) {
+    fn answered(&self, review: &Review, outcome: &Outcome, told: &[Finding]) {
+        let facts = &review.facts;
         self.metrics.answered(facts, outcome.passes(), told);
         if !outcome.passes() {
+            if let Some(events) = &self.events {
+                let denials = told.iter().filter(|finding| finding.mode == Mode::Enforce);
+                events.denied(facts, &review.version, &explain(denials));
+            }
             tracing::info!(
                 uid = facts.uid,
                 operation = facts.operation.as_str(),

@@ -57,7 +57,7 @@ pub struct Flags {
     /// The Service that the API server calls, for the certificate's names
     #[arg(long, env = "PINFOLD_SERVICE", value_name = "NAME", default_value = "pinfold-webhook")]
     service: String,
-    /// Namespace of that Service and of the Secret with the CA; the pod's own by default
+    /// Namespace of that Service and of the Secret with the CA
     #[arg(long, env = "PINFOLD_NAMESPACE", value_name = "NAME", default_value = "pinfold-system")]
     namespace: String,
     /// Only clients with a certificate of these authorities (PEM) may ask

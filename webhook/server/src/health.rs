@@ -1,6 +1,7 @@
 //! Whether the webhook decides, and the metrics that are read off when somebody looks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
 
 use pinfold_certs::ServingCertificate;
@@ -13,6 +14,8 @@ pub(crate) struct Health {
     pub(crate) admission: Arc<Admission>,
     pub(crate) serving: Arc<ServingCertificate>,
     pub(crate) drain: DrainWatch,
+    /// Whether a self-managed certificate is one that the cluster trusts.
+    pub(crate) certificate_in_place: Option<Arc<AtomicBool>>,
 }
 
 impl Health {
@@ -25,6 +28,10 @@ impl Health {
             self.admission.ledger.as_ref().is_some_and(|ledger| !ledger.stats().healthy);
         if ledger_broken {
             return Some("audit records can't be written\n".to_owned());
+        }
+        let certificate = self.certificate_in_place.as_ref();
+        if certificate.is_some_and(|in_place| !in_place.load(Ordering::Acquire)) {
+            return Some("the certificate is not published yet\n".to_owned());
         }
         let published = self.admission.policy.load();
         match self.admission.ready(&published) {

@@ -17,7 +17,7 @@ use pinfold_model::finding::RuleId;
 use pinfold_review::respond::{Reasons, denied};
 use tokio::sync::Semaphore;
 
-use crate::admission::{Admission, Answered, Call, Endpoint};
+use crate::admission::{Answered, Call, Endpoint};
 use crate::body::{self, BodyError};
 use crate::config::Limits;
 use crate::drain::DrainWatch;
@@ -34,7 +34,6 @@ const METRICS_TEXT: HeaderValue =
 
 /// What the TLS port serves.
 pub(crate) struct Front {
-    pub(crate) admission: Arc<Admission>,
     pub(crate) health: Arc<Health>,
     pub(crate) limits: Limits,
     pub(crate) requests: Arc<Semaphore>,
@@ -116,9 +115,9 @@ impl Front {
     /// Runs one request inside a net: a panic is counted, and denies.
     async fn guarded(&self, call: Call) -> Reply {
         let uid = OnceLock::new();
-        let answer = AssertUnwindSafe(self.admission.answer(call, &uid));
+        let answer = AssertUnwindSafe(self.health.admission.answer(call, &uid));
         let Ok(Answered { body, has_uid }) = answer.catch_unwind().await else {
-            self.admission.metrics.panics.inc();
+            self.health.admission.metrics.panics.inc();
             tracing::error!(uid = uid.get(), "a request ended in a panic and was denied");
             return panicked(uid.get());
         };
@@ -157,7 +156,7 @@ impl Front {
     }
 
     fn refused(&self, reason: &str) {
-        self.admission.metrics.refusals.with_label_values(&[reason]).inc();
+        self.health.admission.metrics.refusals.with_label_values(&[reason]).inc();
     }
 }
 

@@ -5,22 +5,30 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Client;
 use pinfold_ledger::{Gate, Ledger, Settings};
+use pinfold_model::snapshot::Snapshot;
 use serde::Serialize;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::admission::{Admission, DecisionIds, Judge};
 use crate::config::{Config, ViewSource};
 use crate::drain::{Drain, DrainWatch, Phase};
 use crate::error::StartError;
+use crate::events::Events;
 use crate::health::Health;
+use crate::informers::{self, Sources};
 use crate::listen::{Port, bind};
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::policy_watch::PolicyWatch;
 use crate::route::{Back, Front};
-use crate::tls;
+use crate::self_managed::Keeper;
 use crate::view::{self, View};
+use crate::{cluster, tls};
 
 /// Connections to the metrics port.
 const METRICS_CONNECTIONS_MAX: usize = 64;
@@ -66,43 +74,42 @@ pub(crate) async fn start_with(config: Config, judge: Judge) -> Result<Running, 
     let (drain, watch) = Drain::new();
     let policy = PolicyWatch::start(config.policy.clone())?;
     metrics.policy_in_force(&policy.current().load().digest);
-    let (acceptor, serving) = tls::start(&config)?;
+    let client = cluster::client(&config.view).await?;
+    let serving = tls::start(&config, client.clone())?;
     let ledger = open_ledger(&config)?;
-    let view = Arc::new(start_view(&config)?);
+    let mut tasks = JoinSet::new();
+    let parts = Parts { config: &config, metrics: &metrics, drain: &watch };
+    let (view, live, events) = parts.cluster(client, &mut tasks)?;
     let admission = Arc::new(Admission {
         policy: policy.current(),
         view,
         metrics: metrics.clone(),
         ledger: ledger.clone(),
         judge,
+        live,
+        events,
         view_lag_max: config.view_lag_max,
         audit_max: config.limits.audit_max,
         ids: DecisionIds::new(),
     });
     let health = Arc::new(Health {
-        admission: Arc::clone(&admission),
-        serving: Arc::clone(&serving),
+        admission,
+        serving: Arc::clone(&serving.certificate),
         drain: watch.clone(),
+        certificate_in_place: serving.keeper.as_ref().map(Keeper::in_place),
     });
     let connections = Arc::new(Semaphore::new(config.limits.connections_max));
-    let (listener, listen) = bind(config.listen, "admission reviews")?;
-    let front = Port {
-        listener,
-        tls: Some(acceptor),
-        route: Arc::new(front(&config, &admission, &health, &watch)),
-        limits: config.limits,
-        connections: Arc::clone(&connections),
-        metrics: metrics.clone(),
-        drain: watch.clone(),
-    };
-    let (back, metrics_address) = back(&config, &health, &metrics, &watch)?;
+    let (front, listen) = parts.front(&health, serving.acceptor, &connections)?;
+    let (back, metrics_address) = parts.back(&health)?;
     let addresses = Addresses { listen, metrics: metrics_address };
-    let mut tasks = JoinSet::new();
-    tasks.spawn(policy.run(metrics, config.limits, watch.clone()));
-    tasks.spawn(tls::watch(serving, watch.clone()));
+    announce(&addresses, config.ready_file.as_deref())?;
+    match serving.keeper {
+        Some(keeper) => tasks.spawn(keeper.run(watch.clone())),
+        None => tasks.spawn(tls::watch(serving.certificate, watch.clone())),
+    };
+    tasks.spawn(policy.run(metrics.clone(), config.limits, watch));
     tasks.spawn(front.run());
     tasks.spawn(back.run());
-    announce(&addresses, config.ready_file.as_deref())?;
     Ok(Running {
         addresses,
         drain,
@@ -115,10 +122,80 @@ pub(crate) async fn start_with(config: Config, judge: Judge) -> Result<Running, 
     })
 }
 
-fn start_view(config: &Config) -> Result<View, StartError> {
-    match &config.view {
-        ViewSource::Files(paths) => Ok(View::fixed(view::load_files(paths)?)),
-        ViewSource::Kubeconfig(_) | ViewSource::InCluster => Ok(View::watched()),
+/// What most parts need.
+struct Parts<'c> {
+    config: &'c Config,
+    metrics: &'c Metrics,
+    drain: &'c DrainWatch,
+}
+
+type ClusterParts = (Arc<View>, Option<Live>, Option<Events>);
+
+impl Parts<'_> {
+    /// The view, and in a cluster the watches that fill it, live questions and Events.
+    fn cluster(
+        &self,
+        client: Option<Client>,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<ClusterParts, StartError> {
+        let Some(client) = client else {
+            let snapshot = match &self.config.view {
+                ViewSource::Files(paths) => view::load_files(paths)?,
+                ViewSource::Kubeconfig(_) | ViewSource::InCluster => Snapshot::default(),
+            };
+            return Ok((Arc::new(View::fixed(snapshot)), None, None));
+        };
+        let view = Arc::new(View::watched());
+        let sources = Sources::new();
+        let metrics = self.metrics;
+        informers::start(client.clone(), sources.clone(), &view, metrics, self.drain, tasks);
+        let (events, writer) = Events::new(client.clone(), metrics, self.drain.clone());
+        tasks.spawn(writer);
+        let live = Live { client, sources, metrics: metrics.clone() };
+        Ok((view, Some(live), Some(events)))
+    }
+
+    fn front(
+        &self,
+        health: &Arc<Health>,
+        acceptor: TlsAcceptor,
+        connections: &Arc<Semaphore>,
+    ) -> Result<(Port<Front>, SocketAddr), StartError> {
+        let limits = self.config.limits;
+        let (listener, address) = bind(self.config.listen, "admission reviews")?;
+        let route = Front {
+            health: Arc::clone(health),
+            limits,
+            requests: Arc::new(Semaphore::new(limits.requests_max)),
+            memory: Arc::new(Semaphore::new(limits.body_bytes_total_max)),
+            drain: self.drain.clone(),
+        };
+        Ok((self.port(listener, Some(acceptor), route, Arc::clone(connections)), address))
+    }
+
+    fn back(&self, health: &Arc<Health>) -> Result<(Port<Back>, SocketAddr), StartError> {
+        let (listener, address) = bind(self.config.metrics, "metrics")?;
+        let route = Back { health: Arc::clone(health), drain: self.drain.clone() };
+        let connections = Arc::new(Semaphore::new(METRICS_CONNECTIONS_MAX));
+        Ok((self.port(listener, None, route, connections), address))
+    }
+
+    fn port<R>(
+        &self,
+        listener: TcpListener,
+        tls: Option<TlsAcceptor>,
+        route: R,
+        connections: Arc<Semaphore>,
+    ) -> Port<R> {
+        Port {
+            listener,
+            tls,
+            route: Arc::new(route),
+            limits: self.config.limits,
+            connections,
+            metrics: self.metrics.clone(),
+            drain: self.drain.clone(),
+        }
     }
 }
 
@@ -127,41 +204,6 @@ fn open_ledger(config: &Config) -> Result<Option<Ledger>, StartError> {
         Some(directory) => Ok(Some(Ledger::open(Settings::new(directory, Gate::Webhook))?)),
         None => Ok(None),
     }
-}
-
-fn front(
-    config: &Config,
-    admission: &Arc<Admission>,
-    health: &Arc<Health>,
-    drain: &DrainWatch,
-) -> Front {
-    Front {
-        admission: Arc::clone(admission),
-        health: Arc::clone(health),
-        limits: config.limits,
-        requests: Arc::new(Semaphore::new(config.limits.requests_max)),
-        memory: Arc::new(Semaphore::new(config.limits.body_bytes_total_max)),
-        drain: drain.clone(),
-    }
-}
-
-fn back(
-    config: &Config,
-    health: &Arc<Health>,
-    metrics: &Metrics,
-    drain: &DrainWatch,
-) -> Result<(Port<Back>, SocketAddr), StartError> {
-    let (listener, address) = bind(config.metrics, "metrics")?;
-    let port = Port {
-        listener,
-        tls: None,
-        route: Arc::new(Back { health: Arc::clone(health), drain: drain.clone() }),
-        limits: config.limits,
-        connections: Arc::new(Semaphore::new(METRICS_CONNECTIONS_MAX)),
-        metrics: metrics.clone(),
-        drain: drain.clone(),
-    };
-    Ok((port, address))
 }
 
 /// Logs the addresses and writes them to a file, whole or not at all.

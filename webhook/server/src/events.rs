@@ -1,0 +1,181 @@
+//! Kubernetes Events of denials, where people look first. Best effort: a full queue or a spent rate loses them, never a request.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use pinfold_model::facts::AdmissionFacts;
+use tokio::sync::mpsc;
+
+use crate::drain::{DrainWatch, Phase};
+use crate::metrics::Metrics;
+
+/// Events that wait to be written.
+const QUEUE_MAX: usize = 256;
+/// Events at once, and how long one more takes to come.
+const BURST: u32 = 50;
+const REFILL_EVERY: Duration = Duration::from_millis(200);
+/// Most bytes of an Event's message; the API server refuses more than 1024.
+const MESSAGE_BYTES_MAX: usize = 1000;
+/// How long writing one may take.
+const WRITE_MAX: Duration = Duration::from_secs(5);
+/// Where Events about cluster-scoped objects go.
+const CLUSTER_NAMESPACE: &str = "default";
+
+/// One denial to tell about.
+#[derive(Debug)]
+pub(crate) struct Denial {
+    namespace: String,
+    involved: ObjectReference,
+    message: String,
+}
+
+/// Takes denials without waiting.
+#[derive(Debug, Clone)]
+pub(crate) struct Events {
+    queue: mpsc::Sender<Denial>,
+    metrics: Metrics,
+}
+
+impl Events {
+    /// A queue, and the task that empties it.
+    pub(crate) fn new(
+        client: Client,
+        metrics: &Metrics,
+        drain: DrainWatch,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (queue, received) = mpsc::channel(QUEUE_MAX);
+        let writer = write_all(client, received, metrics.clone(), drain);
+        (Self { queue, metrics: metrics.clone() }, writer)
+    }
+
+    /// Tells about a denial, unless it was a dry run.
+    pub(crate) fn denied(&self, facts: &AdmissionFacts, version: &str, message: &str) {
+        if facts.dry_run {
+            return;
+        }
+        if self.queue.try_send(denial(facts, version, message)).is_err() {
+            self.metrics.events.with_label_values(&["dropped"]).inc();
+        }
+    }
+}
+
+fn denial(facts: &AdmissionFacts, version: &str, message: &str) -> Denial {
+    let target = &facts.target;
+    let own = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let api_version = if target.group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{}/{version}", target.group)
+    };
+    let namespace = if target.namespace.is_empty() { CLUSTER_NAMESPACE } else { &target.namespace };
+    let end = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+    Denial {
+        namespace: namespace.to_owned(),
+        involved: ObjectReference {
+            api_version: own(&api_version),
+            kind: own(&target.kind),
+            namespace: own(&target.namespace),
+            name: own(&target.name),
+            ..ObjectReference::default()
+        },
+        message: message.get(..end).unwrap_or_default().to_owned(),
+    }
+}
+
+/// Lets through a burst, then one for each period.
+struct Rate {
+    left: u32,
+    since: Instant,
+}
+
+impl Rate {
+    fn new(now: Instant) -> Self {
+        Self { left: BURST, since: now }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let periods =
+            now.saturating_duration_since(self.since).as_millis() / REFILL_EVERY.as_millis().max(1);
+        let periods = u32::try_from(periods).unwrap_or(u32::MAX);
+        if periods > 0 {
+            self.left = self.left.saturating_add(periods).min(BURST);
+            self.since = now;
+        }
+        let taken = self.left.checked_sub(1);
+        self.left = taken.unwrap_or(0);
+        taken.is_some()
+    }
+}
+
+async fn write_all(
+    client: Client,
+    mut queue: mpsc::Receiver<Denial>,
+    metrics: Metrics,
+    mut drain: DrainWatch,
+) {
+    let mut rate = Rate::new(Instant::now());
+    loop {
+        let denial = tokio::select! {
+            () = drain.reached(Phase::Closing) => return,
+            denial = queue.recv() => denial,
+        };
+        let Some(denial) = denial else { return };
+        let result = if rate.take(Instant::now()) {
+            let written = tokio::time::timeout(WRITE_MAX, write(&client, denial)).await;
+            if matches!(written, Ok(Ok(()))) { "written" } else { "error" }
+        } else {
+            "dropped"
+        };
+        metrics.events.with_label_values(&[result]).inc();
+    }
+}
+
+async fn write(client: &Client, denial: Denial) -> Result<(), kube::Error> {
+    let Denial { namespace, involved, message } = denial;
+    let now = Some(Time(Timestamp::now()));
+    let event = Event {
+        metadata: ObjectMeta {
+            generate_name: Some("pinfold-".to_owned()),
+            namespace: Some(namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        // An Event must be in the namespace of its object, and a cluster-scoped object has none.
+        involved_object: involved,
+        action: Some("Admission".to_owned()),
+        reason: Some("Denied".to_owned()),
+        message: Some(message),
+        type_: Some("Warning".to_owned()),
+        source: Some(EventSource {
+            component: Some("pinfold-webhook".to_owned()),
+            ..EventSource::default()
+        }),
+        count: Some(1),
+        first_timestamp: now.clone(),
+        last_timestamp: now,
+        ..Event::default()
+    };
+    let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
+    api.create(&PostParams::default(), &event).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_then_a_trickle() {
+        let begin = Instant::now();
+        let mut rate = Rate::new(begin);
+        let passed = (0..BURST * 2).filter(|_| rate.take(begin)).count();
+        assert_eq!(passed, usize::try_from(BURST).unwrap());
+        assert!(!rate.take(begin + REFILL_EVERY / 2));
+        assert!(rate.take(begin + REFILL_EVERY));
+        assert!(!rate.take(begin + REFILL_EVERY));
+        let later = begin + REFILL_EVERY * 10_000;
+        assert_eq!((0..BURST * 2).filter(|_| rate.take(later)).count(), 50, "no more than a burst");
+    }
+}

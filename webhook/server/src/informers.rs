@@ -1,0 +1,68 @@
+//! The view of a live cluster: one watch a kind, one task that owns the snapshot, discovery of the agent resources that exist.
+//!
+//! Values of Secrets and ConfigMaps are never fetched: their kinds are watched as metadata. A watch that fails is begun anew with a
+//! list, and until that is through the view counts as old from the moment of the failure.
+
+mod discovery;
+mod freshness;
+mod keeper;
+mod kinds;
+mod watching;
+
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+
+pub(crate) use kinds::{Depth, Source, Sources};
+pub(crate) use watching::object;
+
+use crate::drain::DrainWatch;
+use crate::metrics::Metrics;
+use crate::view::View;
+use freshness::Freshness;
+use keeper::{Change, Keeper};
+
+/// Changes that wait for the owner of the snapshot; beyond that the watches wait.
+const CHANGES_MAX: usize = 1024;
+
+/// What all informer tasks share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) sources: Sources,
+    pub(crate) metrics: Metrics,
+    pub(crate) drain: DrainWatch,
+    freshness: Arc<Freshness>,
+    changes: mpsc::Sender<Change>,
+    /// Asks for discovery before its time: a watched resource is gone.
+    discover: Arc<Notify>,
+}
+
+/// Begins to watch a cluster.
+pub(crate) fn start(
+    client: Client,
+    sources: Sources,
+    view: &Arc<View>,
+    metrics: &Metrics,
+    drain: &DrainWatch,
+    tasks: &mut JoinSet<()>,
+) {
+    let (changes, queue) = mpsc::channel(CHANGES_MAX);
+    let freshness = Arc::new(Freshness::new());
+    let shared = Shared {
+        client,
+        sources,
+        metrics: metrics.clone(),
+        drain: drain.clone(),
+        freshness: Arc::clone(&freshness),
+        changes,
+        discover: Arc::new(Notify::new()),
+    };
+    let keeper = Keeper::new(Arc::clone(view), metrics.clone());
+    tasks.spawn(keeper.run(queue, drain.clone()));
+    tasks.spawn(freshness::heartbeat(shared.clone()));
+    tasks.spawn(freshness::watch(freshness, Arc::clone(view), drain.clone()));
+    tasks.spawn(discovery::run(shared));
+}

@@ -1,0 +1,132 @@
+//! Up to when the view is known to be right: every watch is whole, and the API server answers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::kinds::Source;
+use crate::drain::DrainWatch;
+use crate::view::View;
+
+/// How often the API server is asked for a sign of life, and how long it has for it.
+const BEAT_EVERY: Duration = Duration::from_secs(5);
+const BEAT_MAX: Duration = Duration::from_secs(5);
+/// How often the state is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What is known of each watch and of the API server.
+#[derive(Debug)]
+pub(crate) struct Freshness {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Discovery worked once, so that the list of watches is complete.
+    discovered: bool,
+    watches: HashMap<Source, Watch>,
+    last_beat: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Watch {
+    listed: bool,
+    broken_since: Option<Instant>,
+}
+
+impl Freshness {
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::new(State::default()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A watch is about to begin. One that joins later, for a CRD that is new, is not waited for.
+    pub(super) fn expected(&self, source: &Source) {
+        self.lock().watches.entry(source.clone()).or_default();
+    }
+
+    /// A kind is not watched any more.
+    pub(super) fn dropped(&self, source: &Source) {
+        self.lock().watches.remove(source);
+    }
+
+    /// A list is complete.
+    pub(super) fn listed(&self, source: &Source) {
+        if let Some(watch) = self.lock().watches.get_mut(source) {
+            *watch = Watch { listed: true, broken_since: None };
+        }
+    }
+
+    /// A watch failed; the view of its kind is right up to now.
+    pub(super) fn broken(&self, source: &Source) {
+        if let Some(watch) = self.lock().watches.get_mut(source) {
+            watch.broken_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// The list of watches is complete.
+    pub(super) fn discovered(&self) {
+        self.lock().discovered = true;
+    }
+
+    fn beat(&self) {
+        self.lock().last_beat = Some(Instant::now());
+    }
+
+    /// Whether every watch has been listed once.
+    fn is_complete(&self) -> bool {
+        let state = self.lock();
+        state.discovered && state.watches.values().all(|watch| watch.listed)
+    }
+
+    /// The last moment at which all is known to have been right.
+    fn right_at(&self, now: Instant) -> Option<Instant> {
+        let state = self.lock();
+        let last_beat = state.last_beat?;
+        let silent = now.saturating_duration_since(last_beat);
+        let answered = BEAT_EVERY.saturating_add(BEAT_MAX);
+        let alive = if silent <= answered { now } else { last_beat };
+        let broken = state.watches.values().filter_map(|watch| watch.broken_since).min();
+        Some(broken.map_or(alive, |broken| broken.min(alive)))
+    }
+}
+
+/// Asks the API server for signs of life until the server closes.
+pub(super) async fn heartbeat(shared: Shared) {
+    let mut drain = shared.drain.clone();
+    loop {
+        let answer = tokio::time::timeout(BEAT_MAX, shared.client.apiserver_version()).await;
+        match answer {
+            Ok(Ok(_)) => shared.freshness.beat(),
+            Ok(Err(error)) => tracing::warn!(%error, "no sign of life from the API server"),
+            Err(_) => tracing::warn!("no sign of life from the API server"),
+        }
+        if !drain.pause(BEAT_EVERY).await {
+            return;
+        }
+    }
+}
+
+/// Tells the view how fresh it is until the server closes.
+pub(super) async fn watch(freshness: Arc<Freshness>, view: Arc<View>, mut drain: DrainWatch) {
+    loop {
+        if let Some(moment) = freshness.right_at(Instant::now()) {
+            view.right_at(moment);
+        }
+        if !view.is_synced() && freshness.is_complete() {
+            view.set_synced(true);
+            tracing::info!(objects = view.snapshot().len(), "the view of the cluster is complete");
+        }
+        if !drain.pause(LOOK_EVERY).await {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "freshness_tests.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+//! Which kinds are watched, how much of each, and under which names the API server serves them.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use kube::core::{ApiResource, GroupVersionKind};
+use pinfold_model::object::ObjectKey;
+
+/// How much of a kind is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Depth {
+    /// Everything: rules read its fields.
+    Whole,
+    /// `metadata` only: the values don't matter, or must not be here.
+    Metadata,
+}
+
+/// One watched kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Source {
+    pub(crate) resource: ApiResource,
+    pub(crate) depth: Depth,
+    pub(crate) namespaced: bool,
+}
+
+/// The kinds that every cluster has: group, version, kind, plural, namespaced, depth.
+const BUILT_IN: &[(&str, &str, &str, &str, bool, Depth)] = &[
+    ("", "v1", "Namespace", "namespaces", false, Depth::Metadata),
+    ("", "v1", "ServiceAccount", "serviceaccounts", true, Depth::Whole),
+    ("", "v1", "Node", "nodes", false, Depth::Metadata),
+    ("", "v1", "PersistentVolume", "persistentvolumes", false, Depth::Whole),
+    ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", true, Depth::Whole),
+    ("", "v1", "Secret", "secrets", true, Depth::Metadata),
+    ("", "v1", "ConfigMap", "configmaps", true, Depth::Metadata),
+    ("", "v1", "Pod", "pods", true, Depth::Metadata),
+    ("apps", "v1", "ReplicaSet", "replicasets", true, Depth::Metadata),
+    ("apps", "v1", "Deployment", "deployments", true, Depth::Metadata),
+    ("apps", "v1", "StatefulSet", "statefulsets", true, Depth::Metadata),
+    ("apps", "v1", "DaemonSet", "daemonsets", true, Depth::Metadata),
+    ("batch", "v1", "Job", "jobs", true, Depth::Metadata),
+    ("batch", "v1", "CronJob", "cronjobs", true, Depth::Metadata),
+    ("rbac.authorization.k8s.io", "v1", "Role", "roles", true, Depth::Whole),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", false, Depth::Whole),
+    ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", true, Depth::Whole),
+    (
+        "rbac.authorization.k8s.io",
+        "v1",
+        "ClusterRoleBinding",
+        "clusterrolebindings",
+        false,
+        Depth::Whole,
+    ),
+    ("storage.k8s.io", "v1", "StorageClass", "storageclasses", false, Depth::Whole),
+];
+
+/// Groups whose resources are watched if the cluster has them.
+pub(crate) const AGENT_GROUPS: [&str; 2] = ["krate.a5c.ai", "kradle.a5c.ai"];
+
+/// The kinds that every cluster has.
+pub(crate) fn built_in() -> Vec<Source> {
+    BUILT_IN
+        .iter()
+        .map(|&(group, version, kind, plural, namespaced, depth)| {
+            let kind = GroupVersionKind::gvk(group, version, kind);
+            Source { resource: ApiResource::from_gvk_with_plural(&kind, plural), depth, namespaced }
+        })
+        .collect()
+}
+
+/// The watched kinds as of now, for live questions.
+#[derive(Debug, Clone)]
+pub(crate) struct Sources(Arc<ArcSwap<Vec<Source>>>);
+
+impl Sources {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(built_in())))
+    }
+
+    pub(crate) fn set(&self, sources: Vec<Source>) {
+        self.0.store(Arc::new(sources));
+    }
+
+    /// The source of an object.
+    pub(crate) fn of(&self, key: &ObjectKey) -> Option<Source> {
+        let wanted = |source: &&Source| {
+            source.resource.group == key.group && source.resource.kind == key.kind
+        };
+        self.0.load().iter().find(wanted).cloned()
+    }
+}

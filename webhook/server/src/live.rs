@@ -1,0 +1,137 @@
+//! Live answers: what the API server says right now, where the view could not tell. Few, and not for long.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
+use kube::api::{Api, PostParams};
+use kube::core::DynamicObject;
+use kube::{Client, Error};
+use pinfold_model::facts::{AccessQuestion, Answers, Question};
+use pinfold_model::object::{Object, ObjectKey};
+use pinfold_review::Review;
+
+use crate::informers::{Depth, Source, Sources, object};
+use crate::metrics::Metrics;
+
+/// Most questions of one request.
+const QUESTIONS_MAX: usize = 8;
+/// How long they may take together.
+const ANSWERS_MAX: Duration = Duration::from_secs(1);
+
+/// Asks the API server.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) client: Client,
+    pub(crate) sources: Sources,
+    pub(crate) metrics: Metrics,
+}
+
+enum Answer {
+    Access(AccessQuestion, bool),
+    Object(ObjectKey, Option<Object>),
+}
+
+impl Live {
+    /// Asks what can be asked. A question without an answer stays open, and the decision as it was.
+    pub(crate) async fn ask(&self, questions: &[Question], review: &Review) -> Answers {
+        let mut answers = Answers::default();
+        let mut asked: FuturesUnordered<_> = questions
+            .iter()
+            .take(QUESTIONS_MAX)
+            .map(|question| self.ask_one(question, review))
+            .collect();
+        let gather = async {
+            while let Some(answer) = asked.next().await {
+                match answer {
+                    Some(Answer::Access(question, granted)) => {
+                        answers.access.push((question, granted));
+                    }
+                    Some(Answer::Object(key, found)) => answers.objects.push((key, found)),
+                    None => {}
+                }
+            }
+        };
+        if tokio::time::timeout(ANSWERS_MAX, gather).await.is_err() {
+            self.count("any", "timeout");
+        }
+        answers
+    }
+
+    async fn ask_one(&self, question: &Question, review: &Review) -> Option<Answer> {
+        let (name, answer) = match question {
+            Question::Access(access) => {
+                let granted = self.access(access, review).await;
+                ("access", granted.map(|granted| Answer::Access(access.clone(), granted)))
+            }
+            Question::Object(key) => {
+                let source = self.sources.of(key)?;
+                let found = self.object(key, &source).await;
+                ("object", found.map(|found| Answer::Object(key.clone(), found)))
+            }
+        };
+        match answer {
+            Ok(answer) => {
+                self.count(name, "answered");
+                Some(answer)
+            }
+            Err(error) => {
+                self.count(name, "error");
+                tracing::warn!(question = name, %error, "the API server didn't answer a question");
+                None
+            }
+        }
+    }
+
+    fn count(&self, question: &str, result: &str) {
+        self.metrics.live_questions.with_label_values(&[question, result]).inc();
+    }
+
+    /// The whole authorizer chain's opinion, not RBAC's alone.
+    async fn access(&self, question: &AccessQuestion, review: &Review) -> Result<bool, Error> {
+        let Some(user) = &review.facts.requester else { return Ok(false) };
+        let own = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let spec = SubjectAccessReviewSpec {
+            user: Some(user.name.clone()),
+            uid: own(&user.uid),
+            groups: Some(user.groups.clone()),
+            extra: (!review.extra.is_empty()).then(|| review.extra.clone()),
+            resource_attributes: Some(ResourceAttributes {
+                verb: Some(question.verb.to_owned()),
+                group: own(&question.group),
+                resource: own(&question.resource),
+                namespace: own(&question.namespace),
+                name: own(&question.name),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        };
+        let asked = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        let answered = api.create(&PostParams::default(), &asked).await?;
+        Ok(answered.status.is_some_and(|status| {
+            status.allowed && !status.denied.unwrap_or(false) && status.evaluation_error.is_none()
+        }))
+    }
+
+    async fn object(&self, key: &ObjectKey, source: &Source) -> Result<Option<Object>, Error> {
+        let api: Api<DynamicObject> = if source.namespaced {
+            Api::namespaced_with(self.client.clone(), &key.namespace, &source.resource)
+        } else {
+            Api::all_with(self.client.clone(), &source.resource)
+        };
+        let found = match source.depth {
+            Depth::Whole => api.get_opt(&key.name).await?.map(|found| (found.metadata, found.data)),
+            Depth::Metadata => api
+                .get_metadata_opt(&key.name)
+                .await?
+                .map(|found| (found.metadata, serde_json::Value::Null)),
+        };
+        let Some((meta, data)) = found else { return Ok(None) };
+        let decoded = object(meta, data, source);
+        decoded.map(Some).map_err(|(_, error)| Error::Service(Box::new(error)))
+    }
+}
