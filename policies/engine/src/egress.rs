@@ -152,13 +152,19 @@ impl NamePermit {
         self.port
     }
 
+    /// The place in the policy that allows it: the first of the rules that may apply.
+    #[must_use]
+    pub fn rule(&self) -> &str {
+        self.rules.first().map_or("spec.egress.allow", |rule| rule.place.as_str())
+    }
+
     /// Judges every address that the name resolved to; one refused address refuses all, because an attacker who can add an answer
     /// would otherwise choose which one is dialled (DNS rebinding). `own` are the sidecar's own listeners.
     ///
     /// # Errors
     /// The denial, which is an answer.
     pub fn addresses(self, found: &[IpAddr], own: &[SocketAddr]) -> Result<AddressPermit, Denial> {
-        let place = self.rules.first().map_or("spec.egress", |rule| rule.place.as_str());
+        let place = self.rule();
         if found.is_empty() {
             let message = format!("`{}` has no address", self.host);
             let remedy = "check the name, and that the sidecar's resolver knows it";

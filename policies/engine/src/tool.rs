@@ -54,6 +54,7 @@ pub fn call(
 ) -> Result<ToolPermit, Denial> {
     let server = find_server(policy, server)?;
     let tool = find_tool(server, tool)?;
+    check_twins(tool, arguments)?;
     if tool.closed {
         check_closed(tool, arguments)?;
     }
@@ -118,6 +119,23 @@ fn find_tool<'p>(server: &'p ToolServer, name: &str) -> Result<&'p Tool, Denial>
 }
 
 const TOOLS_SHOWN_MAX: usize = 8;
+
+/// Refuses an argument that differs from a judged one only in case: a server in Go would read `Path` as `path`, unjudged
+/// (CVE-2026-27896).
+fn check_twins(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), Denial> {
+    let judged = || tool.rules.iter().filter_map(|rule| rule.path.first_member());
+    let twin = |name: &&String| judged().any(|known| known.eq_ignore_ascii_case(name) && known != *name);
+    match arguments.keys().find(twin) {
+        None => Ok(()),
+        Some(name) => {
+            let mut path = "$".to_owned();
+            push_member(&mut path, &shorten(name));
+            let message = format!("argument `{}` differs from a judged one only in case", shorten(name));
+            let place = format!("{}.arguments", tool.place);
+            Err(denial(Reason::Argument, &place, &path, message, "write the argument as the tool names it"))
+        }
+    }
+}
 
 fn check_closed(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), Denial> {
     let named = |name: &str| tool.rules.iter().any(|rule| rule.path.first_member() == Some(name));

@@ -148,6 +148,30 @@ pub struct Config {
     pub limits: Limits,
 }
 
+impl Config {
+    /// A webhook on loopback that judges by files, with every port chosen by the system, for tests and demonstrations. `ca_out` is written
+    /// with the authority that clients must trust.
+    #[must_use]
+    pub fn on_loopback(policy: Vec<PathBuf>, cluster: Vec<PathBuf>, ca_out: PathBuf) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            policy,
+            view: ViewSource::Files(cluster),
+            listen: any,
+            metrics: any,
+            serving: ServingSource::SelfManaged { ca_out: Some(ca_out) },
+            service: "pinfold-webhook".to_owned(),
+            namespace: "pinfold-system".to_owned(),
+            client_ca: None,
+            audit: None,
+            ready_file: None,
+            drain: Duration::ZERO,
+            view_lag_max: Duration::from_secs(60),
+            limits: Limits::default(),
+        }
+    }
+}
+
 /// Bounds of the server. The defaults are the documented ones.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

@@ -168,7 +168,7 @@ impl<'d> Merge<'d> {
             let twice = self.policy.trust.pools.iter().any(|pool| pool.name == item.name);
             match pool(item, &place) {
                 Ok(_) if twice => {
-                    errors.push(place.field("name").error("a pool of that name exists"))
+                    errors.push(place.field("name").error("a pool of that name exists"));
                 }
                 Ok(item) => self.policy.trust.pools.push(item),
                 Err(error) => errors.push(error),
