@@ -11,7 +11,7 @@ mod product;
 use pinfold_model::object::rbac::PolicyRule;
 
 use index::Index;
-use product::{Axis, Budget, Product};
+use product::{Axis, Budget, Level, Product};
 
 /// How many words of rows are combined at most, about 20 ms; the `admin` role by itself takes a thousand.
 pub const MAX_STEPS: u64 = 4_000_000;
@@ -116,12 +116,26 @@ fn missing_of<'w>(
 ) -> Option<Option<Gap<'w>>> {
     let Some(levels) = index.levels(position) else { return Some(None) };
     let mut gap = Gap { rule: position, field: String::new(), missing: Vec::new(), atoms: 0 };
-    for axes in [levels.resources(), levels.urls()] {
-        let mut product = Product::new(&axes, index.words());
-        product.walk(budget)?;
-        product.report(rule, &mut gap);
+    if !levels.one_rule_grants_resources() {
+        walk(&levels.resources(), index.words(), rule, &mut gap, budget)?;
+    }
+    if !levels.one_rule_grants_urls() {
+        walk(&levels.urls(), index.words(), rule, &mut gap, budget)?;
     }
     Some((gap.atoms > 0).then_some(gap))
+}
+
+fn walk<'w>(
+    levels: &[Level<'_>],
+    words: usize,
+    rule: &'w PolicyRule,
+    gap: &mut Gap<'w>,
+    budget: &mut Budget,
+) -> Option<()> {
+    let mut product = Product::new(levels, words);
+    product.walk(budget)?;
+    product.report(rule, gap);
+    Some(())
 }
 
 impl Axis {

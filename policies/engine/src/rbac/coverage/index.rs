@@ -7,6 +7,9 @@ use pinfold_model::object::rbac::PolicyRule;
 use super::MAX_ROW_WORDS;
 use super::product::{Axis, Budget, Class, Level};
 
+/// How many texts of one wanted rule are tried together; longer lists are left to the walk, which has a budget.
+const MAX_TOGETHER: usize = 4_096;
+
 /// A set of owner rules, one bit each.
 pub(super) type Row = Vec<u64>;
 
@@ -241,6 +244,23 @@ impl<'w> Index<'w> {
         self.fields().into_iter().for_each(Texts::finish);
     }
 
+    /// Whether the rows of all these texts have a rule in common; if `unnamed`, one without names.
+    fn one_rule_grants(&self, unnamed: bool, fields: &[(&Texts<'w>, &[usize])]) -> bool {
+        if fields.iter().map(|(_, ids)| ids.len()).sum::<usize>() > MAX_TOGETHER {
+            return false;
+        }
+        (0..self.words).any(|word| {
+            let nameless = self.names.any.get(word).copied().unwrap_or_default();
+            let mut common = if unnamed { nameless } else { u64::MAX };
+            for (texts, ids) in fields {
+                for row in ids.iter().filter_map(|id| texts.rows.get(*id)) {
+                    common &= row.get(word).copied().unwrap_or_default();
+                }
+            }
+            common != 0
+        })
+    }
+
     /// The axes of one wanted rule.
     pub(super) fn levels(&self, position: usize) -> Option<Levels<'_>> {
         let wanted = self.wanted.get(position)?;
@@ -255,6 +275,26 @@ pub(super) struct Levels<'i> {
 }
 
 impl<'i> Levels<'i> {
+    /// Whether a single owner rule grants all resources of the wanted rule, as is usual. It saves the walk over their product.
+    pub(super) fn one_rule_grants_resources(&self) -> bool {
+        let Self { index, wanted } = self;
+        let fields: [(&Texts<'_>, &[usize]); 4] = [
+            (&index.groups, &wanted.groups),
+            (&index.resources, &wanted.resources),
+            (&index.verbs, &wanted.verbs),
+            (&index.names, &wanted.names),
+        ];
+        index.one_rule_grants(wanted.names.is_empty(), &fields)
+    }
+
+    /// The same for its URLs.
+    pub(super) fn one_rule_grants_urls(&self) -> bool {
+        let Self { index, wanted } = self;
+        let fields: [(&Texts<'_>, &[usize]); 2] =
+            [(&index.urls, &wanted.urls), (&index.verbs, &wanted.verbs)];
+        wanted.urls.is_empty() || index.one_rule_grants(true, &fields)
+    }
+
     /// Groups, resources, verbs, names.
     pub(super) fn resources(&self) -> Vec<Level<'i>> {
         let Self { index, wanted } = self;
