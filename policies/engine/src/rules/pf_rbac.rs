@@ -12,14 +12,11 @@ mod scope;
 
 use pinfold_model::facts::{AdmissionFacts, Operation};
 use pinfold_model::finding::RuleId;
-use pinfold_model::object::{Facts, ObjectKey};
+use pinfold_model::object::{AGENT_GROUPS, Facts, ObjectKey};
 use pinfold_model::snapshot::RBAC_GROUP;
 
 use crate::context::{Context, Found};
 use crate::rbac::describe::excerpt;
-
-/// API groups of the agent control plane.
-const AGENT_GROUPS: &[&str] = &["krate.a5c.ai", "kradle.a5c.ai"];
 
 /// Judges PF-RBAC-001, 002 and 003. Deletions give nothing and are not judged; objects that are being deleted still give.
 pub fn judge(context: &Context<'_>, found: &mut Found) {

@@ -1,9 +1,8 @@
 //! The AgentApproval that `escalationPolicy: require-admin-approval` waits for.
 
 use pinfold_model::object::agent::Approval;
-use pinfold_model::object::{Facts, ObjectKey};
+use pinfold_model::object::{AGENT_GROUPS, Facts, ObjectKey};
 
-use super::AGENT_GROUPS;
 use crate::context::Context;
 
 /// Whether a platform administrator, who is neither the requester nor whoever asked for the approval, approved this binding.

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use pinfold_model::object::Facts;
 use pinfold_model::object::agent::OrganizationRecord;
 use pinfold_model::object::rbac::AgentRoleBinding;
+use pinfold_model::object::{AGENT_GROUPS, Facts};
 
-use super::AGENT_GROUPS;
 use crate::context::Context;
 use crate::rbac::describe::excerpt;
 
