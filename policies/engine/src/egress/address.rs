@@ -5,64 +5,80 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Why an address is special.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Special {
     /// The range.
-    pub range: &'static str,
+    pub range: IpNet,
     /// What it is for.
     pub what: &'static str,
     /// The document.
     pub source: &'static str,
 }
 
-const fn row(range: &'static str, what: &'static str, source: &'static str) -> Special {
+const fn v4(octets: [u8; 4], prefix: u8, what: &'static str, source: &'static str) -> Special {
+    let [a, b, c, d] = octets;
+    let range = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix));
+    Special { range, what, source }
+}
+
+/// `head` are the first segments; the rest is zero.
+const fn v6(head: [u16; 3], prefix: u8, what: &'static str, source: &'static str) -> Special {
+    let [a, b, c] = head;
+    let range = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0), prefix));
+    Special { range, what, source }
+}
+
+/// Ranges at the bottom of the address space, by their last segments.
+const fn low(tail: [u16; 3], prefix: u8, what: &'static str, source: &'static str) -> Special {
+    let [a, b, c] = tail;
+    let range = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, a, b, c), prefix));
     Special { range, what, source }
 }
 
 /// Special IPv4 ranges.
 pub(super) const V4: &[Special] = &[
-    row("0.0.0.0/8", "this network", "RFC 791"),
-    row("10.0.0.0/8", "private", "RFC 1918"),
-    row("100.64.0.0/10", "carrier NAT", "RFC 6598"),
-    row("127.0.0.0/8", "loopback", "RFC 1122"),
-    row("169.254.0.0/16", "link-local", "RFC 3927"),
-    row("172.16.0.0/12", "private", "RFC 1918"),
-    row("192.0.0.0/24", "reserved for protocols", "RFC 6890"),
-    row("192.0.2.0/24", "documentation", "RFC 5737"),
-    row("192.88.99.0/24", "6to4 relay", "RFC 7526"),
-    row("192.168.0.0/16", "private", "RFC 1918"),
-    row("198.18.0.0/15", "benchmarking", "RFC 2544"),
-    row("198.51.100.0/24", "documentation", "RFC 5737"),
-    row("203.0.113.0/24", "documentation", "RFC 5737"),
-    row("224.0.0.0/4", "multicast", "RFC 5771"),
-    row("240.0.0.0/4", "reserved or broadcast", "RFC 1112"),
+    v4([0, 0, 0, 0], 8, "this network", "RFC 791"),
+    v4([10, 0, 0, 0], 8, "private", "RFC 1918"),
+    v4([100, 64, 0, 0], 10, "carrier NAT", "RFC 6598"),
+    v4([127, 0, 0, 0], 8, "loopback", "RFC 1122"),
+    v4([169, 254, 0, 0], 16, "link-local", "RFC 3927"),
+    v4([172, 16, 0, 0], 12, "private", "RFC 1918"),
+    v4([192, 0, 0, 0], 24, "reserved for protocols", "RFC 6890"),
+    v4([192, 0, 2, 0], 24, "documentation", "RFC 5737"),
+    v4([192, 88, 99, 0], 24, "6to4 relay", "RFC 7526"),
+    v4([192, 168, 0, 0], 16, "private", "RFC 1918"),
+    v4([198, 18, 0, 0], 15, "benchmarking", "RFC 2544"),
+    v4([198, 51, 100, 0], 24, "documentation", "RFC 5737"),
+    v4([203, 0, 113, 0], 24, "documentation", "RFC 5737"),
+    v4([224, 0, 0, 0], 4, "multicast", "RFC 5771"),
+    v4([240, 0, 0, 0], 4, "reserved or broadcast", "RFC 1112"),
 ];
 
 /// Special IPv6 ranges; whatever else lies outside 2000::/3 is special too.
 pub(super) const V6: &[Special] = &[
-    row("::1/128", "loopback", "RFC 4291"),
-    row("::/128", "unspecified", "RFC 4291"),
-    row("::/96", "an IPv4 address in IPv6 (compatible)", "RFC 4291"),
-    row("::ffff:0:0/96", "an IPv4 address in IPv6 (mapped)", "RFC 4291"),
-    row("64:ff9b::/96", "an IPv4 address in IPv6 (NAT64)", "RFC 6052"),
-    row("64:ff9b:1::/48", "an IPv4 address in IPv6 (local NAT64)", "RFC 8215"),
-    row("100::/64", "discard-only", "RFC 6666"),
-    row("2001::/32", "an IPv4 address in IPv6 (Teredo)", "RFC 4380"),
-    row("2001::/23", "reserved for protocols", "RFC 2928"),
-    row("2001:db8::/32", "documentation", "RFC 3849"),
-    row("2002::/16", "an IPv4 address in IPv6 (6to4)", "RFC 3056"),
-    row("3fff::/20", "documentation", "RFC 9637"),
-    row("5f00::/16", "segment routing", "RFC 9602"),
-    row("fc00::/7", "private (unique local)", "RFC 4193"),
-    row("fe80::/10", "link-local", "RFC 4291"),
-    row("fec0::/10", "site-local", "RFC 3879"),
-    row("ff00::/8", "multicast", "RFC 4291"),
+    low([0, 0, 0x1], 128, "loopback", "RFC 4291"),
+    low([0, 0, 0], 128, "unspecified", "RFC 4291"),
+    low([0, 0, 0], 96, "an IPv4 address in IPv6 (compatible)", "RFC 4291"),
+    low([0xffff, 0, 0], 96, "an IPv4 address in IPv6 (mapped)", "RFC 4291"),
+    v6([0x64, 0xff9b, 0], 96, "an IPv4 address in IPv6 (NAT64)", "RFC 6052"),
+    v6([0x64, 0xff9b, 0x1], 48, "an IPv4 address in IPv6 (local NAT64)", "RFC 8215"),
+    v6([0x100, 0, 0], 64, "discard-only", "RFC 6666"),
+    v6([0x2001, 0, 0], 32, "an IPv4 address in IPv6 (Teredo)", "RFC 4380"),
+    v6([0x2001, 0, 0], 23, "reserved for protocols", "RFC 2928"),
+    v6([0x2001, 0xdb8, 0], 32, "documentation", "RFC 3849"),
+    v6([0x2002, 0, 0], 16, "an IPv4 address in IPv6 (6to4)", "RFC 3056"),
+    v6([0x3fff, 0, 0], 20, "documentation", "RFC 9637"),
+    v6([0x5f00, 0, 0], 16, "segment routing", "RFC 9602"),
+    v6([0xfc00, 0, 0], 7, "private (unique local)", "RFC 4193"),
+    v6([0xfe80, 0, 0], 10, "link-local", "RFC 4291"),
+    v6([0xfec0, 0, 0], 10, "site-local", "RFC 3879"),
+    v6([0xff00, 0, 0], 8, "multicast", "RFC 4291"),
 ];
 
-const NOT_GLOBAL: Special = row("not 2000::/3", "not global unicast", "RFC 4291");
+const NOT_GLOBAL: Special = low([0, 0, 0], 0, "not global unicast (2000::/3)", "RFC 4291");
 
 /// Metadata and credential services of clouds; no rule ever allows them.
 const METADATA_V4: [Ipv4Addr; 6] = [
@@ -82,17 +98,13 @@ const METADATA_V6: [Ipv6Addr; 3] = [
 /// Why an address is special; `None` for global unicast.
 #[must_use]
 pub fn special(address: IpAddr) -> Option<Special> {
+    let find =
+        |table: &[Special]| table.iter().copied().find(|special| special.range.contains(&address));
     match address {
-        IpAddr::V4(address) => V4
-            .iter()
-            .copied()
-            .find(|row| row.range.parse::<Ipv4Net>().is_ok_and(|range| range.contains(&address))),
-        IpAddr::V6(address) => {
-            let listed = V6.iter().copied().find(|row| {
-                row.range.parse::<Ipv6Net>().is_ok_and(|range| range.contains(&address))
-            });
-            let [first, ..] = address.segments();
-            listed.or((first & 0xe000 != 0x2000).then_some(NOT_GLOBAL))
+        IpAddr::V4(_) => find(V4),
+        IpAddr::V6(v6) => {
+            let [first, ..] = v6.segments();
+            find(V6).or((first & 0xe000 != 0x2000).then_some(NOT_GLOBAL))
         }
     }
 }
