@@ -7,8 +7,9 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use rpds::{HashTrieMapSync, HashTrieSetSync};
+use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeSetSync};
 
+use crate::object::agent::{OrganizationRecord, RunnerPool};
 use crate::object::rbac::{Binding, LabelSelector, PolicyRule, Role, RoleRef, Subject};
 use crate::object::{Facts, Object, ObjectKey};
 
@@ -34,6 +35,12 @@ pub struct Snapshot {
     bindings_by_subject: Index<SubjectKey>,
     by_kind: Index<String>,
     repositories: Index<String>,
+    /// Organization and OrgNamespaceBinding objects by the namespace that they name.
+    owners: Index<String>,
+    /// OrgSharingPolicies by the organization that shares.
+    sharings: Index<String>,
+    /// Trusted RunnerPools by the labels of their nodes: many pools share few sets of nodes.
+    trusted_nodes: HashTrieMapSync<Vec<(String, String)>, RedBlackTreeSetSync<ObjectKey>>,
 }
 
 /// Keys of objects by something, then by their namespace, so that what is asked of one namespace costs nothing for the others.
@@ -81,6 +88,14 @@ impl Snapshot {
         if key.kind == REPOSITORY {
             insert_into(&mut self.repositories, key.name.clone(), &key);
         }
+        if let Some((index, at)) = self.organization_index(&object) {
+            insert_into(index, at, &key);
+        }
+        if let Some(nodes) = trusted_nodes(&object) {
+            let pools = self.trusted_nodes.get(&nodes).cloned();
+            let pools = pools.unwrap_or_else(RedBlackTreeSetSync::new_sync);
+            self.trusted_nodes.insert_mut(nodes, pools.insert(key.clone()));
+        }
         self.objects.insert_mut(key, Arc::new(object));
     }
 
@@ -93,6 +108,16 @@ impl Snapshot {
         }
         remove_from(&mut self.by_kind, &key.kind, key);
         remove_from(&mut self.repositories, &key.name, key);
+        if let Some((index, at)) = self.organization_index(&object) {
+            remove_from(index, &at, key);
+        }
+        if let Some(nodes) = trusted_nodes(&object) {
+            let pools = self.trusted_nodes.get(&nodes).map(|pools| pools.remove(key));
+            match pools.filter(|pools| !pools.is_empty()) {
+                Some(pools) => self.trusted_nodes.insert_mut(nodes, pools),
+                None => _ = self.trusted_nodes.remove_mut(&nodes),
+            }
+        }
         self.objects.remove_mut(key);
     }
 
@@ -125,6 +150,53 @@ impl Snapshot {
     /// The Repositories of that name, in all namespaces and groups.
     pub fn repositories<'s>(&'s self, name: &str) -> impl Iterator<Item = &'s Object> + use<'s> {
         keys_of(&self.repositories, name).filter_map(|key| self.get(key))
+    }
+
+    /// The Organization and OrgNamespaceBinding objects that name a namespace.
+    pub fn owners_of<'s>(
+        &'s self,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&'s ObjectKey, &'s OrganizationRecord)> + use<'s> {
+        keys_of(&self.owners, namespace).filter_map(|key| self.organization(key))
+    }
+
+    /// The OrgSharingPolicies by which an organization shares.
+    pub fn sharings_of<'s>(
+        &'s self,
+        source: &str,
+    ) -> impl Iterator<Item = (&'s ObjectKey, &'s OrganizationRecord)> + use<'s> {
+        keys_of(&self.sharings, source).filter_map(|key| self.organization(key))
+    }
+
+    /// One trusted RunnerPool for every set of node labels that such pools select; pools without one have no nodes of their own.
+    pub fn trusted_pools_by_nodes(&self) -> impl Iterator<Item = (&ObjectKey, &RunnerPool)> {
+        self.trusted_nodes.values().filter_map(|pools| {
+            let key = pools.first()?;
+            let Facts::RunnerPool(pool) = &self.get(key)?.facts else { return None };
+            Some((key, pool))
+        })
+    }
+
+    fn organization<'s>(
+        &'s self,
+        key: &'s ObjectKey,
+    ) -> Option<(&'s ObjectKey, &'s OrganizationRecord)> {
+        let Facts::Organization(record) = &self.get(key)?.facts else { return None };
+        Some((key, record))
+    }
+
+    /// Which organization index an object is in, and under what.
+    fn organization_index(&mut self, object: &Object) -> Option<(&mut Index<String>, String)> {
+        let Facts::Organization(record) = &object.facts else { return None };
+        match record {
+            OrganizationRecord::Organization { namespace }
+            | OrganizationRecord::NamespaceBinding { namespace, .. } => {
+                (!namespace.is_empty()).then(|| (&mut self.owners, namespace.clone()))
+            }
+            OrganizationRecord::Sharing { source, .. } => {
+                Some((&mut self.sharings, source.clone()))
+            }
+        }
     }
 
     /// The RoleBindings and ClusterRoleBindings that name a subject.
@@ -234,6 +306,14 @@ fn remove_from<K: Hash + Eq + Clone>(index: &mut Index<K>, at: &K, key: &ObjectK
     } else {
         index.insert_mut(at.clone(), places);
     }
+}
+
+/// The sorted node labels of a trusted RunnerPool that has some.
+fn trusted_nodes(object: &Object) -> Option<Vec<(String, String)>> {
+    let Facts::RunnerPool(pool) = &object.facts else { return None };
+    let mut labels = pool.node_selector.clone();
+    labels.sort();
+    (pool.trusted && !labels.is_empty()).then_some(labels)
 }
 
 fn subject_keys(object: &Object) -> Vec<SubjectKey> {
