@@ -105,7 +105,8 @@ impl<'a> Resolver<'a> {
     ) -> BTreeMap<(&'a str, &'a str, &'n str), &'a RoleRef> {
         let mut roles = BTreeMap::new();
         for subject in subjects_of(requester) {
-            for (place, kind) in [("", "ClusterRoleBinding"), (namespace, "RoleBinding")] {
+            for place in ["", namespace] {
+                let kind = if place.is_empty() { "ClusterRoleBinding" } else { "RoleBinding" };
                 let bindings = self.view.bindings_in(&subject, place);
                 let ours = bindings.filter(|(key, _)| key.group == RBAC_GROUP && key.kind == kind);
                 for (_, Binding { role_ref, .. }) in ours {

@@ -19,6 +19,10 @@ const CLUSTER: &str = "
     ClusterRoleBinding every : ClusterRole/nodes to Group/system:authenticated
     RoleBinding three/odd : ClusterRole/nodes to Robot/foo
     ClusterRoleBinding wrong : Role/read to User/wrong
+    ClusterRoleBinding one/stray : ClusterRole/all to User/stray
+    RoleBinding plain : ClusterRole/all to User/stray
+    ClusterRoleBinding twice : ClusterRole/nodes to User/twice Group/twice
+    RoleBinding one/twice : ClusterRole/nodes to User/twice
 ";
 
 /// Requester, namespace, the rules that are held, and what could not be resolved.
@@ -44,6 +48,9 @@ const HELD: &[(&str, &str, &str, &[&str])] = &[
     ("system:serviceaccount:two:nameless", "two", "", &[]),
     ("system:anonymous system:unauthenticated", "one", "", &[]),
     ("x system:authenticated", "one", "verbs=update resources=nodes", &[]),
+    ("stray", "one", "", &[]),
+    ("stray", "", "", &[]),
+    ("twice twice", "one", "verbs=update resources=nodes", &[]),
     ("wrong", "", "", &["Role/read"]),
     ("wrong", "one", "", &["Role/read"]),
 ];

@@ -63,6 +63,8 @@ const CLUSTER: &str = "
     Organization acme : acme
     OrgNamespaceBinding second : acme acme-two
     OrgNamespaceBinding third : beta beta
+    Namespace delta labels=kradle.a5c.ai/org:labelled
+    RoleBinding delta/label : ClusterRole/view to User/label
     Repository acme/web
     Repository beta/api
     Repository gamma/api

@@ -201,6 +201,16 @@ fn gaps_name_their_rules_and_are_compact() {
     let block = &shortfall.gaps[0].missing[0];
     assert_eq!(block.verbs, ["get", "list", "watch"]);
     assert_eq!(block.resources, ["secrets", "configmaps"]);
+
+    let owner = rules("resources=a; resources=b");
+    let wanted = rules("verbs=get,list,watch resources=a,b");
+    let Coverage::Missing(shortfall) = covers(&owner, &wanted) else { panic!("covered") };
+    let told: Vec<_> = shortfall.gaps[0]
+        .missing
+        .iter()
+        .map(|m| (m.verbs.join(","), m.resources.join(",")))
+        .collect();
+    assert_eq!(told, [("list,watch".to_owned(), "a,b".to_owned())]);
 }
 
 #[test]

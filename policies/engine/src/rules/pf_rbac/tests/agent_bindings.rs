@@ -39,6 +39,8 @@ const ROWS: &str = "
     an organization of which all is held / both / AgentRoleBinding acme/x : scope=organization/acme role=ClusterRole/view / ok
     the object's organization / both / AgentRoleBinding acme/x : scope=organization org=acme role=ClusterRole/view / ok
     another organization / both / AgentRoleBinding acme/x : scope=organization/beta role=ClusterRole/view / $.spec.roleRef
+    an organization by label / label / AgentRoleBinding acme/x : scope=organization/labelled role=ClusterRole/view / ok
+    an organization by label that is not held / dev / AgentRoleBinding acme/x : scope=organization/labelled role=ClusterRole/view / $.spec.roleRef
     an unknown organization / ops / AgentRoleBinding acme/x : scope=organization/none role=ClusterRole/view / $.spec.scope
     no organization / ops / AgentRoleBinding acme/x : scope=organization role=ClusterRole/view / $.spec.scope
     an unknown scope / ops / AgentRoleBinding acme/x : scope=planet/earth role=ClusterRole/view / $.spec.scope
