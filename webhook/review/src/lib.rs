@@ -12,5 +12,5 @@ mod review;
 mod subject;
 
 pub use error::{Fault, ReviewError};
-pub use message::{MESSAGE_BYTES_MAX, explain};
+pub use message::{MESSAGE_BYTES_MAX, explain, first_bytes};
 pub use review::{Review, parse};

@@ -22,7 +22,8 @@ pub fn explain<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> String {
         let needed = text.len().saturating_add(line.len()).saturating_add(CUT_LINE_BYTES);
         if cut > 0 || needed > MESSAGE_BYTES_MAX {
             if text.is_empty() {
-                text = first_bytes(&line, MESSAGE_BYTES_MAX.saturating_sub(CUT_LINE_BYTES));
+                let most = MESSAGE_BYTES_MAX.saturating_sub(CUT_LINE_BYTES);
+                text = format!("{}…", first_bytes(&line, most));
             } else {
                 cut = cut.saturating_add(1);
             }
@@ -72,13 +73,11 @@ fn shorten(text: &str) -> String {
     kept.chain(std::iter::once('…')).collect()
 }
 
-fn first_bytes(text: &str, most: usize) -> String {
-    let end = text.floor_char_boundary(most);
-    let mut kept = text.get(..end).unwrap_or_default().to_owned();
-    if end < text.len() {
-        kept.push('…');
-    }
-    kept
+/// The first bytes of a text, cut between characters.
+#[must_use]
+pub fn first_bytes(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
 /// Escapes control characters and those that reorder text: names come from whoever asked.

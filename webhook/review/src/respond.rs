@@ -122,3 +122,7 @@ fn write(response: &Response<'_>) -> Vec<u8> {
     // Strings and maps with string keys always serialize; an empty body would be a failed call, which denies.
     serde_json::to_vec(&answer).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "respond_tests.rs"]
+mod tests;

@@ -139,9 +139,9 @@ fn read(members: &Members<'_>, uid: String) -> Result<Review, Fault> {
         strict_json::check(raw.as_bytes(), ADMISSION_OBJECT)
             .map_err(|error| json_fault(path, &error))?;
     }
-    let kind: GroupVersionKind = required(members, "kind")?;
-    let resource: GroupVersionResource = required(members, "resource")?;
-    let operation: String = required(members, "operation")?;
+    let kind: GroupVersionKind = record(members, "kind")?.ok_or(missing("kind"))?;
+    let resource: GroupVersionResource = record(members, "resource")?.ok_or(missing("resource"))?;
+    let operation: String = optional(members, "operation")?.ok_or(missing("operation"))?;
     let operation = Operation::parse(&operation).ok_or_else(|| Fault::Part {
         path: "$.request.operation",
         message: format!(
@@ -168,7 +168,7 @@ fn read(members: &Members<'_>, uid: String) -> Result<Review, Fault> {
         options: members.get("options"),
     };
     let dry_run = optional(members, "dryRun")?.unwrap_or(false);
-    let user: UserInfo = optional(members, "userInfo")?.unwrap_or_default();
+    let user: UserInfo = record(members, "userInfo")?.unwrap_or_default();
     assemble(uid, user, request, dry_run)
 }
 
@@ -202,10 +202,6 @@ fn assemble(
     Ok(Review { facts, version: request.kind.version, extra })
 }
 
-fn required<T: DeserializeOwned>(members: &Members<'_>, name: &'static str) -> Result<T, Fault> {
-    optional(members, name)?.ok_or_else(|| Fault::Missing { path: path_of(name) })
-}
-
 fn optional<T: DeserializeOwned>(
     members: &Members<'_>,
     name: &'static str,
@@ -214,6 +210,22 @@ fn optional<T: DeserializeOwned>(
     let bad =
         |error: serde_json::Error| Fault::Part { path: path_of(name), message: error.to_string() };
     serde_json::from_str(raw).map(Some).map_err(bad)
+}
+
+/// A part that must be an object: serde would also take a list of the fields' values.
+fn record<T: DeserializeOwned>(
+    members: &Members<'_>,
+    name: &'static str,
+) -> Result<Option<T>, Fault> {
+    if members.get(name).is_some_and(|raw| !raw.starts_with('{')) {
+        let message = "expected an object".to_owned();
+        return Err(Fault::Part { path: path_of(name), message });
+    }
+    optional(members, name)
+}
+
+fn missing(name: &'static str) -> Fault {
+    Fault::Missing { path: path_of(name) }
 }
 
 pub(crate) fn json_fault(path: &'static str, error: &StrictJsonError) -> Fault {
@@ -238,3 +250,7 @@ fn path_of(member: &str) -> &'static str {
         _ => "$.request",
     }
 }
+
+#[cfg(test)]
+#[path = "review_tests.rs"]
+mod tests;

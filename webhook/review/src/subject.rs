@@ -120,8 +120,8 @@ fn document(path: &'static str, raw: &str) -> Result<Value, Fault> {
 /// An object that says another kind than the request would be judged as one and stored as the other.
 fn says_its_kind(request: &Request<'_>, document: &Value) -> Result<(), Fault> {
     let says = |name: &str| document.get(name).and_then(Value::as_str);
-    let kind = says("kind").map_or(true, |kind| kind == request.kind.kind);
-    let version = says("apiVersion").map_or(true, |found| {
+    let kind = says("kind").is_none_or(|kind| kind == request.kind.kind);
+    let version = says("apiVersion").is_none_or(|found| {
         let found = Kind::new(found, "");
         found.group == request.kind.group && found.version == request.kind.version
     });

@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, PostParams};
 use pinfold_model::facts::AdmissionFacts;
+use pinfold_review::first_bytes;
 use tokio::sync::mpsc;
 
 use crate::drain::{DrainWatch, Phase};
@@ -72,7 +73,6 @@ fn denial(facts: &AdmissionFacts, version: &str, message: &str) -> Denial {
         format!("{}/{version}", target.group)
     };
     let namespace = if target.namespace.is_empty() { CLUSTER_NAMESPACE } else { &target.namespace };
-    let end = message.floor_char_boundary(MESSAGE_BYTES_MAX);
     Denial {
         namespace: namespace.to_owned(),
         involved: ObjectReference {
@@ -82,7 +82,7 @@ fn denial(facts: &AdmissionFacts, version: &str, message: &str) -> Denial {
             name: own(&target.name),
             ..ObjectReference::default()
         },
-        message: message.get(..end).unwrap_or_default().to_owned(),
+        message: first_bytes(message, MESSAGE_BYTES_MAX).to_owned(),
     }
 }
 
