@@ -1,0 +1,137 @@
+//! The agent's side of a connection: the socket, and the bytes that were read and not yet judged.
+//!
+//! An idle connection holds no buffer. Every wait has a bound.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use pinfold_wire::head::{Head, HeadError, HeadReader};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::config::Limits;
+use crate::drain::{DrainWatch, Phase};
+
+/// Bytes read at once while a head or a hello is collected.
+const READ_BYTES: usize = 4096;
+/// How long a closed connection is read on, so that the answer isn't lost to a reset.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+/// Bytes that are read and thrown away meanwhile.
+const LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// The agent's side of a connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    /// Read, and not yet used.
+    pub(crate) buffer: BytesMut,
+}
+
+/// What came instead of a head.
+#[derive(Debug)]
+pub(crate) enum NoHead {
+    /// The connection ended, is idle for too long, or the sidecar stops.
+    Gone,
+    /// The head didn't end in time.
+    Slow,
+    /// The head can't be read in one way only.
+    Malformed(HeadError),
+}
+
+impl Client {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        // Only a socket that is closed already refuses this.
+        let _ = stream.set_nodelay(true);
+        Self { stream, buffer: BytesMut::new() }
+    }
+
+    /// The next head; what follows it stays in the buffer.
+    pub(crate) async fn read_head(
+        &mut self,
+        limits: &Limits,
+        drain: &mut DrainWatch,
+    ) -> Result<Head, NoHead> {
+        if self.buffer.is_empty() {
+            self.wait_for_request(limits, drain).await?;
+        }
+        let deadline = deadline(limits.head_max);
+        let mut reader = HeadReader::new();
+        loop {
+            if let Some((head, length)) = reader.read(&self.buffer).map_err(NoHead::Malformed)? {
+                let _ = self.buffer.split_to(length.min(self.buffer.len()));
+                return Ok(head);
+            }
+            match timeout_at(deadline, self.read_more()).await {
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0) | Err(_)) => return Err(NoHead::Gone),
+                Err(_) => return Err(NoHead::Slow),
+            }
+        }
+    }
+
+    /// Waits for the first byte of a request, without a buffer.
+    async fn wait_for_request(
+        &mut self,
+        limits: &Limits,
+        drain: &mut DrainWatch,
+    ) -> Result<(), NoHead> {
+        self.buffer = BytesMut::new();
+        tokio::select! {
+            ready = timeout(limits.unused_max, self.stream.readable()) => match ready {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) | Err(_) => Err(NoHead::Gone),
+            },
+            () = drain.reached(Phase::Draining) => Err(NoHead::Gone),
+        }
+    }
+
+    /// Reads what there is into the buffer; 0 at the end.
+    pub(crate) async fn read_more(&mut self) -> io::Result<usize> {
+        loop {
+            self.stream.readable().await?;
+            self.buffer.reserve(READ_BYTES);
+            match self.stream.try_read_buf(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// The system's, or that the client takes nothing.
+    pub(crate) async fn write(&mut self, bytes: &[u8], write_max: Duration) -> io::Result<()> {
+        match timeout(write_max, self.stream.write_all(bytes)).await {
+            Ok(result) => result,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Ends the connection so that the client gets what was written: a socket with unread bytes would be reset.
+    pub(crate) async fn close(mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let _ = timeout(LINGER_MAX, async {
+            let mut left = LINGER_BYTES_MAX;
+            loop {
+                self.buffer.clear();
+                match self.read_more().await {
+                    Ok(read @ 1..) if read < left => left = left.saturating_sub(read),
+                    Ok(_) | Err(_) => return,
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// The moment after some time; far in the future if it can't be said.
+pub(crate) fn deadline(time: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(86_400);
+    let now = Instant::now();
+    now.checked_add(time).or_else(|| now.checked_add(FAR)).unwrap_or(now)
+}

@@ -1,0 +1,290 @@
+//! What the sidecar is started with: flags, each also an environment variable, and the bounds of its work.
+//!
+//! Nothing here opens a file or a socket. A flag whose part is not built yet is refused, never ignored.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Arguments of `pinfold-sidecar`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pinfold-sidecar",
+    version,
+    about = "The gate out of an agent's pod: egress proxy, MCP tool gate, credentials that the agent never sees"
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the proxy and the gateway until SIGTERM
+    Run(Box<Flags>),
+    /// Not in this version
+    #[command(hide = true)]
+    Guard,
+    /// Not in this version
+    #[command(hide = true)]
+    CheckGuard,
+}
+
+/// Flags of `pinfold-sidecar run`.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// Files and directories with AgentPolicy documents; reloaded when they change
+    #[arg(long, env = "PINFOLD_POLICY", value_name = "PATH", num_args = 1.., value_delimiter = ',', required = true)]
+    policy: Vec<PathBuf>,
+    /// Name of the AgentPolicy; not needed when there is one
+    #[arg(long, env = "PINFOLD_AGENT", value_name = "NAME")]
+    agent: Option<String>,
+    /// Address of the proxy (CONNECT and absolute-form HTTP), or `off`; may be repeated
+    #[arg(long, env = "PINFOLD_PROXY", value_name = "ADDRESS", value_parser = Listen::parse, value_delimiter = ',', default_value = "127.0.0.1:15002")]
+    proxy: Vec<Listen>,
+    /// Address of the gateway (/mcp/SERVER, /upstreams/NAME/...), or `off`; may be repeated
+    #[arg(long, env = "PINFOLD_GATEWAY", value_name = "ADDRESS", value_parser = Listen::parse, value_delimiter = ',', default_value = "127.0.0.1:15080")]
+    gateway: Vec<Listen>,
+    /// Address of /metrics, /healthz and /readyz, or `off`; may be repeated
+    #[arg(long, env = "PINFOLD_ADMIN", value_name = "ADDRESS", value_parser = Listen::parse, value_delimiter = ',', default_value = "127.0.0.1:15090")]
+    admin: Vec<Listen>,
+    /// Transparent listener: only `off` in this version
+    #[arg(long, env = "PINFOLD_TRANSPARENT", value_name = "off", value_parser = only_off, value_delimiter = ',', default_value = "off")]
+    transparent: Vec<Absent>,
+    /// DNS listener: only `off` in this version
+    #[arg(long, env = "PINFOLD_DNS", value_name = "off", value_parser = only_off, value_delimiter = ',', default_value = "off")]
+    dns: Vec<Absent>,
+    /// Whether the pod's firewall rules are checked: only `off` in this version
+    #[arg(long, env = "PINFOLD_GUARD", value_name = "off", value_parser = only_off, default_value = "off")]
+    guard: Absent,
+    /// DNS server to resolve with, instead of the system's configuration and hosts file
+    #[arg(long, env = "PINFOLD_RESOLVER", value_name = "IP:PORT")]
+    resolver: Option<SocketAddr>,
+    /// Certificates (PEM) that upstreams may also be signed by
+    #[arg(long, env = "PINFOLD_UPSTREAM_CA", value_name = "FILE")]
+    upstream_ca: Option<PathBuf>,
+    /// Directory of the audit ledger; without it nothing is recorded
+    #[arg(long, env = "PINFOLD_AUDIT", value_name = "DIR")]
+    audit: Option<PathBuf>,
+    /// Written with the chosen addresses, as JSON, once they are bound
+    #[arg(long, env = "PINFOLD_READY_FILE", value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Form of the log lines on stderr
+    #[arg(long, env = "PINFOLD_LOG", value_enum, default_value = "json")]
+    log: LogFormat,
+    /// Seconds that open connections get after SIGTERM
+    #[arg(long, env = "PINFOLD_DRAIN", value_name = "SECONDS", default_value_t = 5)]
+    drain: u16,
+}
+
+/// One value of an address flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listen {
+    Off,
+    At(SocketAddr),
+}
+
+impl Listen {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let address = text.parse().map_err(|_| "expected IP:PORT or `off`".to_owned())?;
+        Ok(Self::At(address))
+    }
+
+    fn addresses(list: &[Self]) -> Vec<SocketAddr> {
+        let address = |listen: &Self| match listen {
+            Self::Off => None,
+            Self::At(address) => Some(*address),
+        };
+        list.iter().filter_map(address).collect()
+    }
+}
+
+/// The value of a flag whose part is not in this version.
+#[derive(Debug, Clone, Copy)]
+struct Absent;
+
+fn only_off(text: &str) -> Result<Absent, &'static str> {
+    if text == "off" { Ok(Absent) } else { Err("not in this version; only `off` is accepted") }
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Everything that a sidecar is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Policy files and directories.
+    pub policy: Vec<PathBuf>,
+    /// Name of the AgentPolicy; `None` takes the only one.
+    pub agent: Option<String>,
+    /// Addresses of the proxy.
+    pub proxy: Vec<SocketAddr>,
+    /// Addresses of the gateway.
+    pub gateway: Vec<SocketAddr>,
+    /// Addresses of metrics and health.
+    pub admin: Vec<SocketAddr>,
+    /// DNS server; `None` takes the system's configuration with its hosts file.
+    pub resolver: Option<SocketAddr>,
+    /// Further authorities of upstreams, PEM.
+    pub upstream_ca: Option<PathBuf>,
+    /// Audit directory.
+    pub audit: Option<PathBuf>,
+    /// File for the chosen addresses.
+    pub ready_file: Option<PathBuf>,
+    /// How long open connections get when a stop is asked for.
+    pub drain: Duration,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A sidecar on loopback with every port chosen by the system, for tests and demonstrations.
+    #[must_use]
+    pub fn on_loopback(policy: Vec<PathBuf>) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            policy,
+            agent: None,
+            proxy: vec![any],
+            gateway: vec![any],
+            admin: vec![any],
+            resolver: None,
+            upstream_ca: None,
+            audit: None,
+            ready_file: None,
+            drain: Duration::from_secs(1),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Bounds of the sidecar's work. The defaults are the documented ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Open connections of the gateway and of the admin port, each; the proxy's come from the policy.
+    pub service_connections_max: u32,
+    /// From the first byte of a request to the end of its head.
+    pub head_max: Duration,
+    /// A connection that asks nothing is closed after this.
+    pub unused_max: Duration,
+    /// From CONNECT's answer to the end of the ClientHello or of the first head.
+    pub peek_max: Duration,
+    /// One name, all its addresses.
+    pub resolve_max: Duration,
+    /// One address.
+    pub connect_max: Duration,
+    /// From the first byte of a TLS handshake with an upstream to its end.
+    pub handshake_max: Duration,
+    /// A body of which nothing comes for so long is given up.
+    pub body_idle_max: Duration,
+    /// From a forwarded request to the head of its reply.
+    pub reply_max: Duration,
+    /// A tunnel, or a stream of events, of which nothing comes for so long is closed.
+    pub idle_max: Duration,
+    /// A client that takes nothing for so long is given up.
+    pub write_max: Duration,
+    /// How long an audit record may take.
+    pub audit_max: Duration,
+    /// How often policy files are looked at.
+    pub policy_poll: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            service_connections_max: 256,
+            head_max: Duration::from_secs(10),
+            unused_max: Duration::from_secs(60),
+            peek_max: Duration::from_secs(10),
+            resolve_max: Duration::from_secs(5),
+            connect_max: Duration::from_secs(5),
+            handshake_max: Duration::from_secs(10),
+            body_idle_max: Duration::from_secs(60),
+            reply_max: Duration::from_secs(300),
+            idle_max: Duration::from_secs(600),
+            write_max: Duration::from_secs(60),
+            audit_max: Duration::from_secs(3),
+            policy_poll: Duration::from_millis(100),
+        }
+    }
+}
+
+impl Flags {
+    /// Form of the log.
+    #[must_use]
+    pub fn log(&self) -> LogFormat {
+        self.log
+    }
+
+    /// The configuration that the flags ask for.
+    #[must_use]
+    pub fn into_config(self) -> Config {
+        // Their only value says that there is nothing to do.
+        let Self { transparent: _, dns: _, guard: _, .. } = self;
+        Config {
+            policy: self.policy,
+            agent: self.agent,
+            proxy: Listen::addresses(&self.proxy),
+            gateway: Listen::addresses(&self.gateway),
+            admin: Listen::addresses(&self.admin),
+            resolver: self.resolver,
+            upstream_ca: self.upstream_ca,
+            audit: self.audit,
+            ready_file: self.ready_file,
+            drain: Duration::from_secs(self.drain.into()),
+            limits: Limits::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Config, String> {
+        let line = ["pinfold-sidecar", "run", "--policy", "p.yaml"].iter().chain(arguments);
+        match Arguments::try_parse_from(line) {
+            Ok(Arguments { command: Command::Run(flags) }) => Ok(flags.into_config()),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(format!("{} {error}", error.exit_code())),
+        }
+    }
+
+    #[test]
+    fn addresses_may_be_off_or_repeat() {
+        let config = parse(&["--proxy", "off", "--gateway", "127.0.0.1:0", "--gateway", "[::1]:0"])
+            .expect("flags");
+        assert!(config.proxy.is_empty());
+        assert_eq!(config.gateway.len(), 2);
+        assert_eq!(config.admin, ["127.0.0.1:15090".parse().expect("an address")]);
+        assert!(parse(&["--transparent", "off", "--dns", "off", "--guard", "off"]).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_built_is_refused_with_exit_code_2() {
+        let cases: &[(&[&str], &str)] = &[
+            (&["--transparent", "127.0.0.1:15001"], "not in this version"),
+            (&["--dns", "127.0.0.1:15053"], "not in this version"),
+            (&["--guard", "required"], "not in this version"),
+            (&["--proxy", "localhost"], "expected IP:PORT or `off`"),
+            (&["--socks", "127.0.0.1:1080"], "unexpected argument"),
+        ];
+        for (arguments, expected) in cases {
+            let error = parse(arguments).expect_err("refused");
+            assert!(error.starts_with("2 ") && error.contains(expected), "{arguments:?}: {error}");
+        }
+    }
+}

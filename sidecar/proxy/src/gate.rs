@@ -1,0 +1,144 @@
+//! What all connections of a sidecar share: the policy in force, the resolver, the records, what is open.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::StatusCode;
+use pinfold_engine::egress::{AddressPermit, NamePermit};
+use pinfold_ledger::EventKind;
+use pinfold_model::reason::{Denial, Reason};
+use pinfold_wire::head::HeadError;
+
+use crate::answer::{Answer, denial, status_of};
+use crate::config::Limits;
+use crate::metrics::Metrics;
+use crate::policy_watch::Published;
+use crate::record::{Case, CaseIds, Recorder};
+use crate::resolve::Resolver;
+use crate::tunnels::{Registered, Tunnel, Tunnels};
+
+/// The shared state.
+pub(crate) struct Gate {
+    pub(crate) policy: Arc<ArcSwap<Published>>,
+    pub(crate) resolver: Resolver,
+    /// The sidecar's own listeners, which nothing may dial.
+    pub(crate) own: Vec<SocketAddr>,
+    pub(crate) metrics: Metrics,
+    pub(crate) recorder: Recorder,
+    pub(crate) tunnels: Arc<Tunnels>,
+    pub(crate) limits: Limits,
+    pub(crate) ids: CaseIds,
+}
+
+/// A denial with the status to answer with.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) denial: Denial,
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self { status: status_of(denial.reason), denial }
+    }
+}
+
+impl Refusal {
+    /// A request that can't be read in one way only; `fault` is the reader's name for it.
+    pub(crate) fn malformed(status: StatusCode, fault: &str, message: String) -> Self {
+        let rule = format!("http.{fault}");
+        let remedy = "send one unambiguous HTTP/1.1 request";
+        Self { status, denial: denial(Reason::Malformed, rule, message, remedy) }
+    }
+
+    /// A head that can't be read in one way only.
+    pub(crate) fn head(error: HeadError) -> Self {
+        Self::malformed(error.status(), error.reason(), error.to_string())
+    }
+
+    /// The answer that says so.
+    pub(crate) fn answer(&self, case: &Case) -> Answer {
+        let policy = &case.published.policy.name;
+        Answer::refusal(self.status, &self.denial, policy, &case.id)
+    }
+}
+
+impl Gate {
+    /// A new case under the policy in force.
+    pub(crate) fn case(&self, kind: EventKind) -> Case {
+        Case::new(self.ids.next(), kind, self.policy.load_full())
+    }
+
+    /// Resolves a permitted name and has every address judged.
+    ///
+    /// # Errors
+    /// The denial, which is an answer.
+    pub(crate) async fn addresses(&self, permit: NamePermit) -> Result<AddressPermit, Denial> {
+        let found = self.resolver.addresses(permit.host()).await?;
+        permit.addresses(&found, &self.own)
+    }
+
+    /// Notes an allowed connection or request: durable when this returns.
+    ///
+    /// # Errors
+    /// A denial of reason `audit`; then nothing may be passed on.
+    pub(crate) async fn allowed(
+        &self,
+        case: &Case,
+        rule: &str,
+        address: SocketAddr,
+    ) -> Result<(), Denial> {
+        self.recorder.write(case, Ok(rule), Some(address.to_string())).await?;
+        self.metrics.egress(None, case.protocol);
+        Ok(())
+    }
+
+    /// Notes a refused connection or request: durable when this returns. What comes back is to be answered.
+    pub(crate) async fn refused(&self, case: &Case, refusal: impl Into<Refusal>) -> Refusal {
+        let refusal = refusal.into();
+        let refusal = match self.recorder.write(case, Err(&refusal.denial), None).await {
+            Ok(()) => refusal,
+            Err(unrecorded) => unrecorded.into(),
+        };
+        self.metrics.egress(Some(&refusal.denial), case.protocol);
+        log_denial(case, &refusal.denial);
+        refusal
+    }
+
+    /// Enters a connection in the registry.
+    ///
+    /// # Errors
+    /// The denial, if the policy changed since the connection was judged and no longer allows it.
+    pub(crate) fn enter(&self, tunnel: Tunnel, case: &Case) -> Result<Registered, Denial> {
+        let registered = self.tunnels.enter(tunnel.clone(), case.clone());
+        // A reload between judging and entering would have missed it.
+        let now = self.policy.load();
+        if now.generation != case.published.generation {
+            tunnel.judge(&now.policy, &self.own)?;
+        }
+        Ok(registered)
+    }
+
+    /// After a reload: cuts what the new policy refuses.
+    pub(crate) async fn judge_tunnels_again(&self) {
+        let published = self.policy.load_full();
+        for (mut case, denial) in self.tunnels.judge(&published.policy, &self.own) {
+            case.published = Arc::clone(&published);
+            self.refused(&case, denial).await;
+        }
+    }
+}
+
+fn log_denial(case: &Case, denial: &Denial) {
+    let (host, port) = case.endpoint.clone().unwrap_or_default();
+    tracing::info!(
+        id = case.id,
+        reason = denial.reason.as_str(),
+        rule = denial.rule,
+        protocol = case.protocol,
+        host,
+        port,
+        "denied"
+    );
+}

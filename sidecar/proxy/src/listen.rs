@@ -1,0 +1,180 @@
+//! Sockets: bound once, accepted within bounds, each connection in a task of its own whose panic is counted and ends only it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::admin;
+use crate::client::Client;
+use crate::drain::{DrainWatch, Phase};
+use crate::error::StartError;
+use crate::gate::Gate;
+use crate::gateway;
+use crate::metrics::Metrics;
+use crate::proxy;
+
+/// Connections that the kernel holds before they are accepted.
+const BACKLOG: u32 = 1024;
+/// Pause after an accept failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections over the limit that are told so at the same time; further ones are closed at once.
+const TOLD_MAX: u32 = 32;
+/// How long telling may take.
+const TELL_MAX: Duration = Duration::from_secs(5);
+
+/// What is served at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    Proxy,
+    Gateway,
+    Admin,
+}
+
+impl Service {
+    pub(crate) fn purpose(self) -> &'static str {
+        match self {
+            Self::Proxy => "the proxy",
+            Self::Gateway => "the gateway",
+            Self::Admin => "metrics and health",
+        }
+    }
+}
+
+/// Binds an address.
+///
+/// # Errors
+/// The address and the system's reason.
+pub(crate) fn bind(
+    address: SocketAddr,
+    service: Service,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Bind { address, purpose: service.purpose(), source };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(failed)?;
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(address).map_err(failed)?;
+    let listener = socket.listen(BACKLOG).map_err(failed)?;
+    let chosen = listener.local_addr().map_err(failed)?;
+    Ok((listener, chosen))
+}
+
+/// A listener with what its connections need.
+pub(crate) struct Port {
+    pub(crate) listener: TcpListener,
+    pub(crate) service: Service,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) drain: DrainWatch,
+    /// Open connections of this service, over all its addresses.
+    pub(crate) open: Arc<AtomicU32>,
+}
+
+impl Port {
+    /// Accepts until the sidecar stops, then waits until its connections have ended or are cut.
+    pub(crate) async fn run(self) {
+        let mut drain = self.drain.clone();
+        let told = Arc::new(AtomicU32::new(0));
+        let mut connections = JoinSet::new();
+        loop {
+            // Admin answers to the end, so that readiness can be seen going.
+            let last = if self.service == Service::Admin { Phase::Cut } else { Phase::Draining };
+            tokio::select! {
+                biased;
+                () = drain.reached(last) => break,
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _peer)) => self.accepted(stream, &told, &mut connections),
+                    Err(error) => {
+                        tracing::warn!(%error, "can't accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(self.listener);
+        tokio::select! {
+            () = drain.reached(Phase::Cut) => {}
+            () = async { while connections.join_next().await.is_some() {} } => {}
+        }
+    }
+
+    fn accepted(&self, stream: TcpStream, told: &Arc<AtomicU32>, tasks: &mut JoinSet<()>) {
+        let (gate, drain) = (Arc::clone(&self.gate), self.drain.clone());
+        let client = Client::new(stream);
+        let panics = PanicCount(gate.metrics.clone());
+        if let Some(slot) = Slot::take(&self.open, self.most()) {
+            let counted = Counted::new(&gate.metrics, self.service);
+            let service = self.service;
+            tasks.spawn(async move {
+                let _guards = (slot, counted, panics);
+                match service {
+                    Service::Proxy => proxy::serve(&gate, client, drain).await,
+                    Service::Gateway => gateway::serve(&gate, client, drain).await,
+                    Service::Admin => admin::serve(&gate, client, drain).await,
+                }
+            });
+        } else if let Some(slot) = Slot::take(told, TOLD_MAX) {
+            tasks.spawn(async move {
+                let _guards = (slot, panics);
+                let told = proxy::over_limit(&gate, client, drain);
+                let _ = tokio::time::timeout(TELL_MAX, told).await;
+            });
+        }
+    }
+
+    fn most(&self) -> u32 {
+        match self.service {
+            Service::Proxy => self.gate.policy.load().policy.connections_max,
+            Service::Gateway | Service::Admin => self.gate.limits.service_connections_max,
+        }
+    }
+}
+
+/// One of a bounded number.
+struct Slot(Arc<AtomicU32>);
+
+impl Slot {
+    fn take(count: &Arc<AtomicU32>, most: u32) -> Option<Self> {
+        let taken = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+            (count < most).then(|| count.saturating_add(1))
+        });
+        taken.is_ok().then(|| Self(Arc::clone(count)))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Shows an open connection of the proxy.
+struct Counted(Option<Metrics>);
+
+impl Counted {
+    fn new(metrics: &Metrics, service: Service) -> Self {
+        let metrics = (service == Service::Proxy).then(|| metrics.clone());
+        metrics.iter().for_each(|metrics| metrics.open_connections.inc());
+        Self(metrics)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|metrics| metrics.open_connections.dec());
+    }
+}
+
+/// Counts a panic of the task that holds it.
+struct PanicCount(Metrics);
+
+impl Drop for PanicCount {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.panics.inc();
+        }
+    }
+}

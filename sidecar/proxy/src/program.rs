@@ -1,0 +1,63 @@
+//! The program around the sidecar: flags, log, signals, exit codes.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Arguments, Command, Config};
+use crate::error::StartError;
+use crate::log;
+use crate::server::start;
+
+/// The agent's connections are few and their work is short; more threads would only cost memory.
+const WORKER_THREADS: usize = 2;
+/// Threads for files: policies, audit at the end.
+const BLOCKING_THREADS_MAX: usize = 4;
+
+/// Runs `pinfold-sidecar`: 0 after a clean stop, 2 for a bad configuration, 1 otherwise.
+#[must_use]
+pub fn main() -> ExitCode {
+    let flags = match Arguments::parse().command {
+        Command::Run(flags) => flags,
+        Command::Guard | Command::CheckGuard => {
+            let text = "the guard is not in this version; use `run --guard off`";
+            clap::Error::raw(ErrorKind::InvalidSubcommand, text).exit();
+        }
+    };
+    log::install(flags.log());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(flags.into_config())),
+        Err(error) => Err(system("start the runtime", &error)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(reason = %error, "pinfold-sidecar ends");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn run(config: Config) -> Result<(), StartError> {
+    let failed = |error: std::io::Error| system("listen for signals", &error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let running = start(config).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    running.shutdown().await;
+    Ok(())
+}
+
+fn system(action: &'static str, error: &std::io::Error) -> StartError {
+    StartError::System { action, message: error.to_string() }
+}

@@ -1,0 +1,155 @@
+//! Start and stop: puts the parts together, and takes them down without losing a record.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use pinfold_ledger::{Gate as GateKind, Ledger, Settings};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::drain::{Drain, Phase};
+use crate::error::StartError;
+use crate::gate::Gate;
+use crate::listen::{Port, Service, bind};
+use crate::metrics::Metrics;
+use crate::policy_watch::PolicyWatch;
+use crate::record::{CaseIds, Recorder};
+use crate::resolve::Resolver;
+use crate::tunnels::Tunnels;
+
+/// The addresses that a sidecar got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    /// The proxy.
+    pub proxy: Vec<SocketAddr>,
+    /// The gateway.
+    pub gateway: Vec<SocketAddr>,
+    /// Metrics and health.
+    pub admin: Vec<SocketAddr>,
+}
+
+/// A running sidecar. Dropping it ends it at once; [`Running::shutdown`] lets open connections finish.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub addresses: Addresses,
+    drain: Drain,
+    drain_max: Duration,
+    ports: JoinSet<()>,
+    admin: JoinSet<()>,
+    watch: JoinSet<()>,
+    ledger: Option<Ledger>,
+}
+
+struct Bound {
+    sockets: Vec<(TcpListener, Service)>,
+    addresses: Addresses,
+}
+
+/// Starts a sidecar in the current tokio runtime.
+///
+/// # Errors
+/// [`StartError`] for whatever is wrong with the configuration or the system.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let metrics = Metrics::new().map_err(|error| StartError::System {
+        action: "register metrics",
+        message: error.to_string(),
+    })?;
+    let policy = PolicyWatch::start(config.policy.clone(), config.agent.clone())?;
+    metrics.policy_in_force(&policy.current().load().digest);
+    let Bound { sockets, addresses } = bind_all(&config)?;
+    let ledger = match &config.audit {
+        Some(directory) => Some(Ledger::open(Settings::new(directory, GateKind::Sidecar))?),
+        None => None,
+    };
+    let gate = Arc::new(Gate {
+        policy: policy.current(),
+        resolver: Resolver::new(config.resolver, config.limits.resolve_max)?,
+        own: own(&addresses),
+        metrics,
+        recorder: Recorder::new(ledger.clone(), config.limits.audit_max),
+        tunnels: Arc::new(Tunnels::default()),
+        limits: config.limits,
+        ids: CaseIds::new(),
+    });
+    let (drain, watched) = Drain::new();
+    let (mut ports, mut admin, mut watch) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+    watch.spawn(policy.run(Arc::clone(&gate), config.limits.policy_poll, watched.clone()));
+    let counts = [Service::Proxy, Service::Gateway, Service::Admin]
+        .map(|service| (service, Arc::new(AtomicU32::new(0))));
+    for (listener, service) in sockets {
+        let open = counts.iter().find(|(counted, _)| *counted == service);
+        let open = open.map(|(_, count)| Arc::clone(count)).unwrap_or_default();
+        let (gate, drain) = (Arc::clone(&gate), watched.clone());
+        let port = Port { listener, service, gate, drain, open };
+        let tasks = if service == Service::Admin { &mut admin } else { &mut ports };
+        tasks.spawn(port.run());
+    }
+    announce(&addresses, config.ready_file.as_deref())?;
+    Ok(Running { addresses, drain, drain_max: config.drain, ports, admin, watch, ledger })
+}
+
+fn bind_all(config: &Config) -> Result<Bound, StartError> {
+    let mut sockets = Vec::new();
+    let mut all = |wanted: &[SocketAddr], service| {
+        let mut chosen = Vec::new();
+        for address in wanted {
+            let (listener, address) = bind(*address, service)?;
+            sockets.push((listener, service));
+            chosen.push(address);
+        }
+        Ok::<_, StartError>(chosen)
+    };
+    let addresses = Addresses {
+        proxy: all(&config.proxy, Service::Proxy)?,
+        gateway: all(&config.gateway, Service::Gateway)?,
+        admin: all(&config.admin, Service::Admin)?,
+    };
+    Ok(Bound { sockets, addresses })
+}
+
+fn own(addresses: &Addresses) -> Vec<SocketAddr> {
+    let Addresses { proxy, gateway, admin } = addresses;
+    proxy.iter().chain(gateway).chain(admin).copied().collect()
+}
+
+/// Logs the addresses and writes them to a file, whole or not at all.
+fn announce(addresses: &Addresses, file: Option<&Path>) -> Result<(), StartError> {
+    let Addresses { proxy, gateway, admin } = addresses;
+    tracing::info!(?proxy, ?gateway, ?admin, "listening");
+    let Some(path) = file else { return Ok(()) };
+    let failed = |source| StartError::Write { path: path.to_owned(), source };
+    let text = serde_json::to_vec(addresses).map_err(|error| failed(error.into()))?;
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    std::fs::write(&partial, text).map_err(failed)?;
+    std::fs::rename(&partial, path).map_err(failed)
+}
+
+impl Running {
+    /// Stops: nothing new is accepted, open connections get the drain time, then they are cut, and the last record is written.
+    pub async fn shutdown(mut self) {
+        tracing::info!(drain_seconds = self.drain_max.as_secs(), "stopping");
+        self.drain.enter(Phase::Draining);
+        let ended = async { while self.ports.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.drain_max, ended).await.is_err() {
+            tracing::warn!("connections were still open at the end of the drain time");
+        }
+        self.drain.enter(Phase::Cut);
+        for tasks in [&mut self.ports, &mut self.admin, &mut self.watch] {
+            while tasks.join_next().await.is_some() {}
+        }
+        if let Some(ledger) = self.ledger.take() {
+            let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
+            if let Ok(Err(error)) = closed {
+                tracing::error!(%error, "the audit ledger was not closed cleanly");
+            }
+        }
+        tracing::info!("stopped");
+    }
+}

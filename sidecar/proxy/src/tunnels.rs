@@ -1,0 +1,170 @@
+//! What is open right now, and how to end it: after a reload every tunnel and request is judged again by the new policy.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pinfold_engine::egress::{self, Attempt, Channel, DialPermit, Hello};
+use pinfold_engine::tool;
+use pinfold_model::host::{DnsName, Host};
+use pinfold_model::policy::agent::AgentPolicy;
+use pinfold_model::reason::{Denial, Reason};
+use tokio::sync::Notify;
+
+use crate::answer::denial;
+use crate::record::Case;
+
+/// What flows through an open connection.
+#[derive(Debug, Clone)]
+pub(crate) enum Spoken {
+    /// Anything.
+    Opaque,
+    /// TLS of this server name.
+    Tls(Option<DnsName>),
+    /// A request in the clear.
+    Http {
+        /// Its method.
+        method: String,
+        /// Its normalized path.
+        path: String,
+    },
+    /// A request to a named upstream.
+    Upstream {
+        /// The upstream.
+        name: String,
+        /// Its method.
+        method: String,
+        /// Its normalized path.
+        path: String,
+    },
+    /// A message to an MCP server, whose reply may be a stream.
+    Mcp {
+        /// The server.
+        server: String,
+        /// The tool, of a call.
+        tool: Option<String>,
+    },
+}
+
+/// One open connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Tunnel {
+    pub(crate) host: Host,
+    pub(crate) port: u16,
+    /// Where it was dialled.
+    pub(crate) address: SocketAddr,
+    pub(crate) spoken: Spoken,
+}
+
+impl Tunnel {
+    /// Judges again, without asking a resolver: by the address that is in use.
+    ///
+    /// # Errors
+    /// The denial, which is an answer.
+    pub(crate) fn judge(&self, policy: &AgentPolicy, own: &[SocketAddr]) -> Result<(), Denial> {
+        let upstream = |name: &str, method: &str, path: &str| {
+            let upstream = policy.upstream(name).filter(|upstream| self.goes_to(upstream));
+            let upstream = upstream.ok_or_else(|| gone(name))?;
+            let permit = egress::judge_upstream(upstream, method, path)?;
+            permit.addresses(&[self.address.ip()], own)?.opaque()
+        };
+        let permit: DialPermit = match &self.spoken {
+            Spoken::Opaque => self.tunnel(policy, own)?.opaque()?,
+            Spoken::Tls(name) => {
+                self.tunnel(policy, own)?.tls(Hello { server_name: name.as_ref() })?
+            }
+            Spoken::Http { method, path } => self.tunnel(policy, own)?.http(method, path)?,
+            Spoken::Upstream { name, method, path } => upstream(name, method, path)?,
+            Spoken::Mcp { server, tool } => {
+                let listed = policy.server(server).ok_or_else(|| gone(server))?;
+                if let Some(tool) = tool.as_deref().filter(|tool| !tool::sees(policy, server, tool))
+                {
+                    return Err(gone(tool));
+                }
+                upstream(&listed.upstream, "POST", "/")?
+            }
+        };
+        let _ = permit;
+        Ok(())
+    }
+
+    fn tunnel(
+        &self,
+        policy: &AgentPolicy,
+        own: &[SocketAddr],
+    ) -> Result<egress::AddressPermit, Denial> {
+        let attempt = Attempt { host: &self.host, port: self.port, channel: Channel::Tunnel };
+        egress::judge(policy, &attempt)?.addresses(&[self.address.ip()], own)
+    }
+
+    fn goes_to(&self, upstream: &pinfold_model::policy::agent::Upstream) -> bool {
+        upstream.host == self.host && upstream.port == self.port
+    }
+}
+
+fn gone(name: &str) -> Denial {
+    let message = format!("the new policy has no `{name}` any more");
+    denial(Reason::Server, "spec", message, "ask for it in the policy")
+}
+
+/// Every open connection.
+#[derive(Debug, Default)]
+pub(crate) struct Tunnels {
+    open: Mutex<HashMap<u64, Entry>>,
+    next: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    tunnel: Tunnel,
+    case: Case,
+    cut: Arc<Notify>,
+}
+
+/// A connection's place in the registry, for as long as it is open.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    tunnels: Arc<Tunnels>,
+    id: u64,
+    cut: Arc<Notify>,
+}
+
+impl Tunnels {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a connection.
+    pub(crate) fn enter(self: &Arc<Self>, tunnel: Tunnel, case: Case) -> Registered {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let cut = Arc::new(Notify::new());
+        self.lock().insert(id, Entry { tunnel, case, cut: Arc::clone(&cut) });
+        Registered { tunnels: Arc::clone(self), id, cut }
+    }
+
+    /// Cuts what a policy refuses; returns what was cut, and why.
+    pub(crate) fn judge(&self, policy: &AgentPolicy, own: &[SocketAddr]) -> Vec<(Case, Denial)> {
+        let mut cut = Vec::new();
+        for entry in self.lock().values() {
+            if let Err(denial) = entry.tunnel.judge(policy, own) {
+                entry.cut.notify_one();
+                cut.push((entry.case.clone(), denial));
+            }
+        }
+        cut
+    }
+}
+
+impl Registered {
+    /// Resolves when the connection must end.
+    pub(crate) async fn cut(&self) {
+        self.cut.notified().await;
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.tunnels.lock().remove(&self.id);
+    }
+}

@@ -1,0 +1,4 @@
+//! The sidecar over real sockets on loopback: what an agent gets back, what an upstream sees, and what is recorded.
+
+mod egress;
+mod support;

@@ -1,0 +1,123 @@
+//! A sidecar with a policy of its own, a DNS server and upstreams that tell what they saw.
+
+mod dns;
+mod raw;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pinfold_sidecar::{Config, Running, start};
+use tempfile::TempDir;
+
+pub(crate) use dns::Dns;
+pub(crate) use raw::{Raw, Reply};
+pub(crate) use upstream::{Request, Upstream};
+
+/// No test waits longer for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running sidecar with its files.
+pub(crate) struct Sidecar {
+    pub(crate) running: Running,
+    pub(crate) dns: Dns,
+    pub(crate) files: TempDir,
+}
+
+/// A sidecar that is being set up.
+pub(crate) struct Setup {
+    pub(crate) config: Config,
+    pub(crate) dns: Dns,
+    pub(crate) files: TempDir,
+}
+
+impl Setup {
+    pub(crate) async fn new(policy: &str) -> Self {
+        let files = tempfile::tempdir().expect("a directory");
+        let path = files.path().join("policy.yaml");
+        std::fs::write(&path, policy).expect("a policy");
+        let dns = Dns::start().await;
+        let mut config = Config::on_loopback(vec![path]);
+        config.resolver = Some(dns.address);
+        Self { config, dns, files }
+    }
+
+    /// Every name of these leads to these addresses.
+    pub(crate) fn name(self, name: &str, addresses: &[&str]) -> Self {
+        self.dns.set(name, addresses);
+        self
+    }
+
+    pub(crate) fn audited(mut self) -> Self {
+        self.config.audit = Some(self.files.path().join("audit"));
+        self
+    }
+
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    pub(crate) async fn start(self) -> Sidecar {
+        let running = start(self.config).await.expect("a sidecar");
+        Sidecar { running, dns: self.dns, files: self.files }
+    }
+}
+
+impl Sidecar {
+    pub(crate) fn proxy(&self) -> SocketAddr {
+        self.running.addresses.proxy[0]
+    }
+
+    pub(crate) fn gateway(&self) -> SocketAddr {
+        self.running.addresses.gateway[0]
+    }
+
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.running.addresses.admin[0]
+    }
+
+    pub(crate) fn audit_directory(&self) -> PathBuf {
+        self.files.path().join("audit")
+    }
+
+    /// The audit records so far, without the ledger's own.
+    pub(crate) fn records(&self) -> Vec<serde_json::Value> {
+        let mut lines = Vec::new();
+        for entry in std::fs::read_dir(self.audit_directory()).expect("the audit directory") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|end| end == "jsonl" || end == "log") {
+                let text = std::fs::read_to_string(path).expect("a log");
+                lines.extend(text.lines().map(|line| serde_json::from_str(line).expect("JSON")));
+            }
+        }
+        lines.retain(|record: &serde_json::Value| record["event"] != "genesis");
+        lines
+    }
+
+    /// Replaces the policy as a text editor would.
+    pub(crate) fn rewrite(&self, policy: &str) {
+        std::fs::write(self.files.path().join("policy.yaml"), policy).expect("a policy");
+    }
+
+    /// The value of a metric's series, 0 if there is none.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let reply = Raw::connect(self.admin()).await.get("/metrics").await;
+        let text = String::from_utf8(reply.body).expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// Waits until a metric's series has a value.
+    pub(crate) async fn until_metric(&self, series: &str, wanted: f64) {
+        let reached = async {
+            while self.metric(series).await != wanted {
+                tokio::task::yield_now().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, reached).await.is_err() {
+            panic!("{series} is {}, not {wanted}", self.metric(series).await);
+        }
+    }
+}
