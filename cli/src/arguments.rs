@@ -26,6 +26,8 @@ pub enum Command {
     Policy(PolicyArguments),
     /// Verify audit logs.
     Audit(AuditArguments),
+    /// Start both gates here, without a cluster, and play attacks against them.
+    Demo,
 }
 
 /// Arguments of `check`.

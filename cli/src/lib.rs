@@ -7,6 +7,7 @@ mod attempt;
 mod audit;
 mod case;
 mod check;
+mod demo;
 mod manifest;
 mod output;
 mod policies;
@@ -70,6 +71,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> O
         Command::Test(arguments) => case::run(arguments, out),
         Command::Policy(arguments) => policy::run(arguments, out),
         Command::Audit(arguments) => audit::run(arguments, out),
+        Command::Demo => demo::run(out),
     };
     match result.and_then(|outcome| Ok(out.flush().map(|()| outcome)?)) {
         Ok(outcome) => outcome,
@@ -84,4 +86,3 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> O
         }
     }
 }
-

@@ -133,14 +133,20 @@ fn bad_input_is_undecided_and_says_where() {
     write("twice.yaml", "apiVersion: v1\nkind: Pod\nkind: Job\n");
     write("none.yaml", "metadata: {name: x}\n");
     let cases = [
-        ("check -p @typo.yaml @pods.yaml", "typo.yaml:6:3: spec: unknown field `costum`: did you mean `custom`?"),
+        (
+            "check -p @typo.yaml @pods.yaml",
+            "typo.yaml:6:3: spec: unknown field `costum`: did you mean `custom`?",
+        ),
         ("check -p @policy.yaml @broken.yaml", "broken.yaml:"),
         ("check -p @policy.yaml @twice.yaml", "duplicate key `kind`"),
         ("check -p @policy.yaml @none.yaml", "expected `apiVersion` and `kind`"),
         ("check -p @policy.yaml @missing.yaml", "missing.yaml"),
         ("check -p @pods.yaml @pods.yaml", "not a policy document"),
         ("check -p @policy.yaml --operation PUT @pods.yaml", "no operation `PUT`"),
-        ("try -p @policy.yaml --agent other egress a.b:1", "no AgentPolicy `other`: there is reader"),
+        (
+            "try -p @policy.yaml --agent other egress a.b:1",
+            "no AgentPolicy `other`: there is reader",
+        ),
         ("try -p @policy.yaml model x", "no model gate"),
         ("try -p @policy.yaml tool files read [1]", "expected a JSON object"),
         ("try -p @policy.yaml egress ftp://a", "expected `https://`"),
@@ -226,7 +232,10 @@ spec:
     let json: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(json["summary"], serde_json::json!({"passed": 4, "failed": 1}));
     let (_, out, _) = pinfold(folder.path(), "test -o junit @t.yaml");
-    assert!(out.contains("the latest image &lt;&amp;&gt;") && out.contains("failures=\"1\""), "{out}");
+    assert!(
+        out.contains("the latest image &lt;&amp;&gt;") && out.contains("failures=\"1\""),
+        "{out}"
+    );
 }
 
 #[test]
