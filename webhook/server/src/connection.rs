@@ -41,6 +41,8 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 /// How often an HTTP/2 client is asked whether it is there, and how long it has to answer.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long an idle HTTP/2 client has to take leave.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
 /// How often the clocks of a connection are looked at.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -287,10 +289,12 @@ impl Clocks {
         connection.as_mut().wind_down();
         // What still runs gets its time; a client that doesn't read its answer doesn't get more.
         let last_moment = async {
-            if overdue.is_none() {
+            if overdue.is_some() {
+                tokio::time::sleep(GOODBYE_MAX).await;
+            } else {
                 drain.reached(Phase::Closing).await;
+                tokio::time::sleep(self.limits.finish_max).await;
             }
-            tokio::time::sleep(self.limits.finish_max).await;
         };
         tokio::select! {
             _ = connection => {}

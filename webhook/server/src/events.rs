@@ -98,8 +98,8 @@ impl Rate {
     }
 
     fn take(&mut self, now: Instant) -> bool {
-        let periods =
-            now.saturating_duration_since(self.since).as_millis() / REFILL_EVERY.as_millis().max(1);
+        let passed = now.saturating_duration_since(self.since).as_millis();
+        let periods = passed.checked_div(REFILL_EVERY.as_millis()).unwrap_or(0);
         let periods = u32::try_from(periods).unwrap_or(u32::MAX);
         if periods > 0 {
             self.left = self.left.saturating_add(periods).min(BURST);

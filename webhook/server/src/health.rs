@@ -44,7 +44,7 @@ impl Health {
     pub(crate) fn metrics_text(&self) -> Vec<u8> {
         let Admission { metrics, view, ledger, .. } = self.admission.as_ref();
         metrics.ready.set(i64::from(self.not_ready().is_none()));
-        metrics.cache_lag.set(view.lag().as_secs_f64());
+        metrics.cache.lag.set(view.lag().as_secs_f64());
         let expiry = self.serving.not_after().duration_since(UNIX_EPOCH).unwrap_or_default();
         metrics.certificate_expiry.with_label_values(&["serving"]).set(expiry.as_secs_f64());
         if let Some(ledger) = ledger {

@@ -40,29 +40,33 @@ pub(crate) struct Shared {
     discover: Arc<Notify>,
 }
 
-/// Begins to watch a cluster.
-pub(crate) fn start(
-    client: Client,
-    sources: Sources,
-    view: &Arc<View>,
-    metrics: &Metrics,
-    drain: &DrainWatch,
-    tasks: &mut JoinSet<()>,
-) {
-    let (changes, queue) = mpsc::channel(CHANGES_MAX);
-    let freshness = Arc::new(Freshness::new());
-    let shared = Shared {
-        client,
-        sources,
-        metrics: metrics.clone(),
-        drain: drain.clone(),
-        freshness: Arc::clone(&freshness),
-        changes,
-        discover: Arc::new(Notify::new()),
-    };
-    let keeper = Keeper::new(Arc::clone(view), metrics.clone());
-    tasks.spawn(keeper.run(queue, drain.clone()));
-    tasks.spawn(freshness::heartbeat(shared.clone()));
-    tasks.spawn(freshness::watch(freshness, Arc::clone(view), drain.clone()));
-    tasks.spawn(discovery::run(shared));
+/// A cluster and the view that is filled from it.
+pub(crate) struct Informers<'s> {
+    pub(crate) client: Client,
+    pub(crate) sources: Sources,
+    pub(crate) view: &'s Arc<View>,
+    pub(crate) metrics: &'s Metrics,
+    pub(crate) drain: &'s DrainWatch,
+}
+
+impl Informers<'_> {
+    /// Begins to watch.
+    pub(crate) fn start(self, tasks: &mut JoinSet<()>) {
+        let (changes, queue) = mpsc::channel(CHANGES_MAX);
+        let freshness = Arc::new(Freshness::new());
+        let shared = Shared {
+            client: self.client,
+            sources: self.sources,
+            metrics: self.metrics.clone(),
+            drain: self.drain.clone(),
+            freshness: Arc::clone(&freshness),
+            changes,
+            discover: Arc::new(Notify::new()),
+        };
+        let keeper = Keeper::new(Arc::clone(self.view), self.metrics.clone());
+        tasks.spawn(keeper.run(queue, self.drain.clone()));
+        tasks.spawn(freshness::heartbeat(shared.clone()));
+        tasks.spawn(freshness::watch(freshness, Arc::clone(self.view), self.drain.clone()));
+        tasks.spawn(discovery::run(shared));
+    }
 }

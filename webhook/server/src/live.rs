@@ -32,7 +32,7 @@ pub(crate) struct Live {
 
 enum Answer {
     Access(AccessQuestion, bool),
-    Object(ObjectKey, Option<Object>),
+    Object(ObjectKey, Box<Option<Object>>),
 }
 
 impl Live {
@@ -50,7 +50,7 @@ impl Live {
                     Some(Answer::Access(question, granted)) => {
                         answers.access.push((question, granted));
                     }
-                    Some(Answer::Object(key, found)) => answers.objects.push((key, found)),
+                    Some(Answer::Object(key, found)) => answers.objects.push((key, *found)),
                     None => {}
                 }
             }
@@ -70,7 +70,7 @@ impl Live {
             Question::Object(key) => {
                 let source = self.sources.of(key)?;
                 let found = self.object(key, &source).await;
-                ("object", found.map(|found| Answer::Object(key.clone(), found)))
+                ("object", found.map(|found| Answer::Object(key.clone(), Box::new(found))))
             }
         };
         match answer {
@@ -132,6 +132,6 @@ impl Live {
         };
         let Some((meta, data)) = found else { return Ok(None) };
         let decoded = object(meta, data, source);
-        decoded.map(Some).map_err(|(_, error)| Error::Service(Box::new(error)))
+        decoded.map(Some).map_err(|error| Error::Service(error))
     }
 }

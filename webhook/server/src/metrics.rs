@@ -90,10 +90,7 @@ pub(crate) struct Metrics {
     duration: HistogramVec,
     policy_info: IntGaugeVec,
     policy_reloads: IntCounterVec,
-    pub(crate) cache_objects: IntGaugeVec,
-    pub(crate) cache_undecodable: IntCounterVec,
-    pub(crate) cache_lag: Gauge,
-    pub(crate) watch_errors: IntCounterVec,
+    pub(crate) cache: CacheMetrics,
     pub(crate) certificate_expiry: GaugeVec,
     pub(crate) audit_records: IntCounter,
     pub(crate) audit_failures: IntCounter,
@@ -103,6 +100,41 @@ pub(crate) struct Metrics {
     pub(crate) live_questions: IntCounterVec,
     pub(crate) events: IntCounterVec,
     pub(crate) ready: IntGauge,
+}
+
+/// Metrics of the view of the cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct CacheMetrics {
+    pub(crate) objects: IntGaugeVec,
+    pub(crate) undecodable: IntCounterVec,
+    pub(crate) lag: Gauge,
+    pub(crate) watch_errors: IntCounterVec,
+}
+
+impl CacheMetrics {
+    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            objects: make.gauges(
+                "pinfold_cache_objects",
+                "Objects in the view of the cluster.",
+                &["kind"],
+            )?,
+            undecodable: make.counters(
+                "pinfold_cache_undecodable_total",
+                "Watched objects of a shape that rules can't read, kept as metadata.",
+                &["kind"],
+            )?,
+            lag: make.gauge(
+                "pinfold_cache_lag_seconds",
+                "Age of the oldest part of the view of the cluster.",
+            )?,
+            watch_errors: make.counters(
+                "pinfold_watch_errors_total",
+                "Failed lists and watches.",
+                &["kind"],
+            )?,
+        })
+    }
 }
 
 impl Metrics {
@@ -135,25 +167,7 @@ impl Metrics {
                 "Loads of changed policy files.",
                 &["result"],
             )?,
-            cache_objects: make.gauges(
-                "pinfold_cache_objects",
-                "Objects in the view of the cluster.",
-                &["kind"],
-            )?,
-            cache_undecodable: make.counters(
-                "pinfold_cache_undecodable_total",
-                "Watched objects of a shape that rules can't read, kept as metadata.",
-                &["kind"],
-            )?,
-            cache_lag: make.gauge(
-                "pinfold_cache_lag_seconds",
-                "Age of the oldest part of the view of the cluster.",
-            )?,
-            watch_errors: make.counters(
-                "pinfold_watch_errors_total",
-                "Failed lists and watches.",
-                &["kind"],
-            )?,
+            cache: CacheMetrics::new(&make)?,
             certificate_expiry: make.float_gauges(
                 "pinfold_certificate_expiry_timestamp_seconds",
                 "When a certificate expires, as Unix time.",

@@ -24,8 +24,9 @@ use authorities::Authorities;
 pub(crate) const SECRET: &str = "pinfold-webhook-ca";
 /// The webhook configurations that get the CA.
 const CONFIGURATION: &str = "pinfold";
-/// Life of a serving certificate; a new one is issued when a third of it is left.
+/// Life of a serving certificate, and what is left of it when the next one is issued.
 const SERVING_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+const SERVING_RENEW_LEFT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How often Secret and configurations are looked at; sooner while something is missing.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 const RETRY_EVERY: Duration = Duration::from_secs(2);
@@ -49,12 +50,9 @@ pub(crate) enum ManageError {
 
 impl From<Error> for ManageError {
     fn from(error: Error) -> Self {
-        match &error {
-            Error::Api(status) if status.is_conflict() || status.is_already_exists() => {
-                Self::Outrun
-            }
-            _ => Self::Cluster(Box::new(error)),
-        }
+        let outrun = matches!(&error, Error::Api(status)
+            if status.is_conflict() || status.is_already_exists());
+        if outrun { Self::Outrun } else { Self::Cluster(Box::new(error)) }
     }
 }
 
@@ -166,7 +164,7 @@ impl Keeper {
     /// Serves a certificate of that CA, a new one if the old is another's or has little left.
     fn serve(&mut self, authority: &Authority, now: SystemTime) -> Result<(), ManageError> {
         let left = self.served_until.duration_since(now).unwrap_or_default();
-        if self.issued_by == authority.certificate() && left > SERVING_LIFE / 3 {
+        if self.issued_by == authority.certificate() && left > SERVING_RENEW_LEFT {
             return Ok(());
         }
         let issued = issue(authority, &self.names, now)?;

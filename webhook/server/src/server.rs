@@ -20,7 +20,7 @@ use crate::drain::{Drain, DrainWatch, Phase};
 use crate::error::StartError;
 use crate::events::Events;
 use crate::health::Health;
-use crate::informers::{self, Sources};
+use crate::informers::{Informers, Sources};
 use crate::listen::{Port, bind};
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -49,13 +49,13 @@ pub struct Addresses {
 pub struct Running {
     /// Where it listens.
     pub addresses: Addresses,
-    drain: Drain,
+    pub(crate) drain: Drain,
     drain_max: Duration,
     finish_max: Duration,
     connections: Arc<Semaphore>,
     connections_max: usize,
     tasks: JoinSet<()>,
-    ledger: Option<Ledger>,
+    pub(crate) ledger: Option<Ledger>,
 }
 
 /// Starts a webhook in the current tokio runtime.
@@ -148,7 +148,14 @@ impl Parts<'_> {
         let view = Arc::new(View::watched());
         let sources = Sources::new();
         let metrics = self.metrics;
-        informers::start(client.clone(), sources.clone(), &view, metrics, self.drain, tasks);
+        let informers = Informers {
+            client: client.clone(),
+            sources: sources.clone(),
+            view: &view,
+            metrics,
+            drain: self.drain,
+        };
+        informers.start(tasks);
         let (events, writer) = Events::new(client.clone(), metrics, self.drain.clone());
         tasks.spawn(writer);
         let live = Live { client, sources, metrics: metrics.clone() };

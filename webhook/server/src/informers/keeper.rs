@@ -131,7 +131,7 @@ impl Keeper {
 
     fn show_counts(&self) {
         for (kind, count) in &self.counts {
-            self.metrics.cache_objects.with_label_values(&[kind]).set(*count);
+            self.metrics.cache.objects.with_label_values(&[kind]).set(*count);
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) async fn run(source: Source, shared: Shared) {
         let failure = once(&source, &shared, &mut pause).await;
         shared.freshness.broken(&source);
         let kind = known(KINDS, &source.resource.kind);
-        shared.metrics.watch_errors.with_label_values(&[kind]).inc();
+        shared.metrics.cache.watch_errors.with_label_values(&[kind]).inc();
         if is_gone(&failure) {
             shared.discover.notify_one();
         }
@@ -145,9 +145,10 @@ fn key(meta: &ObjectMeta, source: &Source) -> ObjectKey {
 /// An object as the rules read it. One of an unreadable shape keeps its metadata and is counted.
 fn decoded<T: Watched>(watched: T, source: &Source, shared: &Shared) -> Object {
     let (meta, data) = watched.into_parts();
-    object(meta, data, source).unwrap_or_else(|(key, error)| {
+    object(meta, data, source).unwrap_or_else(|unreadable| {
+        let Unreadable { key, error } = *unreadable;
         let kind = known(KINDS, &source.resource.kind);
-        shared.metrics.cache_undecodable.with_label_values(&[kind]).inc();
+        shared.metrics.cache.undecodable.with_label_values(&[kind]).inc();
         tracing::warn!(object = %key, %error, "watched object can't be read, kept as metadata");
         Object {
             key,
@@ -155,6 +156,14 @@ fn decoded<T: Watched>(watched: T, source: &Source, shared: &Shared) -> Object {
             facts: pinfold_model::object::Facts::MetaOnly,
         }
     })
+}
+
+/// An object of which not even the metadata can be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {error}")]
+pub(crate) struct Unreadable {
+    key: ObjectKey,
+    error: DecodeError,
 }
 
 /// Decodes what was fetched of an object.
@@ -165,7 +174,7 @@ pub(crate) fn object(
     mut meta: ObjectMeta,
     data: Value,
     source: &Source,
-) -> Result<Object, (ObjectKey, DecodeError)> {
+) -> Result<Object, Box<Unreadable>> {
     meta.managed_fields = None;
     let key = key(&meta, source);
     let meta = serde_json::to_value(meta).unwrap_or_default();
@@ -181,7 +190,7 @@ pub(crate) fn object(
     let partial = value(Map::new(), "meta.k8s.io/v1", "PartialObjectMetadata", &meta);
     match from_value(&partial) {
         Ok(object) => Ok(Object { key, ..object }),
-        Err(error) => Err((key, error)),
+        Err(error) => Err(Box::new(Unreadable { key, error })),
     }
 }
 

@@ -10,6 +10,8 @@ use pinfold_certs::{Authority, AuthorityError, PrivateKey, Validity};
 
 /// Life of a CA; the next one is made when a third of it is left.
 const LIFE: Duration = Duration::from_secs(3 * 365 * 24 * 3600);
+/// What is left of a CA's life when the next one is made: a third.
+const RENEW_LEFT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How long a new CA is published before it signs.
 const OVERLAP: Duration = Duration::from_secs(3600);
 
@@ -37,7 +39,7 @@ pub(super) fn create(now: SystemTime) -> Result<Authority, AuthorityError> {
 /// Whether more than a third of a CA's life is left.
 pub(super) fn is_young(authority: &Authority, now: SystemTime) -> bool {
     let left = authority.validity().not_after().duration_since(now).unwrap_or_default();
-    left > LIFE / 3
+    left > RENEW_LEFT
 }
 
 impl Authorities {
@@ -122,8 +124,8 @@ impl Authorities {
 mod tests {
     use super::*;
 
-    fn days(count: u64) -> Duration {
-        Duration::from_secs(count * 24 * 3600)
+    fn days(count: u32) -> Duration {
+        Duration::from_secs(24 * 3600).saturating_mul(count)
     }
 
     fn reread(authorities: &Authorities) -> Authorities {

@@ -131,6 +131,19 @@ impl Bench {
     }
 }
 
+/// A client that trusts a CA and speaks HTTP/1.1.
+pub(super) fn trusting(ca: &str) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
+}
+
 fn leaf() -> Validity {
     Validity::starting(SystemTime::now(), Duration::from_secs(60)).unwrap()
 }
@@ -266,7 +279,9 @@ impl Server {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, reached).await.unwrap();
+        if tokio::time::timeout(PATIENCE, reached).await.is_err() {
+            panic!("{series} never reached {least}: {}", self.page("/metrics").await.text());
+        }
     }
 }
 
