@@ -4,7 +4,11 @@ use pinfold_model::facts::Question;
 use pinfold_model::finding::{Finding, Mode};
 use serde_json::Value;
 
-/// The right to answer "allowed" to one request. Only the engine makes one, so an edge that forgot to ask can't allow.
+/// The right to answer "allowed" to one request. Only the engine makes one, so an edge that forgot to ask can't allow:
+///
+/// ```compile_fail
+/// let permit = pinfold_engine::decision::AdmissionPermit { uid: "u".to_owned() };
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct AdmissionPermit {

@@ -65,7 +65,11 @@ pub struct AddressPermit {
     addresses: Vec<SocketAddr>,
 }
 
-/// The right to dial some addresses. Made here alone.
+/// The right to dial some addresses. Made here alone:
+///
+/// ```compile_fail
+/// let permit = pinfold_engine::egress::DialPermit { rule: String::new(), addresses: Vec::new() };
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct DialPermit {

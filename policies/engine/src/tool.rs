@@ -22,7 +22,11 @@ pub const PASSED_METHODS: &[&str] = &[
     "tools/list",
 ];
 
-/// The right to forward one tool call. Made here alone.
+/// The right to forward one tool call. Made here alone:
+///
+/// ```compile_fail
+/// let permit = pinfold_engine::tool::ToolPermit { rule: String::new() };
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ToolPermit {
