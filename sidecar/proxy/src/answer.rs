@@ -28,6 +28,11 @@ impl Answer {
         Self::new(status, "application/json", body)
     }
 
+    /// An answer without a body.
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self { status, headers: HeaderMap::new(), body: Vec::new() }
+    }
+
     /// A denial.
     pub(crate) fn refusal(status: StatusCode, denial: &Denial, policy: &str, id: &str) -> Self {
         Self::json(status, denial_body(denial, policy, id))

@@ -217,11 +217,16 @@ impl Reply<'_> {
         let response = upstream
             .send(request, means.rule, means.limits.reply_max)
             .await
-            .map_err(|denial| Failure::Unanswered(denial.into()))?;
+            .map_err(|failed| Failure::Unanswered(failed.denial.into()))?;
         let (parts, body) = response.into_parts();
         if parts.status.is_informational() {
             let message = format!("the upstream answered {}, which wasn't asked for", parts.status);
             let denial = denial(Reason::Reply, means.rule, message, "use plain HTTP/1.1");
+            return Err(Failure::Unanswered(denial.into()));
+        }
+        if means.redactor.is_some() && is_encoded(&parts.headers) {
+            let message = "the reply is encoded, so the credential could not be found in it";
+            let denial = denial(Reason::Reply, means.rule, message, "ask for it unencoded");
             return Err(Failure::Unanswered(denial.into()));
         }
         let keep_alive = self.keep_alive && progress.body_done.load(Ordering::Relaxed);
@@ -287,6 +292,10 @@ impl Reply<'_> {
             Ok(Err(_)) | Err(_) => Err(Failure::Broken),
         }
     }
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_ENCODING).iter().any(|value| value != "identity")
 }
 
 /// How the reply is framed for the agent. A redacted one has another length.

@@ -16,7 +16,10 @@ use crate::metrics::Metrics;
 use crate::policy_watch::Published;
 use crate::record::{Case, CaseIds, Recorder};
 use crate::resolve::Resolver;
+use crate::schemas::Schemas;
+use crate::sessions::Sessions;
 use crate::tunnels::{Registered, Tunnel, Tunnels};
+use crate::upstream::Upstreams;
 
 /// The shared state.
 pub(crate) struct Gate {
@@ -29,6 +32,9 @@ pub(crate) struct Gate {
     pub(crate) tunnels: Arc<Tunnels>,
     pub(crate) limits: Limits,
     pub(crate) ids: CaseIds,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) sessions: Sessions,
+    pub(crate) schemas: Schemas,
 }
 
 /// A denial with the status to answer with.
@@ -90,7 +96,7 @@ impl Gate {
         address: SocketAddr,
     ) -> Result<(), Denial> {
         self.recorder.write(case, Ok(rule), Some(address.to_string())).await?;
-        self.metrics.egress(None, case.protocol);
+        self.count(case, None);
         Ok(())
     }
 
@@ -101,9 +107,19 @@ impl Gate {
             Ok(()) => refusal,
             Err(unrecorded) => unrecorded.into(),
         };
-        self.metrics.egress(Some(&refusal.denial), case.protocol);
+        self.count(case, Some(&refusal.denial));
         log_denial(case, &refusal.denial);
         refusal
+    }
+
+    fn count(&self, case: &Case, denied: Option<&Denial>) {
+        match &case.server {
+            Some(server) => {
+                let tool = case.tool.as_deref().unwrap_or_default();
+                self.metrics.tool_call(&case.published.policy, server, tool, denied);
+            }
+            None => self.metrics.egress(denied, case.protocol),
+        }
     }
 
     /// Enters a connection in the registry.

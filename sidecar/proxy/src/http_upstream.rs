@@ -63,19 +63,34 @@ impl HttpUpstream {
     /// Sends a request and waits for the head of the reply.
     ///
     /// # Errors
-    /// A denial of reason `upstream`; the connection is of no use any more.
+    /// [`SendFailed`]; the connection is of no use any more.
     pub(crate) async fn send(
         &mut self,
         request: Request<OutBody>,
         rule: &str,
         reply_max: Duration,
-    ) -> Result<Response<Incoming>, Denial> {
-        match tokio::time::timeout(reply_max, self.sender.send_request(request)).await {
+    ) -> Result<Response<Incoming>, SendFailed> {
+        match tokio::time::timeout(reply_max, self.sender.try_send_request(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(unreachable(rule, &with_cause(&error))),
-            Err(_) => Err(unreachable(rule, &format!("no reply within {reply_max:?}"))),
+            Ok(Err(mut error)) => {
+                let unsent = error.take_message().map(Box::new);
+                Err(SendFailed { denial: unreachable(rule, &with_cause(error.error())), unsent })
+            }
+            Err(_) => {
+                let denial = unreachable(rule, &format!("no reply within {reply_max:?}"));
+                Err(SendFailed { denial, unsent: None })
+            }
         }
     }
+}
+
+/// A request without a reply.
+#[derive(Debug)]
+pub(crate) struct SendFailed {
+    /// Of reason `upstream`.
+    pub(crate) denial: Denial,
+    /// The request, if nothing of it was sent.
+    pub(crate) unsent: Option<Box<Request<OutBody>>>,
 }
 
 fn with_cause(error: &hyper::Error) -> String {

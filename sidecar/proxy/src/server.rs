@@ -20,7 +20,10 @@ use crate::metrics::Metrics;
 use crate::policy_watch::PolicyWatch;
 use crate::record::{CaseIds, Recorder};
 use crate::resolve::Resolver;
+use crate::schemas::Schemas;
+use crate::sessions::Sessions;
 use crate::tunnels::Tunnels;
+use crate::upstream::Upstreams;
 
 /// The addresses that a sidecar got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -76,6 +79,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tunnels: Arc::new(Tunnels::default()),
         limits: config.limits,
         ids: CaseIds::new(),
+        upstreams: Upstreams::new(config.upstream_ca.as_deref())?,
+        sessions: Sessions::default(),
+        schemas: Schemas::default(),
     });
     let (drain, watched) = Drain::new();
     let (mut ports, mut admin, mut watch) = (JoinSet::new(), JoinSet::new(), JoinSet::new());

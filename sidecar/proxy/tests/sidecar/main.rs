@@ -1,4 +1,5 @@
 //! The sidecar over real sockets on loopback: what an agent gets back, what an upstream sees, and what is recorded.
 
 mod egress;
+mod mcp;
 mod support;

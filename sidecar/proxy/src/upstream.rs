@@ -1,0 +1,181 @@
+//! Connections to the named upstreams of a policy: judged, checked, dialled, and over TLS where the policy says `https`.
+//!
+//! A connection that served a request may serve another one to the same upstream, if its address is still permitted.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pinfold_engine::egress::{self, DialPermit};
+use pinfold_model::host::Host;
+use pinfold_model::policy::agent::Upstream;
+use pinfold_model::reason::Denial;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio_rustls::TlsConnector;
+
+use crate::dial::{dial, unreachable};
+use crate::error::StartError;
+use crate::gate::Gate;
+use crate::http_upstream::HttpUpstream;
+
+/// Idle connections kept, over all upstreams.
+const IDLE_MAX: usize = 16;
+/// How long one is kept.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// What is needed to reach upstreams.
+pub(crate) struct Upstreams {
+    tls: TlsConnector,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    target: Target,
+    connection: HttpUpstream,
+    since: Instant,
+}
+
+/// Where a connection leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Target {
+    host: Host,
+    port: u16,
+    tls: bool,
+}
+
+impl Target {
+    fn of(upstream: &Upstream) -> Self {
+        Self { host: upstream.host.clone(), port: upstream.port, tls: upstream.tls }
+    }
+}
+
+/// A connection that a request may use.
+pub(crate) struct Connected {
+    pub(crate) connection: HttpUpstream,
+    pub(crate) permit: DialPermit,
+    /// Whether it served a request before, so that it may be closed already.
+    pub(crate) reused: bool,
+}
+
+impl Upstreams {
+    /// Trusts the authorities of the web, and those of `extra`.
+    ///
+    /// # Errors
+    /// Certificates of `extra` that can't be used.
+    pub(crate) fn new(extra: Option<&Path>) -> Result<Self, StartError> {
+        let mut roots = RootCertStore::empty();
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        if let Some(path) = extra {
+            add_roots(&mut roots, path)?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| StartError::System {
+                action: "set up TLS",
+                message: error.to_string(),
+            })?;
+        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), idle: Mutex::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a connection whose reply was read to its end.
+    pub(crate) fn keep(&self, upstream: &Upstream, connection: HttpUpstream) {
+        let mut idle = self.lock();
+        idle.retain(|kept| kept.since.elapsed() < IDLE_TIME_MAX);
+        if idle.len() < IDLE_MAX {
+            idle.push(Idle { target: Target::of(upstream), connection, since: Instant::now() });
+        }
+    }
+
+    fn take(&self, target: &Target, permit: &DialPermit) -> Option<HttpUpstream> {
+        let mut idle = self.lock();
+        idle.retain(|kept| kept.since.elapsed() < IDLE_TIME_MAX);
+        let fits = |kept: &Idle| {
+            kept.target == *target && permit.addresses().contains(&kept.connection.address)
+        };
+        let at = idle.iter().rposition(fits)?;
+        Some(idle.swap_remove(at).connection)
+    }
+}
+
+/// Judges a request to an upstream and connects, by a kept connection if there is one.
+///
+/// # Errors
+/// The denial, which is an answer.
+pub(crate) async fn connect(
+    gate: &Gate,
+    upstream: &Upstream,
+    method: &str,
+    path: &str,
+) -> Result<Connected, Denial> {
+    let permit = permit(gate, upstream, method, path).await?;
+    let target = Target::of(upstream);
+    while let Some(mut connection) = gate.upstreams.take(&target, &permit) {
+        if connection.is_usable().await {
+            return Ok(Connected { connection, permit, reused: true });
+        }
+    }
+    let connection = open(gate, upstream, &permit).await?;
+    Ok(Connected { connection, permit, reused: false })
+}
+
+async fn permit(
+    gate: &Gate,
+    upstream: &Upstream,
+    method: &str,
+    path: &str,
+) -> Result<DialPermit, Denial> {
+    let permit = egress::judge_upstream(upstream, method, path)?;
+    gate.addresses(permit).await?.opaque()
+}
+
+/// Opens a new connection.
+///
+/// # Errors
+/// A denial of reason `upstream`.
+pub(crate) async fn open(
+    gate: &Gate,
+    upstream: &Upstream,
+    permit: &DialPermit,
+) -> Result<HttpUpstream, Denial> {
+    let dialled = dial(permit, gate.limits.connect_max).await?;
+    if !upstream.tls {
+        return HttpUpstream::over(dialled.stream, dialled.address, permit.rule()).await;
+    }
+    let failed = |cause: &str| unreachable(permit.rule(), cause);
+    let name = server_name(&upstream.host).ok_or_else(|| failed("its name isn't one of TLS"))?;
+    let handshake = gate.upstreams.tls.connect(name, dialled.stream);
+    match tokio::time::timeout(gate.limits.handshake_max, handshake).await {
+        Ok(Ok(stream)) => HttpUpstream::over(stream, dialled.address, permit.rule()).await,
+        Ok(Err(error)) => Err(failed(&format!("TLS: {error}"))),
+        Err(_) => Err(failed("the TLS handshake took too long")),
+    }
+}
+
+fn server_name(host: &Host) -> Option<ServerName<'static>> {
+    match host {
+        Host::Address(address) => Some(ServerName::from(*address)),
+        Host::Name(name) => ServerName::try_from(name.as_str().to_owned()).ok(),
+    }
+}
+
+fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), StartError> {
+    let failed = |message: String| StartError::Certificates { path: path.to_owned(), message };
+    let certificates =
+        CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
+    let mut found = false;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+        found = true;
+    }
+    if found { Ok(()) } else { Err(failed("expected certificates in PEM, found none".to_owned())) }
+}
