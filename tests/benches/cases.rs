@@ -1,0 +1,221 @@
+//! The cases of the benches of decisions, and what they read. The text of a case says where it starts: from bytes, or from facts.
+
+use std::hint::black_box;
+use std::path::PathBuf;
+
+use jiff::civil::{Date, date};
+use pinfold_engine::egress::{self, Attempt, Channel};
+use pinfold_engine::rbac::coverage::{Coverage, covers};
+use pinfold_engine::{admit, tool};
+use pinfold_model::facts::AdmissionFacts;
+use pinfold_model::finding::Finding;
+use pinfold_model::host::Host;
+use pinfold_model::object::from_value;
+use pinfold_model::object::rbac::RoleRef;
+use pinfold_model::policy::PolicySet;
+use pinfold_model::policy::admission::AdmissionPolicy;
+use pinfold_model::policy::agent::AgentPolicy;
+use pinfold_model::policy::load;
+use pinfold_model::snapshot::{RBAC_GROUP, Snapshot};
+use pinfold_model::sources::{self, SourceFile};
+use pinfold_model::strict_json::{self, ADMISSION_OBJECT, MCP_MESSAGE};
+use pinfold_review::parse;
+use serde_json::{Value, json};
+
+use crate::material::cluster::{self, DEVELOPERS, NAMESPACE};
+use crate::material::reviews::{self, Names};
+use crate::material::{self, Outcome, SITE_POLICY, admin_role};
+
+const TODAY: Date = date(2026, 11, 21);
+/// Sizes of the cluster whose ratio is the point, in RoleBindings, and the namespaces that they are spread over.
+const FEW_BINDINGS: usize = 100;
+const MANY_BINDINGS: usize = 100_000;
+const OTHER_NAMESPACES: usize = 4_000;
+
+/// One thing to measure.
+pub(crate) struct Case<'a> {
+    /// What, and where it starts.
+    pub(crate) name: &'static str,
+    /// Does it, and says whether it came out as expected.
+    pub(crate) run: Box<dyn Fn() -> bool + 'a>,
+}
+
+/// Everything that the cases read.
+pub(crate) struct Input {
+    sources: Vec<SourceFile>,
+    policy: AdmissionPolicy,
+    agent: AgentPolicy,
+    few: Snapshot,
+    many: Snapshot,
+    pod: Vec<u8>,
+    admin: Vec<u8>,
+    break_glass: Vec<u8>,
+    call: Vec<u8>,
+    host: Host,
+}
+
+impl Input {
+    pub(crate) fn prepare() -> Outcome<Self> {
+        let mut sources = sources::read(&material::library())?;
+        sources.push(SourceFile { name: "site.yaml".to_owned(), text: SITE_POLICY.to_owned() });
+        let agent = PathBuf::from(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../policies/library/agents/github-read-only.yaml"
+        ));
+        let agent = load_all(&sources::read(&[agent])?)?;
+        Ok(Self {
+            policy: load_all(&sources)?.admission.ok_or("no AdmissionPolicy in the library")?,
+            agent: agent.agent(None).ok_or("no AgentPolicy in the library")?.clone(),
+            sources,
+            few: snapshot(FEW_BINDINGS)?,
+            many: snapshot(MANY_BINDINGS)?,
+            pod: reviews::pod()?,
+            admin: binding("admin")?,
+            break_glass: binding("break-glass")?,
+            call: tool_call(),
+            host: Host::parse("codeload.github.com")?,
+        })
+    }
+
+    /// What the webhook decides on a body; `None` if it can't be read.
+    fn allowed(&self, body: &[u8], view: &Snapshot) -> Option<bool> {
+        let review = parse(black_box(body)).ok()?;
+        Some(admit::admit(&review.facts, view, &self.policy, TODAY).allowed())
+    }
+
+    /// For an error that says more than that.
+    fn must_allow(&self, body: &[u8]) -> Outcome<()> {
+        let decision = admit::admit(&parse(body)?.facts, &self.few, &self.policy, TODAY);
+        let said = |finding: &Finding| format!("{} {}", finding.rule.as_str(), finding.message);
+        let denials: Vec<String> = decision.denials().map(said).collect();
+        if decision.allowed() { Ok(()) } else { Err(denials.join("\n").into()) }
+    }
+
+    fn connects(&self) -> bool {
+        let attempt = Attempt { host: black_box(&self.host), port: 443, channel: Channel::Tunnel };
+        egress::judge(&self.agent, &attempt).is_ok()
+    }
+
+    /// Reads a message and judges its arguments.
+    fn calls(&self) -> bool {
+        let Ok(message) = strict_json::parse(black_box(&self.call), MCP_MESSAGE) else {
+            return false;
+        };
+        let arguments = message.pointer("/params/arguments").and_then(Value::as_object);
+        let judged = arguments
+            .map(|arguments| tool::call(&self.agent, "github", "get_file_contents", arguments));
+        judged.is_some_and(|judged| judged.is_ok())
+    }
+}
+
+fn load_all(sources: &[SourceFile]) -> Outcome<PolicySet> {
+    load(sources).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        lines.join("\n").into()
+    })
+}
+
+/// The cluster with further RoleBindings for the requester's own group, spread over other namespaces.
+fn snapshot(bindings: usize) -> Outcome<Snapshot> {
+    let developers = cluster::developers();
+    let mut objects = Vec::new();
+    for value in cluster::objects() {
+        objects.push(from_value(&value)?);
+    }
+    for number in 0..bindings {
+        let namespace = number.checked_rem(OTHER_NAMESPACES).unwrap_or_default();
+        let binding = cluster::binding(
+            &format!("team-{namespace}"),
+            &format!("binding-{number}"),
+            "admin",
+            &developers,
+        );
+        objects.push(from_value(&binding)?);
+    }
+    Ok(Snapshot::of(objects))
+}
+
+/// An administrator of the namespace gives a role to a ServiceAccount.
+fn binding(role: &str) -> Outcome<Vec<u8>> {
+    let user = json!({"username": "ada", "groups": [DEVELOPERS, "system:authenticated"]});
+    let deployer = json!({"kind": "ServiceAccount", "name": "deployer", "namespace": NAMESPACE});
+    let object = cluster::binding(NAMESPACE, "deployers", role, &deployer);
+    let names = Names { group: RBAC_GROUP, kind: "RoleBinding", resource: "rolebindings" };
+    Ok(serde_json::to_vec(&reviews::review(&names, &user, &object))?)
+}
+
+/// A `tools/call` of about 1 KB, most of it the fields that it wants.
+fn tool_call() -> Vec<u8> {
+    let fields: Vec<String> =
+        (0..20).map(|number| format!("{:a<34}", format!("field_{number}_"))).collect();
+    let arguments = json!({"owner": "acme", "repo": "shop", "path": "services/checkout/src/main.rs",
+        "ref": "refs/heads/main", "fields": fields});
+    json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "get_file_contents", "arguments": arguments}})
+        .to_string()
+        .into_bytes()
+}
+
+/// Every case, tried once.
+///
+/// # Errors
+/// When one does not come out as expected, so that no figure is of an error.
+pub(crate) fn cases(input: &Input) -> Outcome<Vec<Case<'_>>> {
+    let mut cases = admission_cases(input)?;
+    cases.extend(other_cases(input)?);
+    match cases.iter().find(|case| !(case.run)()) {
+        Some(case) => Err(format!("`{}` does not come out as expected", case.name).into()),
+        None => Ok(cases),
+    }
+}
+
+fn admission_cases(input: &Input) -> Outcome<Vec<Case<'_>>> {
+    let (few, many) = (&input.few, &input.many);
+    input.must_allow(&input.pod)?;
+    input.must_allow(&input.admin)?;
+    let (pod, admin) = (parse(&input.pod)?.facts, parse(&input.admin)?.facts);
+    let pod_again = pod.clone();
+    let admin_again = admin.clone();
+    let decide = move |facts: &AdmissionFacts, view| {
+        admit::admit(black_box(facts), view, &input.policy, TODAY).allowed()
+    };
+    Ok(vec![
+        Case::new("pod from bytes", || input.allowed(&input.pod, few) == Some(true)),
+        Case::new("pod strict JSON check", || {
+            strict_json::check(black_box(&input.pod), ADMISSION_OBJECT).is_ok()
+        }),
+        Case::new("pod bytes to facts", || parse(black_box(&input.pod)).is_ok()),
+        Case::new("pod facts to decision", move || decide(&pod, few)),
+        Case::new("pod facts to decision, 100,000 RoleBindings", move || decide(&pod_again, many)),
+        Case::new("role binding from bytes", || input.allowed(&input.admin, few) == Some(true)),
+        Case::new("role binding facts to decision", move || decide(&admin, few)),
+        Case::new("role binding facts to decision, 100,000 RoleBindings", move || {
+            decide(&admin_again, many)
+        }),
+        Case::new("role binding refused from bytes", || {
+            input.allowed(&input.break_glass, few) == Some(false)
+        }),
+    ])
+}
+
+fn other_cases(input: &Input) -> Outcome<Vec<Case<'_>>> {
+    let reference =
+        RoleRef { kind: "ClusterRole".to_owned(), name: "admin".to_owned(), ..RoleRef::default() };
+    let rules = &input.few.role(&reference, NAMESPACE).ok_or("the cluster has no `admin`")?.rules;
+    if rules.len() != admin_role::rules().len() {
+        return Err("the rules of `admin` were not all read".into());
+    }
+    Ok(vec![
+        Case::new("admin covers admin", || {
+            covers(black_box(rules.as_ref()), rules.as_ref()) == Coverage::Covered
+        }),
+        Case::new("connection to a host", || input.connects()),
+        Case::new("tool call from 1 KB", || input.calls()),
+        Case::new("policy documents parsed", || load(black_box(&input.sources)).is_ok()),
+    ])
+}
+
+impl<'a> Case<'a> {
+    fn new(name: &'static str, run: impl Fn() -> bool + 'a) -> Self {
+        Self { name, run: Box::new(run) }
+    }
+}
