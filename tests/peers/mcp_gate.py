@@ -94,9 +94,12 @@ async def denials(checks, mode, client):
         assert meta["reason"] == "argument", meta
         assert meta["rule"].endswith("allow[1].arguments.rules[1]"), meta
         assert "100" in meta["remedy"] and "101" in text(result), (meta, text(result))
-    for arguments in ({"a": "2", "b": 1}, {"a": 2.5, "b": 1}, {"a": 1}, {"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 2, "B": 3}):
+    for arguments in ({"a": "2", "b": 1}, {"a": 2.5, "b": 1}, {"a": 1}, {"a": 1, "b": 2, "c": 3}, {"a": 1, "B": 2}):
         with checks(f"{mode}: arguments {arguments} are denied"):
             assert denial(await client.call_tool("get-sum", arguments))["reason"] == "argument"
+    with checks(f"{mode}: arguments that differ in case only are refused before any rule"):
+        error = await refused(client.call_tool("get-sum", {"a": 1, "b": 2, "B": 3}))
+        assert error.data["reason"] == "mcp-member-name" and "`b`" in error.message, error
     with checks(f"{mode}: tools that are denied, not listed, or nowhere answer with a denial"):
         for tool in ("get-env", "gzip-file-as-resource", "no-such-tool"):
             meta = denial(await client.call_tool(tool, {}))
@@ -177,9 +180,10 @@ async def one_stateless(checks, mode, client):
 def requests_by_hand(checks, gateway):
     ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     url = f"{gateway}/mcp/everything"
-    with checks("a server that policy doesn't name: 404, naming those that it does"):
-        status, _, body = post(f"{gateway}/mcp/elsewhere", ping)
-        assert status == 404 and "everything" in body and '"server"' in body, (status, body)
+    with checks("a server that policy doesn't name: an error that names those that it does"):
+        _, _, body = post(f"{gateway}/mcp/elsewhere", ping)
+        meta = json.loads(body)["error"]["data"][DENIAL]
+        assert meta["reason"] == "server" and "`everything`" in meta["remedy"], body
     with checks("a browser's Origin and a foreign Host are 403"):
         for headers in ({"Origin": "https://example.com"}, {"Host": "example.com"}):
             status, _, body = post(url, ping, **headers)
@@ -187,13 +191,21 @@ def requests_by_hand(checks, gateway):
     with checks("a batch is 400"):
         status, _, body = post(url, [ping, ping])
         assert status == 400, (status, body)
-    with checks("HTTP+SSE of 2024-11-05 is refused with what to use instead"):
+    with checks("a session of revision 2024-11-05 can't be opened"):
         params = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "peers", "version": "1"}}
-        status, _, body = post(url, {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})
-        assert status == 400 and "2025-03-26" in body, (status, body)
-    with checks("an upstream that isn't there is 502, not a hang"):
-        status, _, body = post(f"{gateway}/mcp/closed", ping)
-        assert status == 502 and "upstream" in body, (status, body)
+        _, _, body = post(url, {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})
+        assert '"protocolVersion":"2024-11-05"' not in body, body[:300]
+    with checks("HTTP+SSE of 2024-11-05 is refused with a message that says what to use"):
+        request = urllib.request.Request(url, headers={"Accept": "text/event-stream"})
+        try:
+            urllib.request.urlopen(request, timeout=30)
+            raise AssertionError("the stream was opened")
+        except urllib.error.HTTPError as error:
+            body = error.read().decode()
+            assert "streamable HTTP" in body, (error.code, body)
+    with checks("an upstream that isn't there is an error that says so, not a hang"):
+        _, _, body = post(f"{gateway}/mcp/closed", ping)
+        assert json.loads(body)["error"]["data"][DENIAL]["reason"] == "upstream", body
 
 
 async def run(checks, gateway, everything, stateless_url, reached):
