@@ -16,7 +16,7 @@ use std::fmt;
 
 pub use change::{Change, change};
 pub use decode::{
-    AGENT_GROUPS, DecodeError, Kind, NESTED_LISTS_MAX, decode, from_value, items,
+    AGENT_GROUPS, DecodeError, Kind, NESTED_LISTS_MAX, decode, decode_value, from_value, items,
 };
 pub use meta::Meta;
 
@@ -95,4 +95,18 @@ pub enum Facts {
     AgentServiceAccount(agent::AgentServiceAccount),
     /// AgentApproval.
     Approval(agent::Approval),
+}
+
+impl Facts {
+    /// The workload, if it is one.
+    #[must_use]
+    pub fn workload(&self) -> Option<&pod::Workload> {
+        if let Self::Workload(workload) = self { Some(workload) } else { None }
+    }
+
+    /// What a kind that runs nothing refers to, if it is one that refers.
+    #[must_use]
+    pub fn referrer(&self) -> Option<&storage::Referrer> {
+        if let Self::Referrer(referrer) = self { Some(referrer) } else { None }
+    }
 }

@@ -1,12 +1,185 @@
-//! (being written)
+//! PF-TRU-001: untrusted work on a trusted pool, by any way of placement; and claims of trust by somebody who may not make them.
+//!
+//! Trust comes from records that are looked up, never from what the work says about itself; no record is untrusted. In guarded namespaces work must
+//! also be kept off trusted pools; elsewhere it must only not name one. What can't be told is refused with that reason.
 
+mod claim;
+mod force;
+mod nodes;
+mod placement;
+mod pools;
+mod record;
+mod trust;
+
+use pinfold_model::facts::{AdmissionFacts, Operation, Question};
+use pinfold_model::finding::RuleId;
+use pinfold_model::object::pod::NodeBinding;
+use pinfold_model::object::{Change, Facts, Object, ObjectKey};
+
+use self::placement::Way;
+use self::trust::Standing;
 use crate::context::{Context, Found};
+use crate::decision::Mutation;
+use crate::organization::namespace_key;
+
+/// How a piece of work becomes trusted; ends every remedy.
+const HOW_TO_TRUST: &str = "work is trusted only if a controller of `trust.controllers` makes it \
+                            for a run of a ref in `trust.trustedRefs`";
 
 /// Judges the family.
-pub fn judge(_context: &Context<'_>, _found: &mut Found) {}
-
-/// Rewrites.
-#[must_use]
-pub fn rewrite(_context: &Context<'_>) -> crate::decision::Mutation {
-    crate::decision::Mutation::default()
+pub fn judge(context: &Context<'_>, found: &mut Found) {
+    let facts = context.facts;
+    let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    claim::judge(context, object, found);
+    if facts.operation == Operation::Update && facts.answers.change == Change::Garbage {
+        return;
+    }
+    match &object.facts {
+        Facts::Workload(_) => judge_workload(context, object, found),
+        Facts::NodeBinding(binding) => judge_binding(context, binding, found),
+        Facts::Run(_) => judge_run(context, object, found),
+        Facts::MetaOnly
+        | Facts::Role(_)
+        | Facts::Binding(_)
+        | Facts::AgentRoleBinding(_)
+        | Facts::Referrer(_)
+        | Facts::Organization(_)
+        | Facts::RunnerPool(_)
+        | Facts::AgentServiceAccount(_)
+        | Facts::Approval(_) => {}
+    }
 }
+
+/// Rewrites untrusted work to the untrusted pool where the policy says `force`, and stamps what a controller made for a run.
+#[must_use]
+pub fn rewrite(context: &Context<'_>) -> Mutation {
+    force::rewrite(context)
+}
+
+fn is_write(facts: &AdmissionFacts) -> bool {
+    match facts.operation {
+        Operation::Create | Operation::Update => true,
+        Operation::Delete | Operation::Connect => false,
+    }
+}
+
+/// Where the work is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// In a guarded namespace: the webhook sees all workloads there, and nothing else may run.
+    Guarded,
+    /// In a namespace that nobody can tell anything about: kept off like guarded work, trusted like none.
+    Unknown,
+    /// Elsewhere: only what names a trusted pool matters.
+    Elsewhere,
+    /// In a namespace of the platform, whose own work no rule of trust is about.
+    Platform,
+}
+
+fn scope(context: &Context<'_>, namespace: &str) -> Scope {
+    let guard = &context.policy.agents.namespace_labels;
+    let platform = context.policy.organizations.platform_namespaces.contains(namespace);
+    match context.lookup(&namespace_key(namespace)) {
+        Some(found)
+            if guard.iter().all(|(key, value)| found.meta.labels.get(key) == Some(value)) =>
+        {
+            Scope::Guarded
+        }
+        _ if platform => Scope::Platform,
+        Some(_) => Scope::Elsewhere,
+        None => Scope::Unknown,
+    }
+}
+
+/// The ways by which the object of a request, or its rewritten form, comes onto a trusted pool, as far as they matter in its namespace.
+fn ways_of(context: &Context<'_>, object: &Object) -> Vec<Way> {
+    let Some(workload) = object.facts.workload() else { return Vec::new() };
+    let namespace = context.facts.target.namespace.as_str();
+    let scope = scope(context, namespace);
+    let mut ways = match (scope, context.facts.subresource.as_str()) {
+        (Scope::Platform, _) => Vec::new(),
+        (_, "" | "ephemeralcontainers") => placement::ways(context, namespace, object, workload),
+        (_, "status") if labels_change(context.facts, object) => {
+            placement::label_ways(context, namespace, object, workload)
+        }
+        _ => Vec::new(),
+    };
+    match scope {
+        Scope::Elsewhere | Scope::Platform => ways.retain(|way| way.names_the_pool),
+        Scope::Unknown => {
+            let question = Question::Object(namespace_key(namespace));
+            let silent = ways.iter_mut().filter(|way| !way.names_the_pool);
+            silent.for_each(|way| way.questions.push(question.clone()));
+        }
+        Scope::Guarded => {}
+    }
+    ways
+}
+
+fn labels_change(facts: &AdmissionFacts, object: &Object) -> bool {
+    facts.old_object.as_ref().is_none_or(|old| old.meta.labels != object.meta.labels)
+}
+
+fn judge_workload(context: &Context<'_>, object: &Object, found: &mut Found) {
+    let ways = ways_of(context, object);
+    if ways.is_empty() {
+        return;
+    }
+    let Some(requester) = context.requester(RuleId::TRU_PLACEMENT, found) else { return };
+    refuse(trust::of_request(context, object, requester), ways, found);
+}
+
+/// A pod is put on a node: whoever does it, the pod's own record counts.
+fn judge_binding(context: &Context<'_>, binding: &NodeBinding, found: &mut Found) {
+    let target = &context.facts.target;
+    if scope(context, &target.namespace) == Scope::Platform {
+        return;
+    }
+    let ways = placement::node_ways(context, &binding.node, "$.target.name");
+    if ways.is_empty() {
+        return;
+    }
+    let name = if target.name.is_empty() { &context.facts.request_name } else { &target.name };
+    let key = ObjectKey::new("", "Pod", &target.namespace, name);
+    let standing = match context.lookup(&key) {
+        Some(pod) => trust::of_stored(context, pod),
+        None => {
+            let reason = format!("pod `{name}` isn't in the view of the cluster");
+            Standing::unknown(reason, vec![Question::Object(key)])
+        }
+    };
+    refuse(standing, ways, found);
+}
+
+/// A run names its pool itself.
+fn judge_run(context: &Context<'_>, object: &Object, found: &mut Found) {
+    let Facts::Run(run) = &object.facts else { return };
+    let (namespace, group) = (context.facts.target.namespace.as_str(), object.key.group.as_str());
+    if !context.facts.subresource.is_empty() {
+        return;
+    }
+    let way =
+        placement::named_pool(context, namespace, (group, &run.runner_pool), "$.spec.runnerPool");
+    // A pool that isn't known can't be chosen yet; the pods of the run are judged when they come.
+    if let Some(way) = way.filter(|way| way.pool.is_some()) {
+        refuse(record::judge(context, object), vec![way], found);
+    }
+}
+
+fn refuse(standing: Standing, ways: Vec<Way>, found: &mut Found) {
+    let Standing::Untrusted { reason, questions } = standing else { return };
+    questions.into_iter().for_each(|question| found.ask(question));
+    for Way { path, what, pool, remedy, questions, .. } in ways {
+        questions.into_iter().for_each(|question| found.ask(question));
+        let message = match pool {
+            Some(pool) => {
+                format!("untrusted work ({reason}) may not run on trusted pool `{pool}`: {what}")
+            }
+            None => format!("untrusted work ({reason}) may not run on a trusted pool: {what}"),
+        };
+        found.add(RuleId::TRU_PLACEMENT, path, message, format!("{remedy}; {HOW_TO_TRUST}"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,14 @@ pub fn from_value(value: &Value) -> Result<Object, DecodeError> {
     read(&kind, value)
 }
 
+/// Decodes an object of a known kind from a JSON value, whatever kind the value itself says.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_value(kind: &Kind, value: &Value) -> Result<Object, DecodeError> {
+    read(kind, value)
+}
+
 /// A raw struct: what one family of kinds looks like on the wire.
 trait Raw<'a>: Deserialize<'a> + Default {
     /// Its metadata.

@@ -28,6 +28,14 @@ impl fmt::Display for ReferenceKind {
     }
 }
 
+/// The JSON path of a member below `path`: in brackets unless it is a plain word.
+#[must_use]
+pub fn member_path(path: &str, key: &str) -> String {
+    let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let plain = plain && key.starts_with(|first: char| !first.is_ascii_digit());
+    if plain { format!("{path}.{key}") } else { format!("{path}['{key}']") }
+}
+
 /// One reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {

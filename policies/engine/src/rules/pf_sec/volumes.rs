@@ -4,9 +4,9 @@
 //! A claim, volume or class that isn't in the view leads nowhere yet: whatever comes later under its name is judged when it comes.
 
 use pinfold_model::facts::Question;
+use pinfold_model::object::ObjectKey;
 use pinfold_model::object::reference::Reference;
 use pinfold_model::object::storage::Referrer;
-use pinfold_model::object::{Facts, ObjectKey};
 
 use super::reach::{Home, Reach, Via};
 use super::{is_platform, refuse};
@@ -19,20 +19,7 @@ const OWN_NAMESPACE: [&str; 3] =
     ["${pvc.namespace}", "${volumesnapshot.namespace}", "${volumegroupsnapshot.namespace}"];
 
 fn referrer<'c>(context: &Context<'c>, key: &ObjectKey) -> Option<&'c Referrer> {
-    match &context.lookup(key)?.facts {
-        Facts::Referrer(referrer) => Some(referrer),
-        Facts::MetaOnly
-        | Facts::Role(_)
-        | Facts::Binding(_)
-        | Facts::AgentRoleBinding(_)
-        | Facts::Workload(_)
-        | Facts::NodeBinding(_)
-        | Facts::Organization(_)
-        | Facts::RunnerPool(_)
-        | Facts::Run(_)
-        | Facts::AgentServiceAccount(_)
-        | Facts::Approval(_) => None,
-    }
+    context.lookup(key)?.facts.referrer()
 }
 
 /// A pod's PersistentVolumeClaim: judges the volume that it is bound to.

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use super::meta::RawMeta;
-use super::volume::{Finder, LocalRef, RawClaim, SecretRef, Volume, member, secret_parameters};
+use super::volume::{Finder, LocalRef, RawClaim, SecretRef, Volume, secret_parameters};
 use super::wire::{Block, List, Pairs, Text};
 use crate::object::Facts;
-use crate::object::reference::ReferenceKind;
+use crate::object::reference::{ReferenceKind, member_path};
 use crate::object::storage::Referrer;
 
 const ANNOTATIONS: &str = "$.metadata.annotations";
@@ -56,7 +56,7 @@ fn visit_annotations(
     for key in keys {
         let Some(value) = metadata.annotations.get(key) else { continue };
         let (namespace, name) = value.split_once('/').unwrap_or(("", value));
-        finder.add(kind, namespace.trim(), name.trim(), member(ANNOTATIONS, key));
+        finder.add(kind, namespace.trim(), name.trim(), member_path(ANNOTATIONS, key));
     }
 }
 
@@ -65,7 +65,7 @@ fn visit_deletion_secrets(metadata: &Block<RawMeta<'_>>, finder: &mut Finder) {
     for (name, namespace) in DELETION_SECRETS {
         let namespace = metadata.annotations.get(namespace).unwrap_or_default();
         if let Some(found) = metadata.annotations.get(name) {
-            finder.add(ReferenceKind::Secret, namespace, found, member(ANNOTATIONS, name));
+            finder.add(ReferenceKind::Secret, namespace, found, member_path(ANNOTATIONS, name));
         }
     }
 }

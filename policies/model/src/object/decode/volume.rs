@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::wire::{Block, List, Pairs, Text};
 use crate::object::pod::ClaimTemplate;
-use crate::object::reference::{Reference, ReferenceKind};
+use crate::object::reference::{Reference, ReferenceKind, member_path};
 
 /// References as they are found.
 #[derive(Debug, Default)]
@@ -129,7 +129,7 @@ pub(super) fn secret_parameters(parameters: &Pairs<'_>, finder: &mut Finder, pat
         let Some(partner) = partner(key.as_str()) else { continue };
         let namespace = parameters.0.iter().find(|(other, _)| folded(other.as_str()) == partner);
         let namespace = namespace.map_or("", |(_, value)| value.as_str());
-        let path = member(path, key.as_str());
+        let path = member_path(path, key.as_str());
         finder.add(ReferenceKind::Secret, namespace, name.as_str(), path);
         used.push(partner);
     }
@@ -137,17 +137,10 @@ pub(super) fn secret_parameters(parameters: &Pairs<'_>, finder: &mut Finder, pat
         let lower = folded(key.as_str());
         let secret = lower.ends_with("secretnamespace") || lower.ends_with("secret-namespace");
         if secret && !used.contains(&lower) {
-            let path = member(path, key.as_str());
+            let path = member_path(path, key.as_str());
             finder.add(ReferenceKind::Secret, namespace.as_str(), "", path);
         }
     }
-}
-
-/// The JSON path of a member: in brackets unless it is a plain word.
-pub(super) fn member(path: &str, key: &str) -> String {
-    let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let plain = plain && !key.is_empty() && !key.starts_with(|first: char| first.is_ascii_digit());
-    if plain { format!("{path}.{key}") } else { format!("{path}['{key}']") }
 }
 
 /// The volume sources that pods and PersistentVolumes share, 7 of which name a Secret in `secretRef`.

@@ -1,0 +1,365 @@
+//! How trusted a piece of work is: whose claim counts, which record it leads to, and what a pod inherits from its owner.
+
+use pinfold_model::facts::{Operation, Question, Requester};
+use pinfold_model::json_path::JsonPath;
+use pinfold_model::object::{AGENT_GROUPS, Change, Object, ObjectKey};
+use pinfold_model::policy::admission::{Controller, Provenance, Trust};
+use serde_json::Value;
+
+use super::claim::{RUN_LABEL, Stamp, stamps};
+use super::record::{self, ATTEMPT, RUN, is_run};
+use super::{Scope, scope};
+use crate::context::Context;
+use crate::rbac::describe::excerpt;
+
+/// How far up owners are followed.
+const OWNER_LEVELS_MAX: usize = 8;
+
+/// Identities of the API's own controllers, which make pods only from what somebody else wrote.
+const BUILT_IN_CONTROLLERS: [&str; 7] = [
+    "replicaset-controller",
+    "deployment-controller",
+    "statefulset-controller",
+    "daemon-set-controller",
+    "job-controller",
+    "cronjob-controller",
+    "replication-controller",
+];
+
+/// The same controllers where they share one identity (`--use-service-account-credentials=false`).
+const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+
+const NO_RECORD: &str = "no record of a run";
+
+/// How trusted work is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// A record says so.
+    Trusted,
+    /// Not.
+    Untrusted {
+        /// Why not: which record, or none.
+        reason: String,
+        /// What a live answer could change.
+        questions: Vec<Question>,
+    },
+}
+
+impl Standing {
+    pub(super) fn untrusted(reason: impl Into<String>) -> Self {
+        Self::unknown(reason.into(), Vec::new())
+    }
+
+    pub(super) fn unknown(reason: String, questions: Vec<Question>) -> Self {
+        Self::Untrusted { reason, questions }
+    }
+
+    fn and(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Trusted => other(),
+            Self::Untrusted { .. } => self,
+        }
+    }
+}
+
+/// Who writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Actor {
+    /// One of `trust.controllers`: may claim a run.
+    Controller,
+    /// A controller of the API server's: passes on what its owner has.
+    BuiltIn,
+    /// Anybody else.
+    Other,
+}
+
+/// Who a requester is to this rule.
+pub(super) fn actor(context: &Context<'_>, requester: &Requester) -> Actor {
+    let is = |controller: &Controller| match controller {
+        Controller::User(name) => requester.name == *name,
+        Controller::ServiceAccount { namespace, name, uid } => {
+            requester.service_account() == Some((namespace, name))
+                && uid.as_ref().is_none_or(|uid| requester.uid == *uid)
+        }
+    };
+    let built_in = |account: Option<(&str, &str)>| {
+        account.is_some_and(|(namespace, name)| {
+            namespace == "kube-system" && BUILT_IN_CONTROLLERS.contains(&name)
+        })
+    };
+    if context.policy.trust.controllers.iter().any(is) {
+        Actor::Controller
+    } else if built_in(requester.service_account()) || requester.name == CONTROLLER_MANAGER {
+        Actor::BuiltIn
+    } else {
+        Actor::Other
+    }
+}
+
+/// How trusted the work of a request is.
+pub(super) fn of_request(
+    context: &Context<'_>,
+    object: &Object,
+    requester: &Requester,
+) -> Standing {
+    let actor = actor(context, requester);
+    match (&context.facts.old_object, context.facts.operation) {
+        (Some(old), Operation::Update) => of_update(context, object, old, (actor, requester)),
+        _ => match actor {
+            Actor::Controller => of_claims(context, object, requester),
+            Actor::BuiltIn => inherited(context, object),
+            Actor::Other => Standing::untrusted(no_right(object, requester)),
+        },
+    }
+}
+
+/// An update keeps the record that the work was made with, unless somebody changes the work who may not vouch for it.
+fn of_update(
+    context: &Context<'_>,
+    object: &Object,
+    old: &Object,
+    (actor, requester): (Actor, &Requester),
+) -> Standing {
+    let stored = of_stored(context, old);
+    match actor {
+        Actor::BuiltIn => stored,
+        // A controller may vouch for work by writing the stamp itself.
+        Actor::Controller if stamps(old).next().is_none() => of_stamps(context, object),
+        Actor::Controller if stamps(object).next().is_none() => stored,
+        Actor::Controller => stored.and(|| of_stamps(context, object)),
+        Actor::Other if context.facts.answers.change != Change::Content => stored,
+        Actor::Other => stored.and(|| {
+            let name = excerpt(&requester.name);
+            Standing::untrusted(format!("`{name}` changes it, who may not vouch for a run"))
+        }),
+    }
+}
+
+/// How trusted work is that is already there: by its stamp, or its owner's. Outside guarded namespaces anybody could have written either.
+pub(super) fn of_stored(context: &Context<'_>, object: &Object) -> Standing {
+    if scope(context, &context.facts.target.namespace) != Scope::Guarded {
+        return Standing::untrusted("no record of a run counts outside guarded namespaces");
+    }
+    if stamps(object).next().is_some() {
+        return of_stamps(context, object);
+    }
+    inherited(context, object)
+}
+
+fn of_stamps(context: &Context<'_>, object: &Object) -> Standing {
+    let namespace = context.facts.target.namespace.as_str();
+    let mut found = stamps(object).peekable();
+    if found.peek().is_none() {
+        return Standing::untrusted(NO_RECORD);
+    }
+    found.fold(Standing::Trusted, |standing, (_, text)| {
+        standing.and(|| of_stamp(context, namespace, text))
+    })
+}
+
+fn of_stamp(context: &Context<'_>, namespace: &str, text: &str) -> Standing {
+    let Some(stamp) = Stamp::parse(text) else {
+        return Standing::untrusted(format!("its stamp `{}` names no run", excerpt(text)));
+    };
+    match stamped_run(context, namespace, &stamp) {
+        Ok(run) => record::judge(context, run),
+        Err(questions) => {
+            let reason = format!(
+                "run `{}` of uid `{}` isn't in the view of the cluster",
+                excerpt(stamp.name),
+                excerpt(stamp.uid)
+            );
+            Standing::unknown(reason, questions)
+        }
+    }
+}
+
+/// The run that a stamp means: same name, same uid. A run that was deleted and made again is another one.
+fn stamped_run<'c>(
+    context: &Context<'c>,
+    namespace: &str,
+    stamp: &Stamp<'_>,
+) -> Result<&'c Object, Vec<Question>> {
+    let near = |group: &&str| ObjectKey::new(group, RUN, namespace, stamp.name);
+    let near: Vec<ObjectKey> = AGENT_GROUPS.iter().map(near).collect();
+    let known = context.view.by_uid(stamp.uid).map(|run| run.key.clone());
+    let candidates = known.iter().chain(&near);
+    let fits = |run: &&Object| run.meta.uid == stamp.uid && run.key.name == stamp.name;
+    candidates
+        .filter(|key| is_run(key))
+        .find_map(|key| context.lookup(key).filter(fits))
+        .ok_or_else(|| near.iter().cloned().map(Question::Object).collect())
+}
+
+/// What a pod or workload made by a built-in controller has from its owner, followed by uid.
+fn inherited(context: &Context<'_>, object: &Object) -> Standing {
+    if scope(context, &context.facts.target.namespace) != Scope::Guarded {
+        return Standing::untrusted("no record of a run counts outside guarded namespaces");
+    }
+    let mut below = object;
+    for _ in 0..OWNER_LEVELS_MAX {
+        let owner = match owner(context, below) {
+            Ok(Some(owner)) => owner,
+            Ok(None) => return Standing::untrusted(NO_RECORD),
+            Err(key) => {
+                let reason =
+                    format!("its owner {} isn't in the view of the cluster", record::name_of(&key));
+                return Standing::unknown(reason, vec![Question::Object(key)]);
+            }
+        };
+        if stamps(owner).next().is_some() {
+            return of_stamps(context, owner);
+        }
+        below = owner;
+    }
+    Standing::untrusted(format!("its owners go up more than {OWNER_LEVELS_MAX} levels"))
+}
+
+/// The workload that controls an object; the key if there should be one of that uid and isn't. Of owners of other kinds nobody guards the stamp.
+pub(super) fn owner<'c>(
+    context: &Context<'c>,
+    object: &Object,
+) -> Result<Option<&'c Object>, ObjectKey> {
+    let Some(owner) = object.meta.controller() else { return Ok(None) };
+    let namespace = context.facts.target.namespace.as_str();
+    let key = ObjectKey::new(&owner.group, &owner.kind, namespace, &owner.name);
+    match context.lookup(&key).filter(|found| found.meta.uid == owner.uid && !owner.uid.is_empty())
+    {
+        Some(found) => Ok(found.facts.workload().is_some().then_some(found)),
+        None => Err(key),
+    }
+}
+
+fn no_right(object: &Object, requester: &Requester) -> String {
+    let claimed =
+        run_labels(object).next().map(|(group, _)| format!("label `{group}/{RUN_LABEL}`"));
+    match claimed {
+        Some(claim) => format!(
+            "{claim} counts only if a controller of `trust.controllers` sets it, and `{}` is none",
+            excerpt(&requester.name)
+        ),
+        None => NO_RECORD.to_owned(),
+    }
+}
+
+/// Group and value of the labels that name a run, on the object and on its pods.
+fn run_labels(object: &Object) -> impl Iterator<Item = (&'static str, &str)> {
+    let pods = object.facts.workload().map(|workload| workload.pod_labels.as_slice());
+    let pods = pods.unwrap_or_default();
+    let own = object.meta.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let pods = pods.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    own.chain(pods).filter_map(|(key, value)| {
+        let (group, name) = key.rsplit_once('/')?;
+        let group = AGENT_GROUPS.into_iter().find(|known| *known == group)?;
+        (name == RUN_LABEL).then_some((group, value))
+    })
+}
+
+/// All that a controller claims for work that it makes; the least trusted claim wins.
+fn of_claims(context: &Context<'_>, object: &Object, requester: &Requester) -> Standing {
+    let claims = claimed_runs(context, object, requester).into_iter().map(|claim| match claim {
+        Ok(run) => record::judge(context, run),
+        Err(missing) => missing,
+    });
+    let stamped = stamps(object).next().is_some().then(|| of_stamps(context, object));
+    let all: Vec<Standing> = claims.chain(stamped).chain(provenance(context)).collect();
+    if all.is_empty() {
+        return Standing::untrusted(NO_RECORD);
+    }
+    all.into_iter().fold(Standing::Trusted, |standing, other| standing.and(|| other))
+}
+
+/// The runs that the labels and owners of an object name, each found or missing.
+pub(super) fn claimed_runs<'c>(
+    context: &Context<'c>,
+    object: &Object,
+    requester: &Requester,
+) -> Vec<Result<&'c Object, Standing>> {
+    let own = context.facts.target.namespace.as_str();
+    let controllers = requester.service_account().map_or(own, |(namespace, _)| namespace);
+    let mut claims: Vec<Result<&Object, Standing>> = Vec::new();
+    for (group, name) in run_labels(object) {
+        let mut keys: Vec<ObjectKey> = [own, controllers]
+            .into_iter()
+            .flat_map(|place| [RUN, ATTEMPT].map(|kind| ObjectKey::new(group, kind, place, name)))
+            .collect();
+        keys.dedup();
+        let found: Vec<_> = keys.iter().filter_map(|key| context.lookup(key)).collect();
+        if found.is_empty() {
+            let reason = format!("run `{}` isn't in the view of the cluster", excerpt(name));
+            let asked = keys.into_iter().filter(|key| key.kind == RUN).map(Question::Object);
+            claims.push(Err(Standing::unknown(reason, asked.collect())));
+        }
+        claims.extend(found.into_iter().map(Ok));
+    }
+    for owner in &object.meta.owners {
+        let key = ObjectKey::new(&owner.group, &owner.kind, own, &owner.name);
+        if !is_run(&key) {
+            continue;
+        }
+        let found = context.lookup(&key).filter(|run| run.meta.uid == owner.uid);
+        let missing = || {
+            let reason = format!("{} isn't in the view of the cluster", record::name_of(&key));
+            Standing::unknown(reason, vec![Question::Object(key.clone())])
+        };
+        claims.push(found.ok_or_else(missing));
+    }
+    claims
+}
+
+/// What another runner's object says about its work, by every extractor of its kind that finds something.
+fn provenance(context: &Context<'_>) -> Vec<Standing> {
+    let Some(document) = &context.facts.document else { return Vec::new() };
+    let all = context.policy.trust.provenance.iter();
+    let fitting = all.filter(|extractor| extractor.applies.matches(&context.facts.target));
+    fitting
+        .filter_map(|extractor| match origin(extractor, document) {
+            Ok(origin) if origin.is_empty() => None,
+            Ok(origin) => Some(origin.fault(&context.policy.trust)),
+            Err(fault) => Some(Some(fault)),
+        })
+        .map(|fault| match fault {
+            None => Standing::Trusted,
+            Some(fault) => Standing::untrusted(format!("by its provenance {fault}")),
+        })
+        .collect()
+}
+
+/// What an extractor selected.
+struct Origin<'v> {
+    refs: Vec<&'v str>,
+    repositories: Vec<&'v str>,
+    heads: Vec<&'v str>,
+}
+
+impl Origin<'_> {
+    fn is_empty(&self) -> bool {
+        self.refs.is_empty() && self.heads.is_empty()
+    }
+
+    fn fault(&self, trust: &Trust) -> Option<String> {
+        if self.refs.is_empty() {
+            return Some("it names no ref".to_owned());
+        }
+        let foreign = |head: &&&str| !head.is_empty() && !self.repositories.contains(head);
+        let foreign = self.heads.iter().find(foreign);
+        let fault = self.refs.iter().find_map(|text| record::ref_fault(trust, text));
+        fault.or_else(|| foreign.map(|head| format!("its code comes from `{}`", excerpt(head))))
+    }
+}
+
+fn origin<'v>(extractor: &Provenance, document: &'v Value) -> Result<Origin<'v>, String> {
+    let texts = |path: &JsonPath| -> Result<Vec<&'v str>, String> {
+        let found = path.select(document).map_err(|error| error.to_string())?;
+        if !found.iter().all(|hit| hit.value.is_string() || hit.value.is_null()) {
+            return Err(format!("`{}` selects what is no text", path.as_str()));
+        }
+        Ok(found.into_iter().filter_map(|hit| hit.value.as_str()).collect())
+    };
+    let optional = |path: &Option<JsonPath>| path.as_ref().map_or_else(|| Ok(Vec::new()), texts);
+    Ok(Origin {
+        refs: texts(&extractor.git_ref)?,
+        repositories: optional(&extractor.repository)?,
+        heads: optional(&extractor.head_repository)?,
+    })
+}
