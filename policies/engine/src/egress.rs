@@ -187,9 +187,7 @@ impl NamePermit {
             return Err(denial(Reason::Address, place, message, "use another destination"));
         }
         if is_metadata(address) {
-            let message = format!("`{}` leads to {address}, a cloud metadata service", self.host);
-            let remedy = "no rule allows this; give the agent a credential of its own instead";
-            return Err(denial(Reason::Address, place, message, remedy));
+            return Err(metadata_denial(place, &self.host, address));
         }
         let lifted = match &self.lifted {
             Lifted::All => true,
@@ -324,6 +322,11 @@ fn check_http(rule: &HttpRule, place: &str, method: &str, path: &str) -> Result<
 }
 
 fn unlisted_host(policy: &AgentPolicy, host: &Host, port: u16) -> Denial {
+    if let Host::Address(address) = host
+        && is_metadata(*address)
+    {
+        return metadata_denial("spec.egress.allow", host, *address);
+    }
     let kind = match host {
         Host::Name(_) => "host",
         Host::Address(_) => "cidr",
@@ -342,6 +345,12 @@ fn unlisted_host(policy: &AgentPolicy, host: &Host, port: u16) -> Denial {
         "ask for `{{{kind}: \"{value}\", ports: [{port}], protocol: {protocol}}}` in `spec.egress.allow`"
     );
     denial(reason, "spec.egress.allow", message, remedy)
+}
+
+fn metadata_denial(place: &str, host: &Host, address: IpAddr) -> Denial {
+    let message = format!("`{host}` leads to {address}, a cloud metadata service");
+    let remedy = "no rule allows this; give the agent a credential of its own instead";
+    denial(Reason::Address, place, message, remedy)
 }
 
 fn unlisted_port(rules: &[&EgressRule], host: &Host, port: u16) -> Denial {

@@ -221,3 +221,11 @@ fn every_range_of_the_table_is_special_at_both_ends() {
         assert_eq!(special(public.parse().expect("ip")), None, "{public}");
     }
 }
+
+#[test]
+fn nobody_is_told_to_allow_the_metadata_service() {
+    let metadata = host("169.254.169.254");
+    let attempt = Attempt { host: &metadata, port: 80, channel: Channel::Tunnel };
+    let denial = judge(&policy(), &attempt).expect_err("never");
+    assert!(denial.remedy.starts_with("no rule allows this"), "{denial}");
+}
