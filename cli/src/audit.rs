@@ -1,7 +1,7 @@
 //! `pinfold audit verify`: the independent verifier of the ledger, for people.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 
 use pinfold_ledger::verify::{self, Chain, PublicKey};
 
@@ -10,7 +10,7 @@ use crate::{CliError, Outcome};
 
 pub(crate) fn run(arguments: &AuditArguments, out: &mut dyn Write) -> Result<Outcome, CliError> {
     let AuditCommand::Verify { key, paths } = &arguments.command;
-    let pinned = key.as_ref().map(read_key).transpose()?;
+    let pinned = key.as_deref().map(read_key).transpose()?;
     match verify::verify(paths, pinned.as_ref()) {
         Ok(report) => {
             report.chains.iter().try_for_each(|chain| describe(chain, out))?;
@@ -26,21 +26,17 @@ pub(crate) fn run(arguments: &AuditArguments, out: &mut dyn Write) -> Result<Out
     }
 }
 
-fn read_key(path: &PathBuf) -> Result<PublicKey, CliError> {
+fn read_key(path: &Path) -> Result<PublicKey, CliError> {
     PublicKey::from_file(path).map_err(|error| CliError::Input(error.to_string()))
 }
 
 fn describe(chain: &Chain, out: &mut dyn Write) -> Result<(), CliError> {
     let Chain { source, files, records, checkpoints, head, unsigned, signer, .. } = chain;
-    write!(out, "intact: {}: {records} records in {files} files, head {head}", source.display())?;
-    match signer {
-        Some(_) => {
-            writeln!(out, ", {checkpoints} signed checkpoints, {unsigned} records after the last")?
-        }
-        None => writeln!(
-            out,
-            "; no checkpoints were checked, because files were named, not a directory"
-        )?,
-    }
+    let told = match signer {
+        Some(_) => format!("{checkpoints} signed checkpoints, {unsigned} records after the last"),
+        None => "checkpoints not checked, because files were named, not a directory".to_owned(),
+    };
+    let source = source.display();
+    writeln!(out, "intact: {source}: {records} records in {files} files, head {head}; {told}")?;
     Ok(())
 }

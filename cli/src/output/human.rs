@@ -78,7 +78,8 @@ pub(crate) fn answer(answer: &Answer, policy: &AgentPolicy, out: &mut dyn Write)
     let paint = Paint::new();
     match answer {
         Ok(rule) => {
-            writeln!(out, "{} by {rule} of policy `{}`", paint.good("ALLOWED"), policy.name)?
+            let verdict = paint.good("ALLOWED");
+            writeln!(out, "{verdict} by {rule} of policy `{}`", policy.name)?;
         }
         Err(denial) => {
             writeln!(out, "{} {} ({})", paint.bad("DENIED"), denial.reason, denial.rule)?;
