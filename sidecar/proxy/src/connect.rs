@@ -139,7 +139,7 @@ impl Connect<'_> {
         self.gate.allowed(&self.case, permit.rule(), dialled.address).await?;
         let (host, address) = (self.host.clone(), dialled.address);
         let tunnel = Tunnel { host, port: self.port, address, spoken };
-        Ok(Open { stream: dialled.stream, registered: self.gate.enter(tunnel, &self.case)? })
+        Ok(Open { stream: dialled.stream, registered: self.gate.enter(&tunnel, &self.case)? })
     }
 
     async fn relay(&self, mut client: Client, mut open: Open) {
@@ -184,8 +184,12 @@ struct Open {
 
 /// Looks at the first bytes without using them up.
 async fn look(client: &mut Client, until: Instant) -> First {
-    if client.buffer.is_empty() && !more(client, until).await {
-        return First::Gone;
+    if client.buffer.is_empty() {
+        match timeout_at(until, client.read_more()).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) => return First::Gone,
+            Err(_) => return silent(),
+        }
     }
     let mut reader = ClientHelloReader::new();
     let mut fed = 0;
@@ -241,6 +245,16 @@ async fn look_for_http(client: &mut Client, until: Instant) -> First {
 
 async fn more(client: &mut Client, until: Instant) -> bool {
     matches!(timeout_at(until, client.read_more()).await, Ok(Ok(1..)))
+}
+
+/// Row 44: a server that speaks first can't be judged by what the client says.
+fn silent() -> First {
+    let message = "nothing came through the tunnel that could be judged";
+    let remedy = "speak TLS or HTTP, or ask for a rule with `protocol: tcp`";
+    First::Refused {
+        denial: denial(Reason::Protocol, "spec.egress.allow", message, remedy),
+        alert: None,
+    }
 }
 
 fn other_protocol() -> First {

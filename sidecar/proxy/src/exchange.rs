@@ -231,7 +231,7 @@ impl Reply<'_> {
         }
         let keep_alive = self.keep_alive && progress.body_done.load(Ordering::Relaxed);
         let mut headers = parts.headers;
-        let redacts = means.redactor.as_ref().is_some_and(Redactor::is_needed);
+        let redacts = means.redactor.is_some();
         if let Some(redactor) = &means.redactor {
             redactor.headers(&mut headers);
         }

@@ -123,7 +123,7 @@ impl<'g> Forwarder<'g> {
         let refusal = self.gate.refused(&case, refusal).await;
         let unread = head.body != BodyFraming::None || head.expect_continue;
         let malformed = refusal.denial.reason == Reason::Malformed;
-        let keep_alive = head.keep_alive && !unread && !malformed && self.inside.is_none();
+        let keep_alive = head.keep_alive && !unread && !malformed;
         let bytes = refusal.answer(&case).encode(head.method == Method::HEAD, keep_alive);
         client.write(&bytes, self.gate.limits.write_max).await.is_ok() && keep_alive
     }
@@ -204,7 +204,7 @@ impl<'g> Forwarder<'g> {
         let rule = judged.permit.rule();
         self.gate.allowed(case, rule, upstream.address).await.map_err(failed)?;
         let tunnel = tunnel(&judged, head, upstream.address);
-        let registered = self.gate.enter(tunnel, case).map_err(failed)?;
+        let registered = self.gate.enter(&tunnel, case).map_err(failed)?;
         let forward = ForwardHead::new(head, &judged.path);
         let mut means = Means {
             limits: &self.gate.limits,

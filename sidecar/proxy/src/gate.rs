@@ -122,11 +122,17 @@ impl Gate {
         }
     }
 
+    /// Notes that the sidecar started, stops, or has another policy.
+    pub(crate) async fn note(&self, kind: EventKind) {
+        // That it can't be written is logged there, and shows in readiness.
+        let _ = self.recorder.write(&self.case(kind), Ok(""), None).await;
+    }
+
     /// Enters a connection in the registry.
     ///
     /// # Errors
     /// The denial, if the policy changed since the connection was judged and no longer allows it.
-    pub(crate) fn enter(&self, tunnel: Tunnel, case: &Case) -> Result<Registered, Denial> {
+    pub(crate) fn enter(&self, tunnel: &Tunnel, case: &Case) -> Result<Registered, Denial> {
         let registered = self.tunnels.enter(tunnel.clone(), case.clone());
         // A reload between judging and entering would have missed it.
         let now = self.policy.load();

@@ -148,7 +148,7 @@ impl<'g> Forward<'g> {
         }
         let spoken = Spoken::Mcp { server: server.to_owned(), tool: self.case.tool.clone() };
         let (host, port) = (upstream.host.clone(), upstream.port);
-        let registered = self.gate.enter(Tunnel { host, port, address, spoken }, self.case)?;
+        let registered = self.gate.enter(&Tunnel { host, port, address, spoken }, self.case)?;
         let _stopwatch = Stopwatch::start(self.gate, self.case.tool.is_some());
         let request = self.request(upstream, injected.as_ref())?;
         let pipelined = !client.buffer.is_empty();
@@ -293,13 +293,20 @@ impl<'g> Forward<'g> {
         self.gate.upstreams.keep(upstream, connection);
         self.gate.metrics.bytes_in().inc_by(u64::try_from(body.len()).unwrap_or(u64::MAX));
         let mut filter = self.filter(secret);
+        filter.adopts_errors = true;
         match filter.judge(&body) {
             Verdict::Pass(passed) => {
                 let mut answer = Answer::json(told_status(parts.status), passed);
                 self.issue_session(&parts.headers, &mut answer.headers);
                 Ok(answer)
             }
-            Verdict::Drop(cause) | Verdict::Refuse(cause) => Err(self.refusal(cause).into()),
+            Verdict::Drop(cause) | Verdict::Refuse(cause) => {
+                let mut refusal = Refusal::from(self.refusal(cause));
+                if parts.status == StatusCode::NOT_FOUND {
+                    refusal.status = parts.status;
+                }
+                Err(refusal)
+            }
         }
     }
 
@@ -325,7 +332,13 @@ impl<'g> Forward<'g> {
             }
             (Purpose::Listen | Purpose::EndSession, _) => Awaited::Nothing,
         };
-        ReplyFilter { gate: self.gate, server: self.server(), secret, awaited }
+        ReplyFilter {
+            gate: self.gate,
+            server: self.server(),
+            secret,
+            awaited,
+            adopts_errors: false,
+        }
     }
 
     /// A reply of events.

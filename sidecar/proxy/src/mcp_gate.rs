@@ -66,7 +66,13 @@ pub(crate) async fn serve(
 /// A message that is refused before or after it was understood.
 enum Refused {
     /// It can't be read.
-    Unreadable { status: StatusCode, body: Vec<u8>, denial: Denial },
+    Unreadable {
+        status: StatusCode,
+        body: Vec<u8>,
+        denial: Denial,
+        /// Whether its body was read to the end, so that the next head follows.
+        read: bool,
+    },
     /// As HTTP, the connection is of no use any more.
     Http(Refusal),
 }
@@ -78,15 +84,14 @@ async fn post(gate: &Arc<Gate>, client: &mut Client, head: &Head, mut case: Case
             gateway::refuse(gate, client, head, &case, refusal).await;
             return false;
         }
-        Err(Refused::Unreadable { status, body, denial }) => {
+        Err(Refused::Unreadable { status, body, denial, read }) => {
             let refusal = gate.refused(&case, Refusal { status, denial }).await;
             let answer = if refusal.denial.reason == Reason::Audit {
                 refusal.answer(&case)
             } else {
                 Answer::json(status, body)
             };
-            // A body that was not read to its end stands where the next head should.
-            return write(gate, client, &answer, false).await;
+            return write(gate, client, &answer, head.keep_alive && read).await;
         }
     };
     describe(&mut case, &message);
@@ -140,18 +145,19 @@ async fn receive(
     client: &mut Client,
     head: &Head,
 ) -> Result<(ClientMessage, McpHeaders), Refused> {
-    let headers = McpHeaders::read(&head.headers).map_err(unreadable)?;
+    let headers = McpHeaders::read(&head.headers).map_err(|error| unreadable(&error, false))?;
     let body = read_body(gate, client, head).await?;
     gate.metrics.bytes_out().inc_by(u64::try_from(body.len()).unwrap_or(u64::MAX));
-    let message = parse_client_message(&body, &headers).map_err(unreadable)?;
+    let message =
+        parse_client_message(&body, &headers).map_err(|error| unreadable(&error, true))?;
     Ok((message, headers))
 }
 
-fn unreadable(error: McpError) -> Refused {
+fn unreadable(error: &McpError, read: bool) -> Refused {
     let rule = format!("mcp.{}", error.reason());
     let denial =
         denial(Reason::Malformed, rule, error.to_string(), "send one unambiguous MCP message");
-    Refused::Unreadable { status: error.status(), body: error.encode(), denial }
+    Refused::Unreadable { status: error.status(), body: error.encode(), denial, read }
 }
 
 async fn read_body(gate: &Gate, client: &mut Client, head: &Head) -> Result<Vec<u8>, Refused> {

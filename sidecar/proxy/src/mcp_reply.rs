@@ -58,6 +58,8 @@ pub(crate) struct ReplyFilter<'g> {
     pub(crate) server: &'g str,
     pub(crate) secret: Option<Secret>,
     pub(crate) awaited: Awaited,
+    /// An error without an id is the reply: there is no other message.
+    pub(crate) adopts_errors: bool,
 }
 
 impl ReplyFilter<'_> {
@@ -94,6 +96,11 @@ impl ReplyFilter<'_> {
                 return if ours { self.refuse("unreadable") } else { Verdict::Drop("unreadable") };
             }
         };
+        if let ServerMessage::Error { id: id @ None, .. } = &mut message
+            && self.adopts_errors
+        {
+            *id = self.unanswered().cloned();
+        }
         let id = match &message {
             ServerMessage::Request { .. } => return Verdict::Drop("server-request"),
             ServerMessage::Notification { method, .. }

@@ -191,6 +191,6 @@ impl EventStream<'_, '_> {
 pub(crate) async fn gone(read: &mut ReadHalf<'_>, pipelined: bool) {
     let mut byte = [0];
     if pipelined || matches!(read.peek(&mut byte).await, Ok(1..)) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -97,7 +97,7 @@ async fn forward(
             path: judged.decoded().to_owned(),
         },
     };
-    let registered = gate.enter(tunnel, case).map_err(failed)?;
+    let registered = gate.enter(&tunnel, case).map_err(failed)?;
     let forward = forward_head(head, upstream, &sent, injected.as_ref()).map_err(failed)?;
     let redactions = gate.metrics.redactions.clone();
     let mut means = Means {

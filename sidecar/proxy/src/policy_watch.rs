@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use pinfold_ledger::EventKind;
 use pinfold_model::digest::Digest;
 use pinfold_model::policy::agent::AgentPolicy;
 use pinfold_model::policy::{PolicySet, load};
@@ -75,6 +76,7 @@ impl PolicyWatch {
                 Ok((changed, watch)) => {
                     self = watch;
                     if changed {
+                        gate.note(EventKind::Reload).await;
                         gate.judge_tunnels_again().await;
                     }
                 }

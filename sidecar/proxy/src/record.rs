@@ -85,7 +85,7 @@ impl Case {
         };
         let (host, port) = self.endpoint.clone().unzip();
         Event {
-            rules: vec![rule.to_owned()],
+            rules: (!rule.is_empty()).then(|| rule.to_owned()).into_iter().collect(),
             reason,
             message,
             agent: Some(self.published.policy.name.clone()),

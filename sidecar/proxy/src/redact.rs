@@ -24,11 +24,6 @@ impl Redactor {
         Self { secret, held: Vec::new(), count }
     }
 
-    /// Whether there is anything to look for.
-    pub(crate) fn is_needed(&self) -> bool {
-        !self.secret.as_bytes().is_empty()
-    }
-
     /// Replaces in header values.
     pub(crate) fn headers(&self, headers: &mut HeaderMap) {
         for value in headers.values_mut() {

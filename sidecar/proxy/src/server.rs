@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use pinfold_ledger::{Gate as GateKind, Ledger, Settings};
+use pinfold_ledger::{EventKind, Gate as GateKind, Ledger, Settings};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -37,7 +37,6 @@ pub struct Addresses {
 }
 
 /// A running sidecar. Dropping it ends it at once; [`Running::shutdown`] lets open connections finish.
-#[derive(Debug)]
 pub struct Running {
     /// Where it listens.
     pub addresses: Addresses,
@@ -46,7 +45,16 @@ pub struct Running {
     ports: JoinSet<()>,
     admin: JoinSet<()>,
     watch: JoinSet<()>,
-    ledger: Option<Ledger>,
+    gate: Arc<Gate>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Running")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
 }
 
 struct Bound {
@@ -75,7 +83,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         resolver: Resolver::new(config.resolver, config.limits.resolve_max)?,
         own: own(&addresses),
         metrics,
-        recorder: Recorder::new(ledger.clone(), config.limits.audit_max),
+        recorder: Recorder::new(ledger, config.limits.audit_max),
         tunnels: Arc::new(Tunnels::default()),
         limits: config.limits,
         ids: CaseIds::new(),
@@ -83,6 +91,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         sessions: Sessions::default(),
         schemas: Schemas::default(),
     });
+    gate.note(EventKind::Start).await;
     let (drain, watched) = Drain::new();
     let (mut ports, mut admin, mut watch) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     watch.spawn(policy.run(Arc::clone(&gate), config.limits.policy_poll, watched.clone()));
@@ -97,7 +106,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tasks.spawn(port.run());
     }
     announce(&addresses, config.ready_file.as_deref())?;
-    Ok(Running { addresses, drain, drain_max: config.drain, ports, admin, watch, ledger })
+    Ok(Running { addresses, drain, drain_max: config.drain, ports, admin, watch, gate })
 }
 
 fn bind_all(config: &Config) -> Result<Bound, StartError> {
@@ -150,7 +159,8 @@ impl Running {
         for tasks in [&mut self.ports, &mut self.admin, &mut self.watch] {
             while tasks.join_next().await.is_some() {}
         }
-        if let Some(ledger) = self.ledger.take() {
+        self.gate.note(EventKind::Stop).await;
+        if let Some(ledger) = self.gate.recorder.ledger().cloned() {
             let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
             if let Ok(Err(error)) = closed {
                 tracing::error!(%error, "the audit ledger was not closed cleanly");
