@@ -225,7 +225,7 @@ pub(super) fn owner<'c>(
     let key = ObjectKey::new(&owner.group, &owner.kind, namespace, &owner.name);
     match context.lookup(&key).filter(|found| found.meta.uid == owner.uid && !owner.uid.is_empty())
     {
-        Some(found) => Ok(found.facts.workload().is_some().then_some(found)),
+        Some(found) => Ok(found.key.is_workload().then_some(found)),
         None => Err(key),
     }
 }
@@ -276,14 +276,16 @@ pub(super) fn claimed_runs<'c>(
     requester: &Requester,
 ) -> Vec<Result<&'c Object, Standing>> {
     let own = context.facts.target.namespace.as_str();
-    let controllers = requester.service_account().map_or(own, |(namespace, _)| namespace);
+    // A run is beside the work, or beside the controller that keeps the records.
+    let mut places = vec![own];
+    places.extend(requester.service_account().map(|(namespace, _)| namespace));
+    places.dedup();
     let mut claims: Vec<Result<&Object, Standing>> = Vec::new();
     for (group, name) in run_labels(object) {
-        let mut keys: Vec<ObjectKey> = [own, controllers]
-            .into_iter()
+        let keys: Vec<ObjectKey> = places
+            .iter()
             .flat_map(|place| [RUN, ATTEMPT].map(|kind| ObjectKey::new(group, kind, place, name)))
             .collect();
-        keys.dedup();
         let found: Vec<_> = keys.iter().filter_map(|key| context.lookup(key)).collect();
         if found.is_empty() {
             let reason = format!("run `{}` isn't in the view of the cluster", excerpt(name));

@@ -83,7 +83,7 @@ struct RawApprovalStatus<'a> {
     #[serde(borrow)]
     phase: Text<'a>,
     #[serde(borrow)]
-    approver: Text<'a>,
+    approver: Named<'a>,
 }
 
 impl RawAgent<'_> {

@@ -303,3 +303,25 @@ fn nobody_known_to_ask_leaves_placed_work_undecided_and_judges_the_rest() {
     let found = cluster.judge(&create("", &pod("g", KEPT_OFF)));
     assert!(found.raw.is_empty() && found.undecided.is_empty());
 }
+
+#[test]
+fn a_runner_pool_that_goes_away_stops_counting_and_leaves_its_twin() {
+    let mut cluster = cluster();
+    let row = "nodeSelector: {runner: special, tier: free}";
+    let twin = "{apiVersion: krate.a5c.ai/v1alpha1, kind: RunnerPool, metadata: {name: twin, namespace: g}, spec: {trustTier: trusted, nodeSelector: {runner: twin}}}";
+    let pods = |runner: &str| create("dev", &pod("g", &row.replace("special", runner)));
+    cluster.expect(&pods("twin"), "", "before");
+    cluster.view.apply(object(&value(twin)));
+    cluster.view.apply(object(&value(
+        &twin.replace("name: twin, namespace: g", "name: other-twin, namespace: other"),
+    )));
+    cluster.expect(&pods("twin"), "+.nodeSelector.runner", "two of them");
+    cluster.view.remove(&ObjectKey::new("krate.a5c.ai", "RunnerPool", "g", "twin"));
+    cluster.expect(&pods("twin"), "+.nodeSelector.runner", "one of them");
+    cluster.view.apply(object(&value(
+        &twin
+            .replace("name: twin, namespace: g", "name: other-twin, namespace: other")
+            .replace("trustTier: trusted", "trustTier: untrusted"),
+    )));
+    cluster.expect(&pods("twin"), "", "none of them is trusted");
+}
