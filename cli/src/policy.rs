@@ -29,7 +29,8 @@ fn validate(paths: &[PathBuf], out: &mut dyn Write) -> Result<Outcome, CliError>
         [] => "no AgentPolicy".to_owned(),
         names => format!("AgentPolicies {}", names.join(", ")),
     };
-    writeln!(out, "valid: {files} files, {admission}, {agents}, digest {}", set.digest)?;
+    let files = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+    writeln!(out, "valid: {files}, {admission}, {agents}, digest {}", set.digest)?;
     Ok(Outcome::Passed)
 }
 

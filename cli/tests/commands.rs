@@ -245,7 +245,7 @@ fn policies_are_validated_and_described() {
     let folder = folder();
     let (outcome, out, _) = pinfold(folder.path(), "policy validate @policy.yaml");
     assert_eq!(outcome, Outcome::Passed);
-    assert!(out.contains("valid: 1 files, an AdmissionPolicy, AgentPolicies reader"), "{out}");
+    assert!(out.contains("valid: 1 file, an AdmissionPolicy, AgentPolicies reader"), "{out}");
     assert!(out.contains("warning: ") && out.contains("not pinned"), "{out}");
     for kind in ["AdmissionPolicy", "AgentPolicy", "PolicyTest"] {
         let (outcome, out, _) = pinfold(folder.path(), &format!("policy schema {kind}"));

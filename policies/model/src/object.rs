@@ -42,6 +42,22 @@ impl ObjectKey {
     }
 }
 
+impl ObjectKey {
+    /// Whether objects of the kind are pods, or make pods from a template. Known from the key alone, because a watch may bring no more than
+    /// the metadata.
+    #[must_use]
+    pub fn is_workload(&self) -> bool {
+        matches!(
+            (self.group.as_str(), self.kind.as_str()),
+            ("", "Pod" | "ReplicationController")
+                | ("apps" | "extensions", "Deployment" | "ReplicaSet" | "DaemonSet")
+                | ("apps", "StatefulSet")
+                | ("batch" | "extensions", "Job")
+                | ("batch", "CronJob" | "ScheduledJob")
+        )
+    }
+}
+
 impl fmt::Display for ObjectKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.kind)?;

@@ -15,7 +15,7 @@ pub fn judge(context: &Context<'_>, found: &mut Found) {
                 for hit in hits.filter(|hit| rule.tests.iter().all(|test| test.holds(hit.value))) {
                     let tests: Vec<String> =
                         rule.tests.iter().map(|test| test.describe()).collect();
-                    let remedy = format!("use a value that is not {}", tests.join(" and "));
+                    let remedy = format!("rule `{}` refuses {} here", rule.id, tests.join(" and "));
                     found.add(rule.id.clone(), hit.path, rule.message.clone(), remedy);
                 }
             }

@@ -166,7 +166,10 @@ fn ready_agents(
             Ok(ready) => {
                 for (index, server) in ready.servers.iter().enumerate() {
                     let at = spec.field("tools").field("servers").item(index);
-                    let text = format!("the tool descriptions of `{}` are not pinned", server.name);
+                    let text = format!(
+                        "the tool descriptions of `{}` are not pinned; pins come with a later version",
+                        server.name
+                    );
                     warnings.push(at.error(text));
                 }
                 agents.push(ready);

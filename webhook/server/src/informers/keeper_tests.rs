@@ -27,22 +27,22 @@ fn names(keeper: &Keeper) -> Vec<String> {
 #[test]
 fn a_second_list_removes_what_vanished_and_only_of_its_kind() {
     let mut keeper = keeper();
-    let secrets = source("Secret");
+    let accounts = source("ServiceAccount");
     keeper.apply(Change::Applied(object("Pod", "ns", "pod")));
     for change in [
-        Change::ListBegins(secrets.clone()),
-        Change::Listed(secrets.clone(), object("Secret", "ns", "old")),
-        Change::Listed(secrets.clone(), object("Secret", "ns", "kept")),
-        Change::ListEnds(secrets.clone()),
-        Change::ListBegins(secrets.clone()),
-        Change::Listed(secrets.clone(), object("Secret", "ns", "kept")),
+        Change::ListBegins(accounts.clone()),
+        Change::Listed(accounts.clone(), object("ServiceAccount", "ns", "old")),
+        Change::Listed(accounts.clone(), object("ServiceAccount", "ns", "kept")),
+        Change::ListEnds(accounts.clone()),
+        Change::ListBegins(accounts.clone()),
+        Change::Listed(accounts.clone(), object("ServiceAccount", "ns", "kept")),
     ] {
         keeper.apply(change);
     }
     assert_eq!(names(&keeper), ["kept", "old", "pod"], "nothing vanishes in mid-list");
-    keeper.apply(Change::ListEnds(secrets));
+    keeper.apply(Change::ListEnds(accounts));
     assert_eq!(names(&keeper), ["kept", "pod"]);
-    assert_eq!(keeper.counts["Secret"], 1);
+    assert_eq!(keeper.counts["ServiceAccount"], 1);
     assert_eq!(keeper.counts["Pod"], 1);
 }
 
@@ -53,13 +53,13 @@ fn a_kind_that_is_gone_takes_its_objects_along() {
     pool.resource = ApiResource { kind: "RunnerPool".to_owned(), ..pool.resource };
     pool.depth = Depth::Whole;
     keeper.apply(Change::Applied(object("RunnerPool", "ns", "pool")));
-    keeper.apply(Change::Applied(object("Secret", "ns", "secret")));
+    keeper.apply(Change::Applied(object("ServiceAccount", "ns", "account")));
     keeper.apply(Change::KindGone(pool));
-    assert_eq!(names(&keeper), ["secret"]);
-    keeper.apply(Change::Deleted(ObjectKey::new("", "Secret", "ns", "secret")));
-    keeper.apply(Change::Deleted(ObjectKey::new("", "Secret", "ns", "secret")));
+    assert_eq!(names(&keeper), ["account"]);
+    keeper.apply(Change::Deleted(ObjectKey::new("", "ServiceAccount", "ns", "account")));
+    keeper.apply(Change::Deleted(ObjectKey::new("", "ServiceAccount", "ns", "account")));
     assert!(names(&keeper).is_empty());
-    assert_eq!(keeper.counts["Secret"], 0);
+    assert_eq!(keeper.counts["ServiceAccount"], 0);
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn readers_see_a_batch_as_a_whole() {
     let (_drain, watch) = crate::drain::Drain::new();
     let before = view.snapshot();
     for name in ["a", "b"] {
-        sender.send(Change::Applied(object("Secret", "ns", name))).await.unwrap();
+        sender.send(Change::Applied(object("ServiceAccount", "ns", name))).await.unwrap();
     }
     drop(sender);
     Keeper::new(Arc::clone(&view), Metrics::new().unwrap()).run(queue, watch).await;

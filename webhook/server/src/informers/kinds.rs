@@ -23,16 +23,16 @@ pub(crate) struct Source {
     pub(crate) namespaced: bool,
 }
 
-/// The kinds that every cluster has: group, version, kind, plural, namespaced, depth.
+/// The kinds that every cluster has: group, version, kind, plural, namespaced, depth. Secrets and ConfigMaps are not among them: Pinfold
+/// has no right to read them, and judges one by its namespace.
 const BUILT_IN: &[(&str, &str, &str, &str, bool, Depth)] = &[
     ("", "v1", "Namespace", "namespaces", false, Depth::Metadata),
     ("", "v1", "ServiceAccount", "serviceaccounts", true, Depth::Whole),
     ("", "v1", "Node", "nodes", false, Depth::Metadata),
     ("", "v1", "PersistentVolume", "persistentvolumes", false, Depth::Whole),
     ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", true, Depth::Whole),
-    ("", "v1", "Secret", "secrets", true, Depth::Metadata),
-    ("", "v1", "ConfigMap", "configmaps", true, Depth::Metadata),
     ("", "v1", "Pod", "pods", true, Depth::Metadata),
+    ("", "v1", "ReplicationController", "replicationcontrollers", true, Depth::Metadata),
     ("apps", "v1", "ReplicaSet", "replicasets", true, Depth::Metadata),
     ("apps", "v1", "Deployment", "deployments", true, Depth::Metadata),
     ("apps", "v1", "StatefulSet", "statefulsets", true, Depth::Metadata),
