@@ -78,10 +78,12 @@ impl Client {
         drain: &mut DrainWatch,
     ) -> Result<(), NoHead> {
         self.buffer = BytesMut::new();
+        let mut byte = [0];
+        // Not `readable`, which may say so when there is nothing.
         tokio::select! {
-            ready = timeout(limits.unused_max, self.stream.readable()) => match ready {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) | Err(_) => Err(NoHead::Gone),
+            ready = timeout(limits.unused_max, self.stream.peek(&mut byte)) => match ready {
+                Ok(Ok(1..)) => Ok(()),
+                Ok(Ok(0) | Err(_)) | Err(_) => Err(NoHead::Gone),
             },
             () = drain.reached(Phase::Draining) => Err(NoHead::Gone),
         }

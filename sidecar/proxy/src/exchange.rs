@@ -86,13 +86,14 @@ pub(crate) async fn exchange(
     let mut pumping = true;
     loop {
         tokio::select! {
+            // First the body: whether all of it came decides if the connection can be kept.
             biased;
-            done = &mut replied => return done,
             fed = &mut pumped, if pumping => match fed {
                 Ok(()) => pumping = false,
                 Err(_) if progress.head_sent.load(Ordering::Relaxed) => return Err(Failure::Broken),
                 Err(refusal) => return Err(Failure::Unanswered(refusal)),
             },
+            done = &mut replied => return done,
         }
     }
 }
@@ -138,11 +139,12 @@ impl Pump<'_> {
         if let Some(feed) = feed {
             while let Some(piece) = self.next(&mut decoder).await? {
                 let ended = matches!(piece, Piece::End);
-                if feed.send(piece).await.is_err() {
-                    return Ok(());
-                }
+                let taken = feed.send(piece).await.is_ok();
                 if ended {
                     break;
+                }
+                if !taken {
+                    return Ok(());
                 }
             }
         }

@@ -94,7 +94,7 @@ impl Body for OutBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Stream { ended, .. } => *ended,
+            Self::Stream { ended, left, .. } => *ended || *left == Some(0),
         }
     }
 

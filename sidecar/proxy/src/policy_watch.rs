@@ -99,6 +99,7 @@ impl PolicyWatch {
             return false;
         }
         self.seen = digest;
+        self.reported.clear();
         let set = match load(&files) {
             Ok(set) => set,
             Err(errors) => return self.failed(metrics, lines(&errors)),

@@ -1,5 +1,9 @@
 //! The sidecar over real sockets on loopback: what an agent gets back, what an upstream sees, and what is recorded.
 
 mod egress;
+mod lifecycle;
 mod mcp;
+mod names;
+mod reload;
 mod support;
+mod tunnels;

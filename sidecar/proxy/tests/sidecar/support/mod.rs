@@ -2,6 +2,7 @@
 
 mod dns;
 mod raw;
+pub(crate) mod tls;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -82,20 +83,6 @@ impl Sidecar {
         self.files.path().join("audit")
     }
 
-    /// The audit records so far, without the ledger's own.
-    pub(crate) fn records(&self) -> Vec<serde_json::Value> {
-        let mut lines = Vec::new();
-        for entry in std::fs::read_dir(self.audit_directory()).expect("the audit directory") {
-            let path = entry.expect("an entry").path();
-            if path.extension().is_some_and(|end| end == "jsonl" || end == "log") {
-                let text = std::fs::read_to_string(path).expect("a log");
-                lines.extend(text.lines().map(|line| serde_json::from_str(line).expect("JSON")));
-            }
-        }
-        lines.retain(|record: &serde_json::Value| record["event"] != "genesis");
-        lines
-    }
-
     /// Replaces the policy as a text editor would.
     pub(crate) fn rewrite(&self, policy: &str) {
         std::fs::write(self.files.path().join("policy.yaml"), policy).expect("a policy");
@@ -109,6 +96,20 @@ impl Sidecar {
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
+    /// Ends the sidecar and verifies its records; those of decisions come back.
+    pub(crate) async fn verified_records(self) -> Vec<serde_json::Value> {
+        let directory = self.audit_directory();
+        self.running.shutdown().await;
+        let report = pinfold_ledger::verify::verify(std::slice::from_ref(&directory), None);
+        let report = report.expect("an intact ledger");
+        let mut records = read_records(&directory);
+        assert_eq!(report.records(), u64::try_from(records.len()).expect("a number"));
+        records.retain(|record| {
+            !["genesis", "start", "stop", "reload"].map(Some).contains(&record["event"].as_str())
+        });
+        records
+    }
+
     /// Waits until a metric's series has a value.
     pub(crate) async fn until_metric(&self, series: &str, wanted: f64) {
         let reached = async {
@@ -120,4 +121,16 @@ impl Sidecar {
             panic!("{series} is {}, not {wanted}", self.metric(series).await);
         }
     }
+}
+
+fn read_records(directory: &std::path::Path) -> Vec<serde_json::Value> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
+        .expect("the audit directory")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
+        .collect();
+    paths.sort();
+    let texts = paths.iter().map(|path| std::fs::read_to_string(path).expect("a log"));
+    let text: String = texts.collect();
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
