@@ -148,7 +148,7 @@ fn admission(setting: &Setting, case: &Case, object: &Value) -> Result<Actual, C
     let namespace = case.namespace.as_deref().unwrap_or("default");
     let manifest = resolve(setting, object, namespace)?;
     let old = match &case.old_object {
-        Some(old) => Some(resolve(setting, old, namespace)?.object),
+        Some(old) => Some(resolve(setting, old, namespace)?),
         None => None,
     };
     let operation = check::parse_operation(case.operation.as_deref().unwrap_or("CREATE"))?;

@@ -1,5 +1,6 @@
 //! `pinfold check`: what the webhook would decide on each object of some manifests, mutation first, then validation.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use jiff::civil::Date;
@@ -7,7 +8,7 @@ use pinfold_engine::admit;
 use pinfold_engine::decision::{Decision, Mutation, PatchStep};
 use pinfold_model::facts::{AdmissionFacts, Answers, Operation, Requester};
 use pinfold_model::finding::{Finding, RuleId};
-use pinfold_model::object::{self, Object, ObjectKey};
+use pinfold_model::object::{self, ObjectKey};
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
 use serde_json::Value;
@@ -37,7 +38,7 @@ pub(crate) struct Bench<'a> {
 /// One object and the request it is part of.
 pub(crate) struct Request<'a> {
     pub(crate) manifest: &'a Manifest,
-    pub(crate) old: Option<Object>,
+    pub(crate) old: Option<Manifest>,
     pub(crate) operation: Operation,
     pub(crate) subresource: &'a str,
     pub(crate) requester: Option<Requester>,
@@ -51,17 +52,17 @@ pub(crate) fn run(arguments: &CheckArguments, out: &mut dyn Write) -> Result<Out
         return Err(CliError::Input(text.to_owned()));
     };
     let existing = manifest::cluster(&arguments.cluster, None)?;
-    let mut cluster = Snapshot::of(existing.iter().map(|manifest| manifest.object.clone()));
-    for old in manifest::read(&arguments.old, &arguments.namespace)? {
-        cluster.apply(old.object);
-    }
+    let existing =
+        existing.into_iter().chain(manifest::read(&arguments.old, &arguments.namespace)?);
+    let stored: BTreeMap<ObjectKey, Manifest> =
+        existing.map(|manifest| (manifest.object.key.clone(), manifest)).collect();
     let manifests = manifest::read(&arguments.manifests, &arguments.namespace)?;
-    let mut view = cluster.clone();
+    let mut view = Snapshot::of(stored.values().map(|manifest| manifest.object.clone()));
     manifests.iter().for_each(|manifest| view.apply(manifest.object.clone()));
     let bench = Bench { policy: &policy, view: &view, today: today() };
     let mut results = Vec::with_capacity(manifests.len());
     for manifest in &manifests {
-        let old = cluster.get(&manifest.object.key).cloned();
+        let old = stored.get(&manifest.object.key).cloned();
         let operation = operation(arguments.operation.as_deref(), old.is_some())?;
         let requester = requester(arguments);
         let (subresource, dry_run) = ("", false);
@@ -142,6 +143,8 @@ fn facts(request: Request<'_>) -> AdmissionFacts {
         Operation::Create => String::new(),
         Operation::Update | Operation::Delete | Operation::Connect => key.name.clone(),
     };
+    let change = old.as_ref().map(|old| object::change(&old.value, &manifest.value));
+    let old = old.map(|old| old.object);
     let old_object = if deleting { old.or_else(|| Some(manifest.object.clone())) } else { old };
     AdmissionFacts {
         uid: "offline".to_owned(),
@@ -154,6 +157,7 @@ fn facts(request: Request<'_>) -> AdmissionFacts {
         object: (!deleting).then(|| manifest.object.clone()),
         old_object,
         document: (!deleting).then(|| manifest.value.clone()),
+        change: change.unwrap_or_default(),
         answers: Answers::default(),
     }
 }

@@ -128,15 +128,23 @@ const TOOLS_SHOWN_MAX: usize = 8;
 /// (CVE-2026-27896).
 fn check_twins(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), Denial> {
     let judged = || tool.rules.iter().filter_map(|rule| rule.path.first_member());
-    let twin = |name: &&String| judged().any(|known| known.eq_ignore_ascii_case(name) && known != *name);
+    let twin =
+        |name: &&String| judged().any(|known| known.eq_ignore_ascii_case(name) && known != *name);
     match arguments.keys().find(twin) {
         None => Ok(()),
         Some(name) => {
             let mut path = "$".to_owned();
             push_member(&mut path, &shorten(name));
-            let message = format!("argument `{}` differs from a judged one only in case", shorten(name));
+            let message =
+                format!("argument `{}` differs from a judged one only in case", shorten(name));
             let place = format!("{}.arguments", tool.place);
-            Err(denial(Reason::Argument, &place, &path, message, "write the argument as the tool names it"))
+            Err(denial(
+                Reason::Argument,
+                &place,
+                &path,
+                message,
+                "write the argument as the tool names it",
+            ))
         }
     }
 }

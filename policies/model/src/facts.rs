@@ -89,6 +89,9 @@ pub struct AdmissionFacts {
     pub old_object: Option<Object>,
     /// The JSON of `object`, for the JSONPaths of policies.
     pub document: Option<Value>,
+    /// How much an UPDATE changes ([`crate::object::change`] of the old and the new JSON). Needed once something denies: an update that only lets the
+    /// garbage collector go on must not be stopped.
+    pub change: Change,
     /// What the edge found out on the engine's questions.
     pub answers: Answers,
 }
@@ -124,9 +127,6 @@ pub struct Answers {
     pub access: Vec<(AccessQuestion, bool)>,
     /// Objects read live; `None` is "there is no such object". They win over the view.
     pub objects: Vec<(ObjectKey, Option<Object>)>,
-    /// How much an UPDATE changes ([`crate::object::change`] of the old and the new JSON). Needed once something denies: an update that only lets the
-    /// garbage collector go on must not be stopped.
-    pub change: Change,
 }
 
 impl Answers {

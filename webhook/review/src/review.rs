@@ -196,6 +196,7 @@ fn assemble(
         object: subject.object,
         old_object: subject.old_object,
         document: subject.document,
+        change: subject.change,
         answers: Answers::default(),
     };
     let extra = user.extra.unwrap_or_default();

@@ -4,7 +4,7 @@
 //! `serviceaccounts/token`, `PodExecOptions` for `pods/exec`. The target has that kind too.
 
 use pinfold_model::facts::Operation;
-use pinfold_model::object::{self, DecodeError, Facts, Kind, Meta, Object, ObjectKey};
+use pinfold_model::object::{self, Change, DecodeError, Facts, Kind, Meta, Object, ObjectKey};
 use pinfold_model::strict_json::{self, ADMISSION_OBJECT};
 use serde_json::Value;
 
@@ -31,6 +31,7 @@ pub(crate) struct Subject {
     pub(crate) object: Option<Object>,
     pub(crate) old_object: Option<Object>,
     pub(crate) document: Option<Value>,
+    pub(crate) change: Change,
 }
 
 const OBJECT: &str = "$.request.object";
@@ -57,18 +58,22 @@ pub(crate) fn read(request: &Request<'_>) -> Result<Subject, Fault> {
         Operation::Create => {
             let (object, document) = new_object(request)?;
             let target = object.key.clone();
-            Ok(Subject { target, object: Some(object), old_object: None, document })
+            let change = Change::default();
+            Ok(Subject { target, object: Some(object), old_object: None, document, change })
         }
         Operation::Update => {
             let old_object = old_object(request)?;
             let (object, document) = new_object(request)?;
             let target = object.key.clone();
-            Ok(Subject { target, object: Some(object), old_object: Some(old_object), document })
+            let change = change(request, document.as_ref())?;
+            let (object, old_object) = (Some(object), Some(old_object));
+            Ok(Subject { target, object, old_object, document, change })
         }
         Operation::Delete => {
             let old_object = old_object(request)?;
             let target = old_object.key.clone();
-            Ok(Subject { target, object: None, old_object: Some(old_object), document: None })
+            let (old_object, change) = (Some(old_object), Change::default());
+            Ok(Subject { target, object: None, old_object, document: None, change })
         }
         Operation::Connect => connect(request),
     }
@@ -82,7 +87,16 @@ fn connect(request: &Request<'_>) -> Result<Subject, Fault> {
     };
     let target = request.key();
     let object = Object { key: target.clone(), meta: Meta::default(), facts: Facts::MetaOnly };
-    Ok(Subject { target, object: Some(object), old_object: None, document })
+    let change = Change::default();
+    Ok(Subject { target, object: Some(object), old_object: None, document, change })
+}
+
+/// How much an update changes.
+fn change(request: &Request<'_>, new: Option<&Value>) -> Result<Change, Fault> {
+    match (request.old_object, new) {
+        (Some(old), Some(new)) => Ok(object::change(&document(OLD_OBJECT, old)?, new)),
+        _ => Ok(Change::default()),
+    }
 }
 
 fn new_object(request: &Request<'_>) -> Result<(Object, Option<Value>), Fault> {

@@ -69,10 +69,8 @@ pub(crate) fn request(user: &str, new: &Value, old: Option<&Value>) -> Admission
         object: Some(decoded),
         old_object: old.map(object),
         document: Some(new.clone()),
-        answers: Answers {
-            change: old.map(|old| object::change(old, new)).unwrap_or_default(),
-            ..Answers::default()
-        },
+        change: old.map(|old| object::change(old, new)).unwrap_or_default(),
+        answers: Answers::default(),
     }
 }
 

@@ -67,7 +67,7 @@ fn is_untouched(facts: &AdmissionFacts, object: &Object) -> bool {
     };
     let (new, old) = (&object.meta, &old.meta);
     let metadata_stays = new.labels == old.labels && new.annotations == old.annotations;
-    metadata_stays && (facts.answers.change == Change::Garbage || facts.subresource == "status")
+    metadata_stays && (facts.change == Change::Garbage || facts.subresource == "status")
 }
 
 /// Whether a path is in what a status update can't change.

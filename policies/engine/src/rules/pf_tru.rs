@@ -31,7 +31,7 @@ pub fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
     let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
     claim::judge(context, object, found);
-    if facts.operation == Operation::Update && facts.answers.change == Change::Garbage {
+    if facts.operation == Operation::Update && facts.change == Change::Garbage {
         return;
     }
     match &object.facts {

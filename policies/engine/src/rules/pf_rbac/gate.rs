@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use pinfold_model::facts::{AccessQuestion, Operation, Question, Requester};
 use pinfold_model::finding::RuleId;
+use pinfold_model::object::Change;
 use pinfold_model::object::rbac::{PolicyRule, RoleRef};
 use pinfold_model::snapshot::RBAC_GROUP;
 
@@ -163,16 +164,8 @@ pub(super) fn named(role: &RoleRef) -> String {
     format!("role `{}/{}`", excerpt(&role.kind), excerpt(&role.name))
 }
 
-/// Whether an update changes only what garbage collection and field management write: owners, finalizers and managed fields, which are
-/// all that may differ without differing in what is compared here.
+/// Whether an update changes only what garbage collection and field management write: such a one gives nothing.
 pub(super) fn is_collection_only(context: &Context<'_>) -> bool {
     let facts = context.facts;
-    let (Operation::Update, Some(new), Some(old)) =
-        (facts.operation, &facts.object, &facts.old_object)
-    else {
-        return false;
-    };
-    new.facts == old.facts
-        && new.meta.labels == old.meta.labels
-        && new.meta.annotations == old.meta.annotations
+    facts.operation == Operation::Update && facts.change == Change::Garbage
 }

@@ -11,7 +11,7 @@ use jiff::civil::date;
 use pinfold_model::digest::Digest;
 use pinfold_model::facts::{AdmissionFacts, Answers, Operation};
 use pinfold_model::finding::{Mode, RuleId};
-use pinfold_model::object::Object;
+use pinfold_model::object::{Change, Object};
 use pinfold_model::policy::admission::{
     AdmissionPolicy, Agents, OnUntrusted, Organizations, Trust,
 };
@@ -122,11 +122,20 @@ fn facts(who: &str, operation: Operation, new: &str, old: &str) -> AdmissionFact
         target,
         request_name,
         dry_run: false,
+        change: changed(new.as_ref(), old.as_ref()),
         object: new,
         old_object: old,
         document: None,
         answers: Answers::default(),
     }
+}
+
+/// The notation writes no finalizers, so objects that read the same differ in nothing but what the garbage collector writes.
+fn changed(new: Option<&Object>, old: Option<&Object>) -> Change {
+    let (Some(new), Some(old)) = (new, old) else { return Change::default() };
+    let labels = new.meta.labels == old.meta.labels;
+    let same = new.facts == old.facts && labels && new.meta.annotations == old.meta.annotations;
+    if same { Change::Garbage } else { Change::Content }
 }
 
 fn judge(facts: &AdmissionFacts, view: &Snapshot) -> Found {

@@ -127,7 +127,7 @@ fn of_update(
         Actor::Controller if stamps(old).next().is_none() => of_stamps(context, object),
         Actor::Controller if stamps(object).next().is_none() => stored,
         Actor::Controller => stored.and(|| of_stamps(context, object)),
-        Actor::Other if context.facts.answers.change != Change::Content => stored,
+        Actor::Other if context.facts.change != Change::Content => stored,
         Actor::Other => stored.and(|| {
             let name = excerpt(&requester.name);
             Standing::untrusted(format!("`{name}` changes it, who may not vouch for a run"))
