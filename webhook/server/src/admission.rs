@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use pinfold_engine::admit;
 use pinfold_engine::decision::{Decision, Mutation};
 use pinfold_ledger::Ledger;
-use pinfold_model::facts::AdmissionFacts;
+use pinfold_model::facts::{AdmissionFacts, Question};
 use pinfold_model::finding::{Finding, Mode, RuleId};
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
@@ -30,6 +30,8 @@ use crate::view::View;
 
 /// Bodies beyond this many bytes are read on a thread for long work, so that they don't hold up others.
 const LARGE_BODY_BYTES: usize = 256 * 1024;
+/// How often one request is judged again with live answers: an owner leads to its run, and a run to what is behind it.
+const LIVE_ROUNDS_MAX: usize = 3;
 
 /// Which of the two questions is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +204,13 @@ impl Admission {
         let today = today();
         match endpoint {
             Endpoint::Mutate => {
-                let mutation = (self.judge.mutate)(&review.facts, &view, policy, today);
+                let mut mutation = (self.judge.mutate)(&review.facts, &view, policy, today);
+                for _ in 0..LIVE_ROUNDS_MAX {
+                    if !self.ask(&mutation.questions, review).await {
+                        break;
+                    }
+                    mutation = (self.judge.mutate)(&review.facts, &view, policy, today);
+                }
                 let bears_state = !mutation.patch.is_empty() || !mutation.notes.is_empty();
                 let decision = Decision {
                     permit: None,
@@ -214,14 +222,30 @@ impl Admission {
             }
             Endpoint::Validate => {
                 let mut decision = (self.judge.admit)(&review.facts, &view, policy, today);
-                if let Some(live) = self.live.as_ref().filter(|_| !decision.questions.is_empty()) {
-                    review.facts.answers = live.ask(&decision.questions, review).await;
+                for _ in 0..LIVE_ROUNDS_MAX {
+                    if !self.ask(&decision.questions, review).await {
+                        break;
+                    }
                     decision = (self.judge.admit)(&review.facts, &view, policy, today);
                 }
                 let bears_state = audit::bears_state(&review.facts, &decision, &view, policy);
                 Outcome { decision, mutation: None, bears_state }
             }
         }
+    }
+
+    /// Asks the API server what isn't answered yet; whether anything was answered, so that judging again could help.
+    async fn ask(&self, questions: &[Question], review: &mut Review) -> bool {
+        let Some(live) = &self.live else { return false };
+        let open = questions.iter().filter(|question| !review.facts.answers.has(question));
+        let open: Vec<Question> = open.cloned().collect();
+        if open.is_empty() {
+            return false;
+        }
+        let answers = live.ask(&open, review).await;
+        let answered = !answers.access.is_empty() || !answers.objects.is_empty();
+        review.facts.answers.extend(answers);
+        answered
     }
 
     /// The policy, if there is one and the view is good enough to decide by it.

@@ -199,6 +199,8 @@ pub struct Limits {
     pub audit_max: Duration,
     /// How often policy files are looked at.
     pub policy_poll: Duration,
+    /// How often the agent resources of a cluster are discovered.
+    pub discovery_every: Duration,
 }
 
 impl Default for Limits {
@@ -216,6 +218,7 @@ impl Default for Limits {
             finish_max: Duration::from_secs(15),
             audit_max: Duration::from_secs(3),
             policy_poll: Duration::from_millis(200),
+            discovery_every: Duration::from_secs(30),
         }
     }
 }

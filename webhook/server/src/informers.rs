@@ -1,7 +1,6 @@
 //! The view of a live cluster: one watch a kind, one task that owns the snapshot, discovery of the agent resources that exist.
 //!
-//! Values of Secrets and ConfigMaps are never fetched: their kinds are watched as metadata. A watch that fails is begun anew with a
-//! list, and until that is through the view counts as old from the moment of the failure.
+//! Secrets and ConfigMaps are never asked for, and of workloads only the metadata. A watch that fails is begun anew with a list, and until that is through the view counts as old from the moment of the failure.
 
 mod discovery;
 mod freshness;
@@ -10,6 +9,7 @@ mod kinds;
 mod watching;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::{Notify, mpsc};
@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) sources: Sources,
     pub(crate) metrics: Metrics,
     pub(crate) drain: DrainWatch,
+    discovery_every: Duration,
     freshness: Arc<Freshness>,
     changes: mpsc::Sender<Change>,
     /// Asks for discovery before its time: a watched resource is gone.
@@ -47,6 +48,7 @@ pub(crate) struct Informers<'s> {
     pub(crate) view: &'s Arc<View>,
     pub(crate) metrics: &'s Metrics,
     pub(crate) drain: &'s DrainWatch,
+    pub(crate) discovery_every: Duration,
 }
 
 impl Informers<'_> {
@@ -59,6 +61,7 @@ impl Informers<'_> {
             sources: self.sources,
             metrics: self.metrics.clone(),
             drain: self.drain.clone(),
+            discovery_every: self.discovery_every,
             freshness: Arc::clone(&freshness),
             changes,
             discover: Arc::new(Notify::new()),

@@ -1,6 +1,7 @@
 //! The policy in force: loaded from files, looked at again and again, swapped as a whole.
 //!
-//! Files are compared by content, so that the symlink swap of a mounted ConfigMap is seen like any edit. A set of files that can't be
+//! Files are compared by content, so that the symlink swap of a mounted ConfigMap is seen like any edit, and taken when two looks found
+//! the same, so that a file that is just being written is not. A set of files that can't be
 //! read or merged never replaces one that could.
 
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ pub(crate) struct PolicyWatch {
     current: Arc<ArcSwap<Published>>,
     /// Digest of the files that were read last, good or bad.
     seen: Option<Digest>,
+    /// Digest of changed files that were seen once: an editor may still be writing them.
+    unsettled: Option<Digest>,
     /// What was last reported as wrong, so that it is reported once.
     reported: String,
 }
@@ -50,7 +53,7 @@ impl PolicyWatch {
         log_loaded(&policy, &digest, 1);
         let current = Arc::new(ArcSwap::from_pointee(Published { policy, digest, generation: 1 }));
         let seen = Some(sources::digest(&files));
-        Ok(Self { paths, current, seen, reported: String::new() })
+        Ok(Self { paths, current, seen, unsettled: None, reported: String::new() })
     }
 
     /// The policy in force, for readers.
@@ -84,6 +87,9 @@ impl PolicyWatch {
         let digest = sources::digest(&files);
         if self.seen == Some(digest) {
             self.reported.clear();
+            return;
+        }
+        if self.unsettled.replace(digest) != Some(digest) {
             return;
         }
         self.seen = Some(digest);

@@ -154,6 +154,7 @@ impl Parts<'_> {
             view: &view,
             metrics,
             drain: self.drain,
+            discovery_every: self.config.limits.discovery_every,
         };
         informers.start(tasks);
         let (events, writer) = Events::new(client.clone(), metrics, self.drain.clone());

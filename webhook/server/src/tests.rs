@@ -1,6 +1,8 @@
 //! The server as a whole: real TLS, real HTTP, files instead of a cluster.
 
 mod bench;
+mod cluster;
+mod fake;
 mod lifecycle;
 mod policy;
 mod refusals;

@@ -15,8 +15,6 @@ use super::kinds::{AGENT_GROUPS, Depth, Source, built_in};
 use super::watching;
 use crate::drain::Phase;
 
-/// Time between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Time between two looks while none has worked yet.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// Most resources of one group that are watched.
@@ -29,6 +27,7 @@ pub(super) async fn run(shared: Shared) {
         watches.begin(source);
     }
     let mut drain = watches.shared.drain.clone();
+    let every = watches.shared.discovery_every;
     let mut known = false;
     loop {
         match agent_resources(&watches.shared).await {
@@ -44,7 +43,7 @@ pub(super) async fn run(shared: Shared) {
         let discover = std::sync::Arc::clone(&watches.shared.discover);
         tokio::select! {
             () = drain.reached(Phase::Closing) => return,
-            () = tokio::time::sleep(if known { LOOK_EVERY } else { RETRY_EVERY }) => {}
+            () = tokio::time::sleep(if known { every } else { RETRY_EVERY }) => {}
             // A burst of failures asks once a second at most.
             () = async { discover.notified().await; tokio::time::sleep(RETRY_EVERY).await } => {}
         }

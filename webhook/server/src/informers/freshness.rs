@@ -12,6 +12,8 @@ use crate::view::View;
 /// How often the API server is asked for a sign of life, and how long it has for it.
 const BEAT_EVERY: Duration = Duration::from_secs(5);
 const BEAT_MAX: Duration = Duration::from_secs(5);
+/// How soon it is asked again after silence.
+const BEAT_AGAIN: Duration = Duration::from_secs(1);
 /// How often the state is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -100,12 +102,21 @@ pub(super) async fn heartbeat(shared: Shared) {
     let mut drain = shared.drain.clone();
     loop {
         let answer = tokio::time::timeout(BEAT_MAX, shared.client.apiserver_version()).await;
-        match answer {
-            Ok(Ok(_)) => shared.freshness.beat(),
-            Ok(Err(error)) => tracing::warn!(%error, "no sign of life from the API server"),
-            Err(_) => tracing::warn!("no sign of life from the API server"),
-        }
-        if !drain.pause(BEAT_EVERY).await {
+        let pause = match answer {
+            Ok(Ok(_)) => {
+                shared.freshness.beat();
+                BEAT_EVERY
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no sign of life from the API server");
+                BEAT_AGAIN
+            }
+            Err(_) => {
+                tracing::warn!("no sign of life from the API server");
+                BEAT_AGAIN
+            }
+        };
+        if !drain.pause(pause).await {
             return;
         }
     }

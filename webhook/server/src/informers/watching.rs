@@ -21,7 +21,7 @@ const WATCH_SECONDS: u32 = 30;
 const PAGE_OBJECTS: u32 = 500;
 /// First and longest pause before a failed watch is begun anew.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(4);
 
 /// Watches one kind until the server closes or the kind is gone.
 pub(super) async fn run(source: Source, shared: Shared) {
