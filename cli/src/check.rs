@@ -117,7 +117,9 @@ pub(crate) fn identity(name: String, uid: String, mut groups: Vec<String>) -> Re
 pub(crate) fn judge(bench: &Bench<'_>, request: Request<'_>) -> Result<Checked, CliError> {
     let manifest = request.manifest;
     let mut facts = facts(request);
-    let Mutation { patch, notes } = admit::mutate(&facts, bench.view, bench.policy, bench.today);
+    let mutation = admit::mutate(&facts, bench.view, bench.policy, bench.today);
+    // Offline there is nobody to put its questions to.
+    let Mutation { patch, notes, questions: _ } = mutation;
     if !patch.is_empty() {
         let value = patched(manifest, &patch)?;
         let object = object::from_value(&value).map_err(|error| {

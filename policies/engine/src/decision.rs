@@ -86,4 +86,6 @@ pub struct Mutation {
     pub patch: Vec<PatchStep>,
     /// Told to the user as warnings: what was changed and why.
     pub notes: Vec<Finding>,
+    /// What a live answer could still change; the edge may ask and mutate again.
+    pub questions: Vec<Question>,
 }

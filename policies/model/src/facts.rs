@@ -130,6 +130,21 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// Whether a question has been answered.
+    #[must_use]
+    pub fn has(&self, question: &Question) -> bool {
+        match question {
+            Question::Access(access) => self.access.iter().any(|(asked, _)| asked == access),
+            Question::Object(key) => self.live(key).is_some(),
+        }
+    }
+
+    /// Adds the answers to further questions.
+    pub fn extend(&mut self, further: Self) {
+        self.access.extend(further.access);
+        self.objects.extend(further.objects);
+    }
+
     /// Whether access was asked for and granted.
     #[must_use]
     pub fn granted(&self, question: &AccessQuestion) -> bool {

@@ -3,7 +3,7 @@
 //! The rewritten object is judged again before it is offered; where it would still come onto a trusted pool nothing is rewritten, and
 //! validation denies.
 
-use pinfold_model::facts::Operation;
+use pinfold_model::facts::{Operation, Question};
 use pinfold_model::finding::{Finding, Mode, RuleId};
 use pinfold_model::object::pod::{Toleration, Workload};
 use pinfold_model::object::{AGENT_GROUPS, Kind, Object, decode_value};
@@ -47,7 +47,21 @@ pub(super) fn rewrite(context: &Context<'_>) -> Mutation {
     let mut edit = Edit { document: document.clone(), patch: Vec::new() };
     stamp(context, object, workload, &mut edit);
     let note = is_enforced(context).then(|| force(context, object, workload, &mut edit)).flatten();
-    Mutation { patch: edit.patch, notes: note.into_iter().collect() }
+    let questions = open_questions(context, object, note.is_some());
+    Mutation { patch: edit.patch, notes: note.into_iter().collect(), questions }
+}
+
+/// What could still show that the work is trusted, where that decides about the stamp or the move: a controller makes the run and the
+/// work for it within a millisecond, which no watch follows.
+fn open_questions(context: &Context<'_>, object: &Object, moved: bool) -> Vec<Question> {
+    let Some(requester) = &context.facts.requester else { return Vec::new() };
+    if !moved && actor(context, requester) != Actor::Controller {
+        return Vec::new();
+    }
+    match trust::of_request(context, object, requester) {
+        Standing::Untrusted { questions, .. } => questions,
+        Standing::Trusted => Vec::new(),
+    }
 }
 
 /// A rule that only warns, is off, or is excepted for this object doesn't rewrite it.

@@ -1,5 +1,7 @@
 //! Mutation: the stamp, the move to the untrusted pool, and that a second pass changes nothing.
 
+use pinfold_model::facts::Question;
+use pinfold_model::object::ObjectKey;
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
 use serde_json::{Value, json};
@@ -81,6 +83,23 @@ fn what_a_controller_makes_for_a_run_is_stamped() {
         gate.after("controller", &kept)["metadata"]["annotations"],
         json!({"a": "b", "pinfold.dev/run": "main/u-main"})
     );
+}
+
+#[test]
+fn a_run_that_no_watch_has_seen_yet_is_asked_for_and_then_stamped() {
+    let gate = gate("mode: enforce");
+    let manifest = labelled(pod("g", KEPT_OFF), "fresh");
+    let mut facts = create("controller", &manifest);
+    let key = ObjectKey::new("krate.a5c.ai", "AgentDispatchRun", "g", "fresh");
+    assert!(gate.mutate(&facts).questions.contains(&Question::Object(key.clone())));
+    let live = value(
+        "{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: fresh, namespace: g, uid: f}, spec: {ref: refs/heads/main}}",
+    );
+    facts.answers.objects = vec![(key, Some(fixture::object(&live)))];
+    let after = apply(&manifest, &gate.mutate(&facts));
+    assert_eq!(after["metadata"]["annotations"]["pinfold.dev/run"], "fresh/f");
+    // Nobody else's claim is worth a question.
+    assert!(gate.mutate(&create("dev", &manifest)).questions.is_empty());
 }
 
 #[test]
