@@ -3,7 +3,11 @@
 mod egress;
 mod lifecycle;
 mod mcp;
+mod mcp_replies;
+mod mcp_sessions;
+mod named;
 mod names;
+mod program;
 mod reload;
 mod support;
 mod tunnels;
