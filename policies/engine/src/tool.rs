@@ -191,15 +191,12 @@ fn check_rule(
     for hit in selected {
         let failed = rule.tests.iter().find(|test| !holds(policy, test, hit.value));
         if let Some(test) = failed {
-            let (message, remedy) = match test {
-                ValueTest::Exists(false) => {
-                    let message = "the argument is given, and must not be".to_owned();
-                    (message, "leave the argument out".to_owned())
-                }
-                test => {
-                    let message = format!("{} is not {}", show(hit.value), test.describe());
-                    (message, format!("give {}", describe(rule)))
-                }
+            let (message, remedy) = if *test == ValueTest::Exists(false) {
+                let message = "the argument is given, and must not be".to_owned();
+                (message, "leave the argument out".to_owned())
+            } else {
+                let message = format!("{} is not {}", show(hit.value), test.describe());
+                (message, format!("give {}", describe(rule)))
             };
             return Err(denial(Reason::Argument, place, &hit.path, message, remedy));
         }
