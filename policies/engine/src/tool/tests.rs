@@ -49,7 +49,7 @@ fn outcome(tool: &str, arguments: Value) -> String {
 }
 
 #[test]
-fn calls() {
+fn calls_with_paths() {
     // Rows 30, 83, 89, 94 to 97 of the attack table among them.
     let rule = |tool: usize, rule: usize, path: &str| {
         format!("argument spec.tools.servers[0].allow[{tool}].arguments.rules[{rule}] {path}")
@@ -88,6 +88,18 @@ fn calls() {
             json!({"owner": "acme", "path": "src/a", "ref": "x"}),
             "argument spec.tools.servers[0].allow[0].arguments $.ref".to_owned(),
         ),
+    ];
+    for (tool, arguments, expected) in cases {
+        assert_eq!(outcome(tool, arguments.clone()), expected, "{tool} {arguments}");
+    }
+}
+
+#[test]
+fn calls_with_hosts_lists_and_no_rules() {
+    let rule = |tool: usize, rule: usize, path: &str| {
+        format!("argument spec.tools.servers[0].allow[{tool}].arguments.rules[{rule}] {path}")
+    };
+    let cases = [
         (
             "fetch",
             json!({"url": "https://api.github.com/x"}),
