@@ -1,4 +1,10 @@
 //! The sidecar over real sockets on loopback: what an agent gets back, what an upstream sees, and what is recorded.
+#![cfg(test)]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    reason = "a panic in a test is a finding, and the texts are this crate's own ASCII"
+)]
 
 mod egress;
 mod lifecycle;

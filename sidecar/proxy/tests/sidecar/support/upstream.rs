@@ -15,8 +15,6 @@ pub(crate) struct Request {
     pub(crate) target: String,
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: Vec<u8>,
-    /// The head's lines, as they came.
-    pub(crate) head: String,
 }
 
 impl Request {
@@ -30,7 +28,6 @@ type Answer = Arc<dyn Fn(&Request) -> Vec<Vec<u8>> + Send + Sync>;
 #[derive(Default)]
 struct Seen {
     connections: usize,
-    bytes: usize,
     requests: Vec<Request>,
 }
 
@@ -101,11 +98,6 @@ impl Upstream {
         self.seen.lock().expect("a lock").connections
     }
 
-    /// Bytes that arrived, on all connections; after TLS.
-    pub(crate) fn bytes(&self) -> usize {
-        self.seen.lock().expect("a lock").bytes
-    }
-
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.seen.lock().expect("a lock").requests.clone()
     }
@@ -137,7 +129,7 @@ async fn serve(
     seen: Arc<Mutex<Seen>>,
 ) {
     let mut buffer = Vec::new();
-    while let Some(request) = read(&mut stream, &mut buffer, &seen).await {
+    while let Some(request) = read(&mut stream, &mut buffer).await {
         seen.lock().expect("a lock").requests.push(request.clone());
         for piece in answer(&request) {
             if piece.is_empty() || stream.write_all(&piece).await.is_err() {
@@ -150,16 +142,12 @@ async fn serve(
     }
 }
 
-async fn read(
-    stream: &mut (impl AsyncRead + Unpin),
-    buffer: &mut Vec<u8>,
-    seen: &Mutex<Seen>,
-) -> Option<Request> {
+async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<Request> {
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             break at;
         }
-        more(stream, buffer, seen).await?;
+        more(stream, buffer).await?;
     };
     let head: Vec<u8> = buffer.drain(..end + 4).collect();
     let head = String::from_utf8(head).expect("text");
@@ -173,29 +161,22 @@ async fn read(
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect(),
         body: Vec::new(),
-        head: head.clone(),
     };
     let length = request.headers.get("content-length").and_then(|text| text.parse().ok());
     let wanted: usize = length.unwrap_or(0);
     while buffer.len() < wanted {
-        more(stream, buffer, seen).await?;
+        more(stream, buffer).await?;
     }
     request.body = buffer.drain(..wanted).collect();
     if request.headers.contains_key("transfer-encoding") {
         while !buffer.ends_with(b"0\r\n\r\n") {
-            more(stream, buffer, seen).await?;
+            more(stream, buffer).await?;
         }
         request.body = std::mem::take(buffer);
     }
     Some(request)
 }
 
-async fn more(
-    stream: &mut (impl AsyncRead + Unpin),
-    buffer: &mut Vec<u8>,
-    seen: &Mutex<Seen>,
-) -> Option<()> {
-    let read = stream.read_buf(buffer).await.ok().filter(|read| *read > 0)?;
-    seen.lock().expect("a lock").bytes += read;
-    Some(())
+async fn more(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<()> {
+    stream.read_buf(buffer).await.ok().filter(|read| *read > 0).map(drop)
 }
