@@ -1,3 +1,5 @@
+//! Cases of the authority: what is issued, for how long, and what is refused.
+
 use std::sync::Arc;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! A folder of certificate files as the kubelet keeps it, for the tests of this crate.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;

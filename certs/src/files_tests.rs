@@ -1,3 +1,5 @@
+//! Cases of reading pairs from files: each fault is named with its file.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,3 +1,5 @@
+//! Cases of reloading: what is served after each way in which files change.
+
 use std::fs;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Cases of the encoder: canonical bytes, bounds, and the verifier's own opinion of them.
+
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+//! Cases of the answers: bounds, warnings, patches, and what people read.
+
 use pinfold_model::finding::RuleId;
 use serde_json::{Value, json};
 

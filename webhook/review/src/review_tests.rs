@@ -1,3 +1,5 @@
+//! Cases of reading reviews: every part missing, twice, mistyped, cut off or too much.
+
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::Facts;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Cases of the snapshot: indexes follow every change.
+
 use super::{RBAC_GROUP, Snapshot, SubjectKey};
 use crate::object::rbac::{Binding, Subject};
 use crate::object::{Facts, Meta, Object, ObjectKey};

@@ -1,3 +1,5 @@
+//! Cases of freshness: what counts as news from the API server, and for how long.
+
 use super::super::kinds::built_in;
 use super::*;
 

@@ -1,3 +1,5 @@
+//! Cases of the keeper: lists and changes to one snapshot.
+
 use kube::core::ApiResource;
 use pinfold_model::object::{Facts, Meta};
 

@@ -1,3 +1,5 @@
+//! Cases of the self-managed authority: made, shared, rotated, published.
+
 use super::*;
 
 fn identity(ca_out: Option<PathBuf>) -> Identity {

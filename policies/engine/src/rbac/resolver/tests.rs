@@ -1,3 +1,5 @@
+//! Cases of the resolver: what a requester holds, by subject, namespace, aggregation and live answers.
+
 use pinfold_model::facts::{AccessQuestion, Answers};
 use pinfold_model::object::rbac::RoleRef;
 use pinfold_model::object::{Facts, ObjectKey};
