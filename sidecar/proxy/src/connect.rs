@@ -135,8 +135,8 @@ impl Connect<'_> {
     }
 
     async fn open(&self, permit: &DialPermit, spoken: Spoken) -> Result<Open, Denial> {
+        self.gate.allowed(&self.case, permit.rule(), permit).await?;
         let dialled = dial(permit, self.gate.limits.connect_max).await?;
-        self.gate.allowed(&self.case, permit.rule(), dialled.address).await?;
         let (host, address) = (self.host.clone(), dialled.address);
         let tunnel = Tunnel { host, port: self.port, address, spoken };
         Ok(Open { stream: dialled.stream, registered: self.gate.enter(&tunnel, &self.case)? })

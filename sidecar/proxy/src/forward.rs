@@ -200,9 +200,8 @@ impl<'g> Forwarder<'g> {
         case: &Case,
     ) -> Result<bool, Failure> {
         let failed = |denial: Denial| Failure::Unanswered(denial.into());
+        self.gate.allowed(case, judged.permit.rule(), &judged.permit).await.map_err(failed)?;
         let mut upstream = self.connect(&judged).await.map_err(failed)?;
-        let rule = judged.permit.rule();
-        self.gate.allowed(case, rule, upstream.address).await.map_err(failed)?;
         let tunnel = tunnel(&judged, head, upstream.address);
         let registered = self.gate.enter(&tunnel, case).map_err(failed)?;
         let forward = ForwardHead::new(head, &judged.path);
@@ -210,7 +209,7 @@ impl<'g> Forwarder<'g> {
             limits: &self.gate.limits,
             bytes_out: self.gate.metrics.bytes_out(),
             bytes_in: self.gate.metrics.bytes_in(),
-            rule,
+            rule: judged.permit.rule(),
             redactor: None,
         };
         let keep_alive = tokio::select! {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
-use pinfold_engine::egress::{AddressPermit, NamePermit};
+use pinfold_engine::egress::{AddressPermit, DialPermit, NamePermit};
 use pinfold_ledger::EventKind;
 use pinfold_model::reason::{Denial, Reason};
 use pinfold_wire::head::HeadError;
@@ -85,17 +85,18 @@ impl Gate {
         permit.addresses(&found, &self.own)
     }
 
-    /// Notes an allowed connection or request: durable when this returns.
+    /// Notes an allowed connection or request, before anything is dialled: durable when this returns.
     ///
     /// # Errors
-    /// A denial of reason `audit`; then nothing may be passed on.
+    /// A denial of reason `audit`; then nothing may be dialled or passed on.
     pub(crate) async fn allowed(
         &self,
         case: &Case,
         rule: &str,
-        address: SocketAddr,
+        permit: &DialPermit,
     ) -> Result<(), Denial> {
-        self.recorder.write(case, Ok(rule), Some(address.to_string())).await?;
+        let addresses: Vec<String> = permit.addresses().iter().map(ToString::to_string).collect();
+        self.recorder.write(case, Ok(rule), Some(addresses.join(" "))).await?;
         self.count(case, None);
         Ok(())
     }

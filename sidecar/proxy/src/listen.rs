@@ -178,3 +178,33 @@ impl Drop for PanicCount {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_task_and_is_counted() {
+        let metrics = Metrics::new().expect("metrics");
+        let mut tasks = JoinSet::new();
+        let guard = PanicCount(metrics.clone());
+        tasks.spawn(async move {
+            let _guard = guard;
+            panic!("made up");
+        });
+        let guard = PanicCount(metrics.clone());
+        tasks.spawn(async move { drop(guard) });
+        while tasks.join_next().await.is_some() {}
+        assert_eq!(metrics.panics.get(), 1);
+    }
+
+    #[test]
+    fn slots_are_bounded_and_come_back() {
+        let open = Arc::new(AtomicU32::new(0));
+        let first = Slot::take(&open, 2);
+        let second = Slot::take(&open, 2);
+        assert!(first.is_some() && second.is_some() && Slot::take(&open, 2).is_none());
+        drop(first);
+        assert!(Slot::take(&open, 2).is_some());
+    }
+}

@@ -31,7 +31,7 @@ use crate::out_body::OutBody;
 use crate::record::Case;
 use crate::sessions::Owner;
 use crate::tunnels::{Registered, Spoken, Tunnel};
-use crate::upstream::{Connected, connect, open};
+use crate::upstream::{Connected, connect, open, permit};
 
 const USER_AGENT: &str = concat!("pinfold-sidecar/", env!("CARGO_PKG_VERSION"));
 
@@ -140,12 +140,13 @@ impl<'g> Forward<'g> {
         let upstream = policy.server(server).and_then(|server| policy.upstream(&server.upstream));
         let upstream = upstream.ok_or_else(|| unreachable(&self.rule, "it isn't in the policy"))?;
         // The transport's other methods are part of the same service.
-        let connected = connect(self.gate, upstream, "POST", "/").await?;
+        let permit = permit(self.gate, upstream, "POST", "/").await?;
         let injected = credential::read(upstream)?;
-        let address = connected.connection.address;
         if self.case.tool.is_some() {
-            self.gate.allowed(self.case, &self.rule, address).await?;
+            self.gate.allowed(self.case, &self.rule, &permit).await?;
         }
+        let connected = connect(self.gate, upstream, permit).await?;
+        let address = connected.connection.address;
         let spoken = Spoken::Mcp { server: server.to_owned(), tool: self.case.tool.clone() };
         let (host, port) = (upstream.host.clone(), upstream.port);
         let registered = self.gate.enter(&Tunnel { host, port, address, spoken }, self.case)?;

@@ -23,7 +23,7 @@ use crate::gateway::{PROTOCOL, refuse};
 use crate::record::Case;
 use crate::redact::Redactor;
 use crate::tunnels::{Spoken, Tunnel};
-use crate::upstream::connect;
+use crate::upstream::{Connected, connect, permit};
 
 /// Of the agent's own fields, what never passes beside an injected credential: other credentials, and ranges, by which a value could
 /// be read in parts.
@@ -81,12 +81,12 @@ async fn forward(
         let status = StatusCode::BAD_REQUEST;
         Failure::Unanswered(Refusal::malformed(status, error.reason(), error.to_string()))
     })?;
-    let connected = connect(gate, upstream, head.method.as_str(), judged.decoded()).await;
-    let connected = connected.map_err(failed)?;
+    let permit = permit(gate, upstream, head.method.as_str(), judged.decoded()).await;
+    let permit = permit.map_err(failed)?;
     let injected = credential::read(upstream).map_err(failed)?;
-    let mut connection = connected.connection;
-    let rule = connected.permit.rule();
-    gate.allowed(case, rule, connection.address).await.map_err(failed)?;
+    gate.allowed(case, permit.rule(), &permit).await.map_err(failed)?;
+    let Connected { mut connection, permit, .. } =
+        connect(gate, upstream, permit).await.map_err(failed)?;
     let tunnel = Tunnel {
         host: upstream.host.clone(),
         port: upstream.port,
@@ -104,7 +104,7 @@ async fn forward(
         limits: &gate.limits,
         bytes_out: gate.metrics.bytes_out(),
         bytes_in: gate.metrics.bytes_in(),
-        rule,
+        rule: permit.rule(),
         redactor: injected.map(|injected| Redactor::new(injected.secret, redactions)),
     };
     let keep_alive = tokio::select! {

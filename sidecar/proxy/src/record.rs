@@ -182,3 +182,6 @@ impl Recorder {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,6 +67,18 @@ struct Bound {
 /// # Errors
 /// [`StartError`] for whatever is wrong with the configuration or the system.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    let ledger = match &config.audit {
+        Some(directory) => Some(Ledger::open(Settings::new(directory, GateKind::Sidecar))?),
+        None => None,
+    };
+    start_with(config, ledger).await
+}
+
+/// Starts with a ledger that is open already.
+pub(crate) async fn start_with(
+    config: Config,
+    ledger: Option<Ledger>,
+) -> Result<Running, StartError> {
     let metrics = Metrics::new().map_err(|error| StartError::System {
         action: "register metrics",
         message: error.to_string(),
@@ -74,10 +86,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let policy = PolicyWatch::start(config.policy.clone(), config.agent.clone())?;
     metrics.policy_in_force(&policy.current().load().digest);
     let Bound { sockets, addresses } = bind_all(&config)?;
-    let ledger = match &config.audit {
-        Some(directory) => Some(Ledger::open(Settings::new(directory, GateKind::Sidecar))?),
-        None => None,
-    };
     let gate = Arc::new(Gate {
         policy: policy.current(),
         resolver: Resolver::new(config.resolver, config.limits.resolve_max)?,

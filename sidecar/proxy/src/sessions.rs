@@ -95,3 +95,48 @@ impl Sessions {
         session.unanswered.len() < before
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(server: &str) -> Owner {
+        Owner { agent: "a".to_owned(), server: server.to_owned(), url: "u".to_owned() }
+    }
+
+    #[test]
+    fn ids_are_checked_bounded_and_belong_to_their_server() {
+        let sessions = Sessions::default();
+        let mine = owner("s");
+        for bad in ["", "a b", "a\n", "\u{e9}", &"a".repeat(513)] {
+            assert!(!sessions.issue(&mine, bad), "{bad:?}");
+        }
+        assert!(sessions.issue(&mine, "first"));
+        assert!(!sessions.knows(&owner("t"), "first"));
+        assert!(!sessions.knows(&Owner { url: "v".to_owned(), ..owner("s") }, "first"));
+        assert!(!sessions.knows(&Owner { agent: "b".to_owned(), ..owner("s") }, "first"));
+        for count in 1..SESSIONS_MAX {
+            assert!(sessions.issue(&mine, &count.to_string()));
+        }
+        assert!(sessions.knows(&mine, "first"));
+        assert!(sessions.issue(&mine, "last"));
+        assert!(!sessions.knows(&mine, "first") && sessions.knows(&mine, "last"));
+        sessions.forget(&mine, "last");
+        assert!(!sessions.knows(&mine, "last"));
+    }
+
+    #[test]
+    fn awaited_replies_are_bounded_and_taken_once() {
+        let sessions = Sessions::default();
+        let mine = owner("s");
+        sessions.issue(&mine, "i");
+        let request = |number: usize| RequestId::Text(number.to_string());
+        for number in 0..=UNANSWERED_MAX {
+            sessions.left_unanswered(&mine, "i", request(number));
+        }
+        assert!(!sessions.answer(&mine, "i", &request(0)));
+        assert!(!sessions.answer(&owner("t"), "i", &request(1)));
+        assert!(sessions.answer(&mine, "i", &request(1)));
+        assert!(!sessions.answer(&mine, "i", &request(1)));
+    }
+}

@@ -106,17 +106,15 @@ impl Upstreams {
     }
 }
 
-/// Judges a request to an upstream and connects, by a kept connection if there is one.
+/// Connects, by a kept connection if there is one.
 ///
 /// # Errors
-/// The denial, which is an answer.
+/// A denial of reason `upstream`.
 pub(crate) async fn connect(
     gate: &Gate,
     upstream: &Upstream,
-    method: &str,
-    path: &str,
+    permit: DialPermit,
 ) -> Result<Connected, Denial> {
-    let permit = permit(gate, upstream, method, path).await?;
     let target = Target::of(upstream);
     while let Some(mut connection) = gate.upstreams.take(&target, &permit) {
         if connection.is_usable().await {
@@ -127,7 +125,11 @@ pub(crate) async fn connect(
     Ok(Connected { connection, permit, reused: false })
 }
 
-async fn permit(
+/// Judges a request to an upstream, and its addresses.
+///
+/// # Errors
+/// The denial, which is an answer.
+pub(crate) async fn permit(
     gate: &Gate,
     upstream: &Upstream,
     method: &str,
