@@ -16,6 +16,8 @@ use crate::out_body::OutBody;
 
 /// Bytes of a reply's head, and of what is read ahead of its body.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// How long a kept connection may take to be ready again; one that still sends is no use.
+const READY_MAX: Duration = Duration::from_millis(100);
 /// Fields of a reply's head.
 const HEADERS_MAX: usize = 128;
 
@@ -57,7 +59,7 @@ impl HttpUpstream {
 
     /// Whether another request can be sent.
     pub(crate) async fn is_usable(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
+        matches!(tokio::time::timeout(READY_MAX, self.sender.ready()).await, Ok(Ok(())))
     }
 
     /// Sends a request and waits for the head of the reply.
