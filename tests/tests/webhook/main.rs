@@ -1,0 +1,28 @@
+//! The webhook against a real API server: a child process with the `main` of `pinfold-webhook` (so that it can be stopped and killed),
+//! registered by `url` with its own CA and with the rules of `manifests/`, reading the cluster with the rights of `manifests/`.
+//!
+//! Every test has a stage of its own (namespaces, policy, webhook, registration) on the one API server of this process; what is
+//! registered is narrowed to the stage's namespaces, and to cluster-scoped objects that begin with the stage's name.
+
+mod attacks;
+mod bad_input;
+mod bad_start;
+mod denial;
+mod force;
+mod honest;
+mod kubernetes;
+mod manifests;
+mod offline;
+mod records;
+mod registration;
+mod reload;
+mod replica;
+mod restart;
+mod service;
+mod stage;
+mod staleness;
+mod tls_client;
+mod watch_gate;
+
+/// What tests and their parts answer with.
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
