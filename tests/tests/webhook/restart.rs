@@ -1,11 +1,14 @@
 //! The webhook goes away, and comes back: what is guarded waits, everything else goes on, and a replica that is told to stop loses no call.
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
+
+use pinfold_tests::until;
 
 use crate::Outcome;
 use crate::records::verifies;
 use crate::replica::Replica;
-use crate::stage::{ALICE, HONEST_POD, Stage};
+use crate::stage::{ALICE, HONEST_POD, SOON, Stage};
 
 const UNGUARDED: [&str; 2] = [
     "{apiVersion: v1, kind: Pod, metadata: {name: elsewhere, namespace: STAGE-scratch}, spec: {containers: [{name: c, image: 'r/a:1'}]}}",
@@ -59,5 +62,66 @@ fn away_and_back(name: &'static str, end: impl FnOnce(Replica) -> Outcome) -> Ou
     assert_eq!(replica.process.wait(STOPPED_WITHIN), Some(0));
     let (passes, said) = verifies(&stage.audit())?;
     assert!(passes, "the ledger of both lives is one chain: {said}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "fails: Running::shutdown ends the drain as soon as no connection is open, while new ones are still routed to it"]
+fn a_drain_beside_a_second_replica_loses_no_call() -> Outcome {
+    let stage = Stage::prepare("drain")?;
+    let leaving = stage.open_with(&stage.flags())?;
+    let staying = Replica::start(
+        &stage.flags_without_cluster().with("--kubeconfig", stage.path("kubeconfig")),
+    )?;
+    stage.service.route_to(&[leaving.listen, staying.listen]);
+
+    let (calls, over) = (AtomicU32::new(0), AtomicBool::new(false));
+    let failures = std::thread::scope(|scope| -> Outcome<Vec<String>> {
+        let call = || {
+            let mut failures = Vec::new();
+            while !over.load(Ordering::Acquire) {
+                match stage.try_as(ALICE, HONEST_POD) {
+                    Ok(answer) if answer.success() => {}
+                    answer => failures.push(format!("{answer:?}")),
+                }
+                calls.fetch_add(1, Ordering::AcqRel);
+            }
+            failures
+        };
+        let callers = [scope.spawn(call), scope.spawn(call), scope.spawn(call)];
+        let drained = drain(&stage, &leaving, &staying, &calls);
+        over.store(true, Ordering::Release);
+        let mut failures = Vec::new();
+        for caller in callers {
+            failures.extend(caller.join().map_err(|_| "a caller panicked")?);
+        }
+        drained.map(|()| failures)
+    })?;
+    assert!(
+        failures.is_empty(),
+        "{} of {} calls failed: {failures:#?}",
+        failures.len(),
+        calls.load(Ordering::Acquire)
+    );
+    Ok(())
+}
+
+/// Stops one of two replicas under load: told to stop, found not ready, taken off the list, ended.
+fn drain(stage: &Stage, leaving: &Replica, staying: &Replica, calls: &AtomicU32) -> Outcome {
+    let more_calls = |number: u32| {
+        let wanted = calls.load(Ordering::Acquire).saturating_add(number);
+        until(SOON, || (calls.load(Ordering::Acquire) >= wanted).then_some(()))
+    };
+    more_calls(6).ok_or("no calls before the drain")?;
+    leaving.process.terminate()?;
+    until(SOON, || (!leaving.is_ready()).then_some(()))
+        .ok_or("a stopping webhook is still ready")?;
+    more_calls(3).ok_or("no calls between the end of readiness and the end of routing")?;
+    stage.service.route_to(&[staying.listen]);
+    let code = leaving.process.wait(STOPPED_WITHIN);
+    assert_eq!(code, Some(0), "{}", leaving.process.log());
+    let before = staying.calls("validate")?;
+    more_calls(6).ok_or("no calls after the drain")?;
+    assert!(staying.calls("validate")? > before, "who answered?");
     Ok(())
 }
