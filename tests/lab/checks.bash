@@ -92,7 +92,13 @@ if [ -z "${PINFOLD_BIN:-}" ]; then
   PINFOLD_BIN=$root/target/$target/debug
 fi
 PINFOLD_BIN=$(realpath -e "$PINFOLD_BIN") || exit 2
-# A lab that somebody else started stays up.
-[ -e "$lab_dir" ] || at_end+=('"$lab/down"')
-environment=$("$lab/up") || exit 2
-eval "$environment"
+if [ "${KUBECONFIG:-}" != "$lab_dir/admin.kubeconfig" ]; then # else .ci/run has started it
+  if [ -e "$lab_dir" ] && [ ! -e "$lab_dir/kubelet.pid" ]; then
+    echo "$lab_dir is a lab without a node, and can't get one: end it with $lab/down"
+    exit 2
+  fi
+  # A lab that somebody else started stays up.
+  [ -e "$lab_dir" ] || at_end+=('"$lab/down"')
+  environment=$("$lab/up") || exit 2
+  eval "$environment"
+fi

@@ -15,7 +15,7 @@ fi
 
 # Installed once for each state of the pins.
 pins=$(cat package.json package-lock.json requirements.txt | sha256sum | cut -c1-16)
-cache=${PINFOLD_PEERS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pinfold/peers-$pins}
+cache=${PINFOLD_ASSETS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pinfold}/peers-$pins
 if [ ! -e "$cache/complete" ]; then
   echo "peers: installing MCP's own programs to $cache, about a minute"
   rm -rf "$cache"
