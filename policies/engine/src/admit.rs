@@ -48,7 +48,7 @@ pub fn refuse(rule: RuleId, path: &str, message: &str, remedy: &str) -> Decision
 }
 
 fn decide(context: &Context<'_>, found: Found) -> Decision {
-    let Found { raw, questions, mut undecided } = found;
+    let Found { raw, questions, confirmations, mut undecided } = found;
     let mut findings: Vec<Finding> =
         raw.into_iter().filter_map(|raw| with_mode(context, raw)).collect();
     findings.sort_by(|left, right| {
@@ -59,7 +59,7 @@ fn decide(context: &Context<'_>, found: Found) -> Decision {
     let denied = findings.iter().any(|finding| finding.mode == Mode::Enforce);
     let permit =
         (!denied && undecided.is_empty()).then(|| AdmissionPermit::new(&context.facts.uid));
-    let questions = if denied { questions } else { Vec::new() };
+    let questions = if denied { questions } else { confirmations };
     Decision { permit, findings, questions, undecided }
 }
 

@@ -52,6 +52,7 @@ impl<'a> Context<'a> {
 pub struct Found {
     pub(crate) raw: Vec<Raw>,
     pub(crate) questions: Vec<Question>,
+    pub(crate) confirmations: Vec<Question>,
     pub(crate) undecided: Vec<RuleId>,
 }
 
@@ -81,6 +82,13 @@ impl Found {
     pub fn ask(&mut self, question: Question) {
         if !self.questions.contains(&question) {
             self.questions.push(question);
+        }
+    }
+
+    /// Notes a question whose live answer must bear out that nothing was found, where a view that lags would be a hole.
+    pub fn confirm(&mut self, question: Question) {
+        if !self.confirmations.contains(&question) {
+            self.confirmations.push(question);
         }
     }
 

@@ -66,7 +66,6 @@ fn away_and_back(name: &'static str, end: impl FnOnce(Replica) -> Outcome) -> Ou
 }
 
 #[test]
-#[ignore = "fails: Running::shutdown ends the drain as soon as no connection is open, while new ones are still routed to it"]
 fn a_drain_beside_a_second_replica_loses_no_call() -> Outcome {
     let stage = Stage::prepare("drain")?;
     let leaving = stage.open_with(&stage.flags())?;

@@ -70,7 +70,6 @@ fn a_role_that_the_view_does_not_know_yet_is_read_live() -> Outcome {
 }
 
 #[test]
-#[ignore = "fails: roles are read live only where the view denies, so a view that is behind can allow an AgentRoleBinding"]
 fn a_role_that_grew_since_the_view_saw_it_is_judged_as_it_is() -> Outcome {
     let (stage, _replica, gate) = behind_a_gate("grown", &[])?;
     stage.server.apply(&stage.named(&role("grown", NARROW)))?;

@@ -34,11 +34,16 @@ async fn run(config: Config) -> Result<(), StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let running = start(config).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let interrupted = tokio::select! {
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => true,
+    };
+    // SIGINT comes from a person at a terminal, who has no other replica to wait for.
+    if interrupted {
+        running.stop().await;
+    } else {
+        running.shutdown().await;
     }
-    running.shutdown().await;
     Ok(())
 }
 

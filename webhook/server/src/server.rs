@@ -228,12 +228,17 @@ fn announce(addresses: &Addresses, file: Option<&Path>) -> Result<(), StartError
 }
 
 impl Running {
-    /// Stops: not ready from now on, every answer ends its connection, and after the drain time, or once no connection is left, nothing
-    /// new is taken. Requests that run are answered.
-    pub async fn shutdown(mut self) {
+    /// Stops as a replica: not ready from now on, every answer ends its connection, and new connections are served for the whole drain time,
+    /// because the API server may learn only at its end that the endpoint is gone. Requests that run are answered.
+    pub async fn shutdown(self) {
         tracing::info!(drain_seconds = self.drain_max.as_secs(), "stopping");
         self.drain.enter(Phase::Draining);
-        let _ = tokio::time::timeout(self.drain_max, self.all_gone()).await;
+        tokio::time::sleep(self.drain_max).await;
+        self.stop().await;
+    }
+
+    /// Stops without waiting for anybody else: nothing new is taken, requests that run are answered.
+    pub async fn stop(mut self) {
         self.drain.enter(Phase::Closing);
         let grace = self.finish_max.saturating_add(DRAIN_LOOK);
         if tokio::time::timeout(grace, self.all_gone()).await.is_err() {

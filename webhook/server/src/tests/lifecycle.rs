@@ -105,10 +105,13 @@ async fn a_bad_configuration_names_its_file_and_exits_2() {
     }
 }
 
+/// Drain time of the test below.
+const DRAIN: Duration = Duration::from_millis(300);
+
 #[tokio::test]
 async fn draining_serves_on_says_so_and_ends() {
     let mut bench = Bench::new();
-    bench.config.drain = PATIENCE;
+    bench.config.drain = DRAIN;
     let server = bench.start().await;
     let mut idle = server.http1().await;
     assert!(idle.post("/validate", harmless("u-1").to_string()).await.allowed());
@@ -138,7 +141,10 @@ async fn draining_serves_on_says_so_and_ends() {
     let begin = Instant::now();
     drop((idle, late, second));
     tokio::time::timeout(PATIENCE, server.running.shutdown()).await.unwrap();
-    assert!(begin.elapsed() < PATIENCE / 2, "no connection is left, so nothing is waited for");
+    assert!(
+        begin.elapsed() >= DRAIN,
+        "somebody may still be sent here, so nobody being here isn't the end"
+    );
 }
 
 #[tokio::test]

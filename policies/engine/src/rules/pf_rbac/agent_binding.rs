@@ -47,6 +47,9 @@ pub(super) fn judge(context: &Context<'_>, binding: &AgentRoleBinding, found: &m
         check.judge_place(place);
     }
     check.report(found);
+    if let Some(role) = &binding.role_ref {
+        places.iter().for_each(|place| gate.confirm_role(role, place, found));
+    }
 }
 
 /// What no controller can be trusted to understand as we do. The API server doesn't refuse it, as it would in its own kinds.

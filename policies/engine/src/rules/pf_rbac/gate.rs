@@ -75,6 +75,15 @@ impl<'a> Gate<'a> {
         }
     }
 
+    /// Nothing but this rule stands before an AgentRoleBinding, so what its role gives is looked at once more before it passes: the role may
+    /// have grown behind the view's back.
+    pub(super) fn confirm_role(&self, role: &RoleRef, namespace: &str, found: &mut Found) {
+        let Some(key) = pinfold_model::snapshot::role_key(role, namespace) else { return };
+        if self.context.facts.answers.live(&key).is_none() {
+            found.confirm(Question::Object(key));
+        }
+    }
+
     /// What the requester lacks of some rules, in words; `None` if nothing.
     pub(super) fn lacks<'w>(
         &self,

@@ -201,3 +201,21 @@ fn messages() {
         "`create,delete` on `jobs.apps,jobs.apps/status,jobs.batch,jobs.batch/status` named `a`";
     assert!(messages[1].contains(rule), "{messages:?}");
 }
+
+#[test]
+fn an_agent_binding_that_may_pass_is_confirmed_by_the_role_as_it_is_now() {
+    let line = "AgentRoleBinding acme/x : scope=namespace/acme role=Role/reads";
+    let (mut request, view) = (create(line), cluster(CLUSTER));
+    let decide = |request: &AdmissionFacts| admit(request, &view, &policy(), date(2026, 11, 21));
+    let key = ObjectKey::new(RBAC_GROUP, "Role", "acme", "reads");
+    let first = decide(&request);
+    assert!(first.allowed(), "offline the view is all there is");
+    assert_eq!(first.questions, [Question::Object(key.clone())]);
+    let grown = object("Role acme/reads : resources=secrets");
+    request.answers.objects = vec![(key.clone(), Some(grown))];
+    assert!(!decide(&request).allowed(), "the role grew behind the view's back");
+    let same = object("Role acme/reads : resources=pods");
+    request.answers.objects = vec![(key.clone(), Some(same))];
+    let confirmed = decide(&request);
+    assert!(confirmed.allowed() && confirmed.questions.is_empty());
+}
