@@ -10,8 +10,8 @@ use pinfold_engine::{admit, tool};
 use pinfold_model::facts::AdmissionFacts;
 use pinfold_model::finding::Finding;
 use pinfold_model::host::Host;
-use pinfold_model::object::from_value;
 use pinfold_model::object::rbac::RoleRef;
+use pinfold_model::object::{self, Kind, from_value};
 use pinfold_model::policy::PolicySet;
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::policy::agent::AgentPolicy;
@@ -20,6 +20,7 @@ use pinfold_model::snapshot::{RBAC_GROUP, Snapshot};
 use pinfold_model::sources::{self, SourceFile};
 use pinfold_model::strict_json::{self, ADMISSION_OBJECT, MCP_MESSAGE};
 use pinfold_review::parse;
+use pinfold_review::respond::{self, Reasons};
 use serde_json::{Value, json};
 
 use crate::material::cluster::{self, DEVELOPERS, NAMESPACE};
@@ -162,6 +163,7 @@ fn tool_call() -> Vec<u8> {
 pub(crate) fn cases(input: &Input) -> Outcome<Vec<Case<'_>>> {
     let mut cases = admission_cases(input)?;
     cases.extend(other_cases(input)?);
+    cases.extend(stages(input)?);
     match cases.iter().find(|case| !(case.run)()) {
         Some(case) => Err(format!("`{}` does not come out as expected", case.name).into()),
         None => Ok(cases),
@@ -180,9 +182,6 @@ fn admission_cases(input: &Input) -> Outcome<Vec<Case<'_>>> {
     };
     Ok(vec![
         Case::new("pod from bytes", || input.allowed(&input.pod, few) == Some(true)),
-        Case::new("pod strict JSON check", || {
-            strict_json::check(black_box(&input.pod), ADMISSION_OBJECT).is_ok()
-        }),
         Case::new("pod bytes to facts", || parse(black_box(&input.pod)).is_ok()),
         Case::new("pod facts to decision", move || decide(&pod, few)),
         Case::new("pod facts to decision, 100,000 RoleBindings", move || decide(&pod_again, many)),
@@ -193,6 +192,34 @@ fn admission_cases(input: &Input) -> Outcome<Vec<Case<'_>>> {
         }),
         Case::new("role binding refused from bytes", || {
             input.allowed(&input.break_glass, few) == Some(false)
+        }),
+    ])
+}
+
+/// What the way from a pod's bytes to its answer is made of, beside what the load bench's reference does.
+fn stages(input: &Input) -> Outcome<Vec<Case<'_>>> {
+    let body: Value = serde_json::from_slice(&input.pod)?;
+    let object = body.pointer("/request/object").ok_or("the review has no object")?.to_string();
+    let object_again = object.clone();
+    let kind = Kind::new("v1", "Pod");
+    let reasons =
+        Reasons { findings: &[], decision_id: "0123456789abcdef-1", policy_digest: "sha256:0" };
+    Ok(vec![
+        Case::new("pod body parsed as the reference does", || {
+            serde_json::from_slice::<Value>(black_box(&input.pod)).is_ok()
+        }),
+        Case::new("pod body checked for strict JSON", || {
+            strict_json::check(black_box(&input.pod), ADMISSION_OBJECT).is_ok()
+        }),
+        Case::new("pod object strictly parsed", move || {
+            strict_json::parse(black_box(object.as_bytes()), ADMISSION_OBJECT).is_ok()
+        }),
+        Case::new("pod object decoded", move || {
+            object::decode(&kind, black_box(object_again.as_bytes())).is_ok()
+        }),
+        Case::new("answer to bytes", move || {
+            !respond::allowed(black_box("5b9f2f0e-4d1c-4f8e-9a53-0f8f4f2a9c11"), &reasons)
+                .is_empty()
         }),
     ])
 }
