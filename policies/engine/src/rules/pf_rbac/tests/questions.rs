@@ -215,7 +215,7 @@ fn an_agent_binding_that_may_pass_is_confirmed_by_the_role_as_it_is_now() {
     request.answers.objects = vec![(key.clone(), Some(grown))];
     assert!(!decide(&request).allowed(), "the role grew behind the view's back");
     let same = object("Role acme/reads : resources=pods");
-    request.answers.objects = vec![(key.clone(), Some(same))];
+    request.answers.objects = vec![(key, Some(same))];
     let confirmed = decide(&request);
     assert!(confirmed.allowed() && confirmed.questions.is_empty());
 }
