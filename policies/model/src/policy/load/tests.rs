@@ -188,11 +188,11 @@ fn admission_errors_say_where_and_what() {
         ),
         (
             "  exceptions: [{rules: [PF-TRU-001], match: {}, owner: a, reason: b}]\n",
-            "p0.yaml:6:46: spec.exceptions[0].match: would exempt everything; name kinds, namespaces or names",
+            "p0.yaml:6:45: spec.exceptions[0].match: would exempt everything; name kinds, namespaces or names",
         ),
         (
             "  exceptions: [{rules: [PF-TRU-001], match: {kinds: [Pod]}, until: soon, owner: a, reason: b}]\n",
-            "p0.yaml:6:69: spec.exceptions[0].until: `soon`: expected a day such as `2027-01-31`",
+            "p0.yaml:6:68: spec.exceptions[0].until: `soon`: expected a day such as `2027-01-31`",
         ),
         (
             "  trust: {pools: [{name: a, tier: trusted}]}\n",
