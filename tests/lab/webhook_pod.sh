@@ -153,13 +153,14 @@ no_values_in_log() {
 
 restarting() {
   echo "# Restarts"
-  local load
+  local load code
   python3 "$here/create_continuously.py" "$(kubectl config view -o 'jsonpath={.clusters[0].cluster.server}')" "$lab_dir" "$scratch/stop" >"$scratch/load" 2>&1 &
   load=$!
   check "rollout restart" rolled_over
   touch "$scratch/stop"
   wait $load
-  check "agent pods created all the time meanwhile: $(head -1 "$scratch/load")" same 0 $?
+  code=$?
+  check "agent pods created all the time meanwhile: $(head -n 1 "$scratch/load")" same 0 $code
   [ ! -s "$scratch/load" ] || sed -n '2,$p' "$scratch/load"
   check "a denial, and kill -9 of the process: the container starts again and the ledger has lost nothing" killed
 }
