@@ -321,7 +321,15 @@ fn without_body<'g>(
         return Err(malformed("expected no body"));
     }
     let id = single(&head.headers, SESSION).map_err(|()| malformed("expected one session id"))?;
-    let (owner, session) = check_session(gate, owner(case)?, id)?;
+    let named = owner(case)?;
+    if get && id.is_none() && version.is_none() {
+        // How clients of HTTP+SSE (2024-11-05) begin; to others the stream is an offer that may be declined.
+        let text = "HTTP+SSE of revision 2024-11-05 is not spoken";
+        let remedy = "use streamable HTTP: POST each message to this URL";
+        let denial = denial(Reason::Method, "mcp.method", text, remedy);
+        return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, denial });
+    }
+    let (owner, session) = check_session(gate, named, id)?;
     let mut headers = HeaderMap::new();
     if let Some(version) = version {
         headers.insert(VERSION, text_value(version));

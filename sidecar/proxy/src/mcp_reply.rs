@@ -4,7 +4,9 @@
 //! stand for a task, unreadable and unknown messages are dropped and counted. An injected credential's value is taken out.
 
 use pinfold_engine::tool;
-use pinfold_wire::mcp::{DroppedTool, RequestId, ServerMessage, WhyDropped, parse_server_message};
+use pinfold_wire::mcp::{
+    DroppedTool, RequestId, Revision, ServerMessage, WhyDropped, parse_server_message,
+};
 use serde_json::{Map, Value, json};
 
 use crate::credential::Secret;
@@ -166,6 +168,11 @@ impl ReplyFilter<'_> {
         let ServerMessage::Result { result, .. } = message else { return Ok(()) };
         if result.contains_key("task") {
             return Err("task");
+        }
+        // The reply to `initialize` settles the revision that is spoken from then on.
+        let settled = result.get("protocolVersion").and_then(Value::as_str);
+        if settled.is_some_and(|name| Revision::named(name).is_none()) {
+            return Err("revision");
         }
         if let Some(Value::Object(capabilities)) = result.get_mut("capabilities") {
             capabilities.retain(|name, _| PASSED_CAPABILITIES.contains(&name.as_str()));

@@ -36,6 +36,8 @@ const PARAMETERS: &[&str] = &[
     "uri",
 ];
 
+/// The last revision without streamable HTTP.
+const BEFORE_STREAMABLE_HTTP: &str = "2024-11-05";
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META: &[&str] = &[
     META_VERSION,
@@ -206,6 +208,7 @@ pub fn parse_client_message(bytes: &[u8], headers: &McpHeaders) -> Result<Client
     let kind = classify(&mut members).map_err(with_id)?;
     check_params(&kind).map_err(with_id)?;
     let revision = read_revision(&kind, headers).map_err(with_id)?;
+    check_asked(&kind).map_err(with_id)?;
     let names_revision = headers.protocol_version.is_some();
     let message = ClientMessage { revision, names_revision, kind };
     check_mirrors(&message, headers).map_err(with_id)?;
@@ -382,6 +385,17 @@ fn read_revision(kind: &ClientKind, headers: &McpHeaders) -> Result<Revision, Mc
         }
         (_, _) => Ok(revision),
     }
+}
+
+/// What `initialize` asks for: the revision before streamable HTTP is not spoken, and a session of it must not be opened. Newer ones than are
+/// known may be asked for; the server answers with one that it has.
+fn check_asked(kind: &ClientKind) -> Result<(), McpErrorKind> {
+    let ClientKind::Request { method, params: Some(params), .. } = kind else { return Ok(()) };
+    let asked = params.get("protocolVersion").and_then(Value::as_str);
+    if method == "initialize" && asked == Some(BEFORE_STREAMABLE_HTTP) {
+        return Err(McpErrorKind::Revision(BEFORE_STREAMABLE_HTTP.to_owned()));
+    }
+    Ok(())
 }
 
 fn version_in_body(kind: &ClientKind) -> Result<Option<&str>, McpErrorKind> {

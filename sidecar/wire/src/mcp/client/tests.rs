@@ -243,6 +243,11 @@ fn revisions() {
     let list = |version| stateless("tools/list", version, &json!({}));
     let notification = r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#.to_owned();
     let response = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned();
+    let initialize = |version: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{{"name":"c","version":"1"}}}}}}"#
+        )
+    };
     // body, header, revision or code
     let cases: &[(String, Option<&str>, Result<Revision, i64>)] = &[
         (list(None), None, Ok(Revision::V2025_03_26)),
@@ -256,6 +261,9 @@ fn revisions() {
         (list(Some("2025-11-25")), new, Err(-32020)),
         (list(Some("2099-01-01")), Some("2099-01-01"), Err(-32022)),
         (list(None), Some("2024-11-05"), Err(-32022)),
+        (initialize("2024-11-05"), None, Err(-32022)),
+        (initialize("2025-06-18"), None, Ok(Revision::V2025_03_26)),
+        (initialize("2099-01-01"), None, Ok(Revision::V2025_03_26)),
         (list(None), Some("2026-07-28 "), Err(-32022)),
         (list(None), Some(""), Err(-32022)),
         (notification.clone(), new, Ok(Revision::V2026_07_28)),
