@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeSetSync};
 
 use crate::object::agent::{OrganizationRecord, RunnerPool};
-use crate::object::rbac::{Binding, LabelSelector, PolicyRule, Role, RoleRef, Subject};
+use crate::object::rbac::{Binding, LabelSelector, Role, RoleRef, Subject};
 use crate::object::{Facts, Object, ObjectKey};
 
 /// The RBAC API group.
@@ -356,9 +356,6 @@ pub fn selects(selector: &LabelSelector, label: impl Fn(&str) -> Option<String>)
             }
         })
 }
-
-/// The rules of a role, shared.
-pub type Rules = Arc<[PolicyRule]>;
 
 #[cfg(test)]
 mod tests;
