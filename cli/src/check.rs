@@ -110,7 +110,7 @@ pub(crate) fn identity(name: String, uid: String, mut groups: Vec<String>) -> Re
             groups.push(group);
         }
     }
-    Requester { name, uid, groups }
+    Requester { name, uid, groups, ..Requester::default() }
 }
 
 /// Mutates, applies the patch, and validates the result, as the API server would have it done.

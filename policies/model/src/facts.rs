@@ -3,6 +3,8 @@
 //! Facts are made in one place per wire format (`webhook/review`, the CLI's manifests) and judged by the engine. They hold no bytes of
 //! the wire but the object's JSON value, which only a policy's JSONPaths look at.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::object::{Change, Object, ObjectKey};
@@ -16,6 +18,8 @@ pub struct Requester {
     pub uid: String,
     /// `userInfo.groups`.
     pub groups: Vec<String>,
+    /// `userInfo.extra`.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 impl Requester {

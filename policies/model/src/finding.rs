@@ -39,6 +39,16 @@ rules! {
     RBAC_BINDING = "PF-RBAC-002";
     /// An AgentRoleBinding to what the requester doesn't hold.
     RBAC_AGENT_BINDING = "PF-RBAC-003";
+    /// An agent identity would hold more than its ceiling.
+    RBAC_CEILING = "PF-RBAC-004";
+    /// A role that an agent identity is bound to grows beyond the ceiling, or beyond what its editor holds.
+    RBAC_GROWTH = "PF-RBAC-005";
+    /// A subject of another organization, or of the platform.
+    RBAC_SUBJECT = "PF-RBAC-006";
+    /// A role for agents with rights that end in escalation.
+    RBAC_DANGER = "PF-RBAC-007";
+    /// An edit of what is Pinfold's own by somebody who doesn't administer it, or an agent identity that could impersonate.
+    RBAC_OWN = "PF-RBAC-008";
     /// A reference to a Secret or ConfigMap of another organization.
     SEC_CROSS_ORGANIZATION = "PF-SEC-001";
     /// Untrusted work on a trusted pool.

@@ -109,6 +109,8 @@ pub enum Facts {
     Run(agent::RunRecord),
     /// AgentServiceAccount.
     AgentServiceAccount(agent::AgentServiceAccount),
+    /// AgentStack.
+    AgentStack(agent::AgentStack),
     /// AgentApproval.
     Approval(agent::Approval),
 }

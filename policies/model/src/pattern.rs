@@ -3,6 +3,7 @@
 //! All of them run in time linear in the text, whatever a tenant writes: a glob becomes a regular expression of the
 //! automata engine, and an expression past [`PROGRAM_BYTES_MAX`] is refused when the policy is read.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use regex_automata::nfa::thompson::{self, pikevm::PikeVM};
@@ -67,11 +68,40 @@ impl Pattern {
         self.program.is_match(&mut self.program.create_cache(), text)
     }
 
+    /// Whether some text that begins with `prefix` matches. For a name glob; of other patterns the answer is too generous.
+    #[must_use]
+    pub fn could_begin(&self, prefix: &str) -> bool {
+        let glob: Vec<char> = self.text.chars().collect();
+        // Positions in the glob that the prefix read so far can have led to.
+        let mut open = past_stars(&glob, std::iter::once(0).collect());
+        for character in prefix.chars() {
+            let step = |position: usize| match glob.get(position)? {
+                '*' => Some(position),
+                '?' => position.checked_add(1),
+                plain => (*plain == character).then(|| position.checked_add(1))?,
+            };
+            open = past_stars(&glob, open.into_iter().filter_map(step).collect());
+        }
+        !open.is_empty()
+    }
+
     /// The pattern as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+/// These positions, and those behind stars, which can stand for nothing.
+fn past_stars(glob: &[char], mut open: BTreeSet<usize>) -> BTreeSet<usize> {
+    let mut new: Vec<usize> = open.iter().copied().collect();
+    while let Some(position) = new.pop() {
+        let next = position.saturating_add(1);
+        if glob.get(position) == Some(&'*') && open.insert(next) {
+            new.push(next);
+        }
+    }
+    open
 }
 
 fn describe(error: &thompson::BuildError) -> String {
@@ -164,5 +194,23 @@ mod tests {
         }
         let slow = Pattern::expression("(a*)*b").expect("an expression");
         assert!(!slow.matches(&"a".repeat(20_000)));
+    }
+
+    #[test]
+    fn a_glob_says_what_could_begin_a_match() {
+        let cases = [
+            ("*/agent-*", "acme/", true),
+            ("acme/agent-*", "acme/", true),
+            ("acme/agent-*", "beta/", false),
+            ("acm?/x", "acme/", true),
+            ("*agent", "acme/", true),
+            ("acme", "acme/", false),
+            ("ac*/x", "acme/", true),
+            ("bc*/x", "acme/", false),
+        ];
+        for (glob, prefix, expected) in cases {
+            let pattern = Pattern::name_glob(glob).expect("a glob");
+            assert_eq!(pattern.could_begin(prefix), expected, "{glob} {prefix}");
+        }
     }
 }

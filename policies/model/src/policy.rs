@@ -6,6 +6,7 @@ pub mod agent_raw;
 mod load;
 mod place;
 pub mod raw;
+pub mod rbac;
 mod ready_admission;
 mod ready_agent;
 pub mod schema;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeSetSync};
 
-use crate::object::agent::{OrganizationRecord, RunnerPool};
-use crate::object::rbac::{Binding, LabelSelector, Role, RoleRef, Subject};
+use crate::object::agent::{AgentServiceAccount, AgentStack, OrganizationRecord, RunnerPool};
+use crate::object::rbac::{AgentRoleBinding, Binding, LabelSelector, Role, RoleRef, Subject};
 use crate::object::{Facts, Object, ObjectKey};
 
 /// The RBAC API group.
@@ -27,12 +27,23 @@ pub enum SubjectKey {
     ServiceAccount(String, String),
 }
 
+/// How a binding names a role: whether it is a ClusterRole, and its name.
+type RoleName = (bool, String);
+
 /// An immutable view of a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     objects: HashTrieMapSync<ObjectKey, Arc<Object>>,
     by_uid: HashTrieMapSync<String, ObjectKey>,
     bindings_by_subject: Index<SubjectKey>,
+    /// RoleBindings and ClusterRoleBindings by the role that they name.
+    bindings_by_role: Index<RoleName>,
+    /// AgentRoleBindings by the role that they name.
+    agent_bindings_by_role: Index<RoleName>,
+    /// What names a ServiceAccount an agent identity, by its name, then by its namespace.
+    agents: Index<String>,
+    /// ClusterRoles that aggregate others.
+    aggregating: HashTrieSetSync<ObjectKey>,
     by_kind: Index<String>,
     repositories: Index<String>,
     /// Organization and OrgNamespaceBinding objects by the namespace that they name.
@@ -57,6 +68,7 @@ const LISTED_KINDS: &[&str] = &[
     "OrgSharingPolicy",
     "RunnerPool",
     "AgentServiceAccount",
+    "AgentRoleBinding",
     "AgentApproval",
     "ClusterRole",
 ];
@@ -82,6 +94,15 @@ impl Snapshot {
         for subject in subject_keys(&object) {
             insert_into(&mut self.bindings_by_subject, subject, &key);
         }
+        if let Some((index, role)) = self.role_index(&object) {
+            insert_into(index, role, &key);
+        }
+        if let Some((namespace, name)) = names_agent(&object) {
+            insert_at(&mut self.agents, (name, namespace), &key);
+        }
+        if aggregates(&object) {
+            self.aggregating.insert_mut(key.clone());
+        }
         if LISTED_KINDS.contains(&key.kind.as_str()) {
             insert_into(&mut self.by_kind, key.kind.clone(), &key);
         }
@@ -106,6 +127,13 @@ impl Snapshot {
         for subject in subject_keys(&object) {
             remove_from(&mut self.bindings_by_subject, &subject, key);
         }
+        if let Some((index, role)) = self.role_index(&object) {
+            remove_from(index, &role, key);
+        }
+        if let Some((namespace, name)) = names_agent(&object) {
+            remove_at(&mut self.agents, (&name, &namespace), key);
+        }
+        self.aggregating.remove_mut(key);
         remove_from(&mut self.by_kind, &key.kind, key);
         remove_from(&mut self.repositories, &key.name, key);
         if let Some((index, at)) = self.organization_index(&object) {
@@ -216,6 +244,72 @@ impl Snapshot {
         keys_in(&self.bindings_by_subject, subject, namespace).filter_map(|key| self.binding(key))
     }
 
+    /// The RoleBindings and ClusterRoleBindings that name a role: those of one namespace for a Role, all for a ClusterRole.
+    pub fn bindings_to<'s>(
+        &'s self,
+        role: &ObjectKey,
+    ) -> impl Iterator<Item = (&'s ObjectKey, &'s Binding)> + use<'s> {
+        let name = (role.kind == "ClusterRole", role.name.clone());
+        let place = (!name.0).then_some(role.namespace.as_str());
+        let places = self.bindings_by_role.get(&name).into_iter().flat_map(|places| places.iter());
+        let place = place.map(str::to_owned);
+        places
+            .filter(move |(namespace, _)| place.as_ref().is_none_or(|place| *namespace == place))
+            .flat_map(|(_, keys)| keys.iter())
+            .filter_map(|key| self.binding(key))
+    }
+
+    /// The AgentRoleBindings that name a role of that kind and name; where a Role is meant, their scope says.
+    pub fn agent_bindings_to<'s>(
+        &'s self,
+        role: &ObjectKey,
+    ) -> impl Iterator<Item = (&'s ObjectKey, &'s AgentRoleBinding)> + use<'s> {
+        let name = (role.kind == "ClusterRole", role.name.clone());
+        keys_of(&self.agent_bindings_by_role, &name).filter_map(|key| {
+            let Facts::AgentRoleBinding(binding) = &self.get(key)?.facts else { return None };
+            Some((key, binding))
+        })
+    }
+
+    /// The objects that name a ServiceAccount an agent identity: AgentServiceAccounts, AgentStacks, untrusted RunnerPools.
+    pub fn agent_records<'s>(
+        &'s self,
+        namespace: &str,
+        name: &str,
+    ) -> impl Iterator<Item = &'s ObjectKey> + use<'s> {
+        keys_in(&self.agents, name, namespace)
+    }
+
+    /// Namespace and name of every ServiceAccount that some object names an agent identity.
+    pub fn agents(&self) -> impl Iterator<Item = (&str, &str)> {
+        let places = |(name, places)| (name, places);
+        self.agents.iter().map(places).flat_map(|(name, places)| {
+            places.keys().map(move |namespace| (namespace.as_str(), name.as_str()))
+        })
+    }
+
+    /// The ClusterRoles that aggregate others.
+    pub fn aggregating(&self) -> impl Iterator<Item = &Object> {
+        self.aggregating.iter().filter_map(|key| self.get(key))
+    }
+
+    /// Which index by role an object is in, and under what.
+    fn role_index(&mut self, object: &Object) -> Option<(&mut Index<RoleName>, RoleName)> {
+        let (index, role) = if let Facts::Binding(binding) = &object.facts {
+            (&mut self.bindings_by_role, &binding.role_ref)
+        } else if let Facts::AgentRoleBinding(binding) = &object.facts {
+            (&mut self.agent_bindings_by_role, binding.role_ref.as_ref()?)
+        } else {
+            return None;
+        };
+        let cluster = match role.kind.as_str() {
+            "ClusterRole" => true,
+            "Role" => false,
+            _ => return None,
+        };
+        Some((index, (cluster, role.name.clone())))
+    }
+
     fn binding<'s>(&'s self, key: &'s ObjectKey) -> Option<(&'s ObjectKey, &'s Binding)> {
         let Facts::Binding(binding) = &self.get(key)?.facts else { return None };
         Some((key, binding))
@@ -285,27 +379,64 @@ where
 }
 
 fn insert_into<K: Hash + Eq + Clone>(index: &mut Index<K>, at: K, key: &ObjectKey) {
+    insert_at(index, (at, key.namespace.clone()), key);
+}
+
+fn insert_at<K: Hash + Eq>(index: &mut Index<K>, (at, place): (K, String), key: &ObjectKey) {
     let mut places = index.get(&at).cloned().unwrap_or_else(HashTrieMapSync::new_sync);
-    let mut keys = places.get(&key.namespace).cloned().unwrap_or_else(HashTrieSetSync::new_sync);
+    let mut keys = places.get(&place).cloned().unwrap_or_else(HashTrieSetSync::new_sync);
     keys.insert_mut(key.clone());
-    places.insert_mut(key.namespace.clone(), keys);
+    places.insert_mut(place, keys);
     index.insert_mut(at, places);
 }
 
 fn remove_from<K: Hash + Eq + Clone>(index: &mut Index<K>, at: &K, key: &ObjectKey) {
+    remove_at(index, (at, &key.namespace), key);
+}
+
+fn remove_at<K: Hash + Eq + Clone>(
+    index: &mut Index<K>,
+    (at, place): (&K, &String),
+    key: &ObjectKey,
+) {
     let Some(mut places) = index.get(at).cloned() else { return };
-    let Some(mut keys) = places.get(&key.namespace).cloned() else { return };
+    let Some(mut keys) = places.get(place).cloned() else { return };
     keys.remove_mut(key);
     if keys.is_empty() {
-        places.remove_mut(&key.namespace);
+        places.remove_mut(place);
     } else {
-        places.insert_mut(key.namespace.clone(), keys);
+        places.insert_mut(place.clone(), keys);
     }
     if places.is_empty() {
         index.remove_mut(at);
     } else {
         index.insert_mut(at.clone(), places);
     }
+}
+
+/// Namespace and name of the ServiceAccount that an object names an agent identity.
+#[must_use]
+pub fn names_agent(object: &Object) -> Option<(String, String)> {
+    let own = object.key.namespace.as_str();
+    let facts = &object.facts;
+    let (namespace, name) = if let Facts::AgentServiceAccount(account) = facts {
+        let AgentServiceAccount { namespace, service_account } = account;
+        (namespace.as_str(), service_account.as_str())
+    } else if let Facts::AgentStack(AgentStack { service_account, .. }) = facts {
+        (own, service_account.as_str())
+    } else if let Facts::RunnerPool(RunnerPool { trusted: false, service_account, .. }) = facts {
+        service_account.split_once('/').unwrap_or((own, service_account))
+    } else {
+        return None;
+    };
+    let named = !namespace.is_empty() && !name.is_empty();
+    named.then(|| (namespace.to_owned(), name.to_owned()))
+}
+
+/// Whether a ClusterRole takes in others.
+fn aggregates(object: &Object) -> bool {
+    let Facts::Role(role) = &object.facts else { return false };
+    role.aggregation.as_ref().is_some_and(|selectors| !selectors.is_empty())
 }
 
 /// The sorted node labels of a trusted RunnerPool that has some.

@@ -183,6 +183,7 @@ fn assemble(
         name,
         uid: user.uid.unwrap_or_default(),
         groups: user.groups.unwrap_or_default(),
+        ..Requester::default()
     };
     let subject = subject::read(&request)?;
     let facts = AdmissionFacts {

@@ -189,5 +189,9 @@ fn halves(text: &str) -> (String, String) {
 /// A requester from `NAME GROUP...`.
 pub(crate) fn requester(text: &str) -> Requester {
     let mut words = text.split(' ').map(str::to_owned);
-    Requester { name: words.next().expect("a name"), uid: String::new(), groups: words.collect() }
+    Requester {
+        name: words.next().expect("a name"),
+        groups: words.collect(),
+        ..Requester::default()
+    }
 }

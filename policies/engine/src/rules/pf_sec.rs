@@ -42,6 +42,7 @@ pub fn judge(context: &Context<'_>, found: &mut Found) {
         | Facts::RunnerPool(_)
         | Facts::Run(_)
         | Facts::AgentServiceAccount(_)
+        | Facts::AgentStack(_)
         | Facts::Approval(_) => {}
     }
     catalogue::judge(context, &mut own);

@@ -46,6 +46,7 @@ pub fn judge(context: &Context<'_>, found: &mut Found) {
         | Facts::Organization(_)
         | Facts::RunnerPool(_)
         | Facts::AgentServiceAccount(_)
+        | Facts::AgentStack(_)
         | Facts::Approval(_) => {}
     }
 }

@@ -69,6 +69,15 @@ pub struct AgentServiceAccount {
     pub service_account: String,
 }
 
+/// An AgentStack, as far as its identity goes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AgentStack {
+    /// `spec.organizationRef`, empty if left out.
+    pub organization: String,
+    /// `spec.runtimeIdentity.serviceAccountRef`: the name of an AgentServiceAccount or of a ServiceAccount beside the stack; empty if left out.
+    pub service_account: String,
+}
+
 /// An AgentApproval, as far as role bindings need it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Approval {

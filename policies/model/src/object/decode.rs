@@ -188,6 +188,7 @@ fn build_of_agent<'a, S: Source<'a>>(name: &str) -> Build<S> {
         | "OrgSharingPolicy"
         | "RunnerPool"
         | "AgentServiceAccount"
+        | "AgentStack"
         | "AgentApproval" => build::<S, agent::RawAgent<'a>>,
         _ => build::<S, meta::Bare<'a>>,
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
+use super::rbac::Rbac;
 use crate::digest::Digest;
 use crate::finding::{Mode, RuleId};
 use crate::json_path::JsonPath;
@@ -25,6 +26,8 @@ pub struct AdmissionPolicy {
     pub agents: Agents,
     /// Trust and placement.
     pub trust: Trust,
+    /// Ceilings, deputies, role templates.
+    pub rbac: Rbac,
     /// Where further kinds name Secrets and ConfigMaps.
     pub references: Vec<ReferenceField>,
     /// Overrides by rule.

@@ -137,7 +137,7 @@ fn merge_admission(
         let place = Place::root(&document.file, &document.node).field("spec");
         merge.add(&policy.spec, &place, errors);
     }
-    (!policies.is_empty()).then(|| merge.finish())
+    (!policies.is_empty()).then(|| merge.finish(errors))
 }
 
 fn ready_agents(

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::admission::{OnUntrusted, Tier};
+use super::rbac::RawRbac;
 use super::values::{DateText, Expression, JsonPathText, JsonType, NameGlob, PathGlob, Unenforced};
 use crate::finding::Mode;
 
@@ -53,7 +54,7 @@ pub struct RawAdmission {
     /// Trust and placement.
     pub trust: RawTrust,
     /// Ceilings of agent identities.
-    pub rbac: Option<Unenforced>,
+    pub rbac: RawRbac,
     /// Where further kinds name Secrets and ConfigMaps.
     pub references: Vec<RawReference>,
     /// Grants.

@@ -11,6 +11,7 @@ use super::raw::{
     RawAdmins, RawAdmission, RawController, RawCustom, RawException, RawMatch, RawPool,
     RawProvenance, RawReference, RawReferenceKind, RawRule, RawRuleMode, RawSelector, TaintEffect,
 };
+use super::rbac::Rbac;
 use super::ready_agent::value_rule;
 use crate::digest::Digest;
 use crate::document::{DocumentError, nearest};
@@ -73,6 +74,7 @@ pub(super) struct Merge<'d> {
     namespace_label: Once<'d, String>,
     selector: Once<'d, BTreeMap<String, String>>,
     on_untrusted: Once<'d, OnUntrusted>,
+    agent_ceiling: Once<'d, String>,
     admins: Option<RawAdmins>,
     platform_namespaces: Option<BTreeSet<String>>,
     untrusted_refs: Option<Vec<Pattern>>,
@@ -88,6 +90,7 @@ impl<'d> Merge<'d> {
             namespace_label: Once::new("namespaceLabel"),
             selector: Once::new("namespaceSelector"),
             on_untrusted: Once::new("onUntrusted"),
+            agent_ceiling: Once::new("agentCeiling"),
             admins: None,
             platform_namespaces: None,
             untrusted_refs: None,
@@ -105,6 +108,10 @@ impl<'d> Merge<'d> {
         self.mode.add(raw.mode.as_ref(), place.field("mode"), errors);
         self.add_organizations(raw, place, errors);
         self.add_trust(raw, &place.field("trust"), errors);
+        let rbac = place.field("rbac");
+        let ceiling = raw.rbac.agent_ceiling.as_ref();
+        self.agent_ceiling.add(ceiling, rbac.field("agentCeiling"), errors);
+        self.policy.rbac.add(&raw.rbac, &rbac, errors);
         let agents = raw.agents.service_accounts.iter().map(|glob| glob.0.clone());
         self.policy.agents.service_accounts.extend(agents);
         self.policy.references.extend(raw.references.iter().map(reference));
@@ -257,8 +264,12 @@ impl<'d> Merge<'d> {
         })
     }
 
-    pub(super) fn finish(self) -> AdmissionPolicy {
+    pub(super) fn finish(self, errors: &mut Errors) -> AdmissionPolicy {
         let mut policy = self.policy;
+        if let Some((name, place)) = self.agent_ceiling.set {
+            policy.rbac.agent_ceiling = Some(name);
+            policy.rbac.check(&place, errors);
+        }
         policy.mode = self.mode.or(Mode::default);
         policy.trust.on_untrusted = self.on_untrusted.or(OnUntrusted::default);
         let label = self.namespace_label.or(|| ORGANIZATION_LABEL.to_owned());
@@ -305,6 +316,7 @@ fn empty(digest: Digest) -> AdmissionPolicy {
             on_untrusted: OnUntrusted::default(),
             provenance: Vec::new(),
         },
+        rbac: Rbac::default(),
         references: Vec::new(),
         rules: BTreeMap::new(),
         custom: Vec::new(),
@@ -358,7 +370,10 @@ fn namespaced(text: &str, place: &Place<'_>) -> Result<(String, String), Documen
     }
 }
 
-fn controller(raw: &RawController, place: &Place<'_>) -> Result<Controller, DocumentError> {
+pub(super) fn controller(
+    raw: &RawController,
+    place: &Place<'_>,
+) -> Result<Controller, DocumentError> {
     match (&raw.user, &raw.service_account) {
         (Some(user), None) if raw.uid.is_none() => Ok(Controller::User(user.clone())),
         (None, Some(account)) => {

@@ -100,6 +100,7 @@ fn policy() -> AdmissionPolicy {
             on_untrusted: OnUntrusted::Deny,
             provenance: Vec::new(),
         },
+        rbac: pinfold_model::policy::rbac::Rbac::default(),
         references: Vec::new(),
         rules: BTreeMap::new(),
         custom: Vec::new(),

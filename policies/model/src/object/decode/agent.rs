@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::meta::RawMeta;
 use super::wire::{Block, List, Named, Pairs, Text};
 use crate::object::agent::{
-    AgentServiceAccount, Approval, OrganizationRecord, RunRecord, RunnerPool,
+    AgentServiceAccount, AgentStack, Approval, OrganizationRecord, RunRecord, RunnerPool,
 };
 use crate::object::{Facts, ObjectKey};
 
@@ -48,9 +48,18 @@ struct RawSpec<'a> {
     #[serde(borrow)]
     service_account_name: Text<'a>,
     #[serde(borrow)]
+    runtime_identity: Block<RawIdentity<'a>>,
+    #[serde(borrow)]
     requested_by: Named<'a>,
     #[serde(borrow)]
     action: Block<RawAction<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawIdentity<'a> {
+    #[serde(borrow)]
+    service_account_ref: Named<'a>,
 }
 
 /// `Secret/namespace/name`, or the same in three fields.
@@ -104,6 +113,14 @@ impl RawAgent<'_> {
             "AgentServiceAccount" => Facts::AgentServiceAccount(AgentServiceAccount {
                 namespace: spec.namespace.some().unwrap_or_else(|| key.namespace.clone()),
                 service_account: spec.service_account_name.owned(),
+            }),
+            "AgentStack" => Facts::AgentStack(AgentStack {
+                organization: spec.organization_ref.owned(),
+                service_account: spec
+                    .runtime_identity
+                    .get()
+                    .map(|identity| identity.service_account_ref.owned())
+                    .unwrap_or_default(),
             }),
             "AgentApproval" => Facts::Approval(self.approval(spec)),
             _ => Facts::MetaOnly,
