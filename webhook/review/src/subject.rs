@@ -54,6 +54,7 @@ impl Request<'_> {
 }
 
 pub(crate) fn read(request: &Request<'_>) -> Result<Subject, Fault> {
+    check_unparsed(request)?;
     match request.operation {
         Operation::Create => {
             let (object, document) = new_object(request)?;
@@ -62,10 +63,13 @@ pub(crate) fn read(request: &Request<'_>) -> Result<Subject, Fault> {
             Ok(Subject { target, object: Some(object), old_object: None, document, change })
         }
         Operation::Update => {
+            let raw = request.old_object.ok_or(Fault::Missing { path: OLD_OBJECT })?;
+            // Before anything else reads it: the strict reader bounds its depth.
+            let old_document = document(OLD_OBJECT, raw)?;
             let old_object = old_object(request)?;
             let (object, document) = new_object(request)?;
             let target = object.key.clone();
-            let change = change(request, document.as_ref())?;
+            let change = change(&old_document, document.as_ref());
             let (object, old_object) = (Some(object), Some(old_object));
             Ok(Subject { target, object, old_object, document, change })
         }
@@ -77,6 +81,22 @@ pub(crate) fn read(request: &Request<'_>) -> Result<Subject, Fault> {
         }
         Operation::Connect => connect(request),
     }
+}
+
+/// What no operation parses must be as strict: nobody else may find another object in it.
+fn check_unparsed(request: &Request<'_>) -> Result<(), Fault> {
+    let (object, old_object) = ((OBJECT, request.object), (OLD_OBJECT, request.old_object));
+    let unparsed = match request.operation {
+        Operation::Create | Operation::Connect => [Some(old_object), None],
+        Operation::Update => [None, None],
+        Operation::Delete => [Some(object), Some(old_object)],
+    };
+    for (path, raw) in unparsed.into_iter().flatten() {
+        let Some(raw) = raw else { continue };
+        let checked = strict_json::check(raw.as_bytes(), ADMISSION_OBJECT);
+        checked.map_err(|error| json_fault(path, &error))?;
+    }
+    Ok(())
 }
 
 /// CONNECT carries options (`PodExecOptions`), which have no metadata.
@@ -92,11 +112,8 @@ fn connect(request: &Request<'_>) -> Result<Subject, Fault> {
 }
 
 /// How much an update changes.
-fn change(request: &Request<'_>, new: Option<&Value>) -> Result<Change, Fault> {
-    match (request.old_object, new) {
-        (Some(old), Some(new)) => Ok(object::change(&document(OLD_OBJECT, old)?, new)),
-        _ => Ok(Change::default()),
-    }
+fn change(old: &Value, new: Option<&Value>) -> Change {
+    new.map_or_else(Change::default, |new| object::change(old, new))
 }
 
 fn new_object(request: &Request<'_>) -> Result<(Object, Option<Value>), Fault> {
