@@ -7,6 +7,7 @@
 mod attacks;
 mod bad_input;
 mod bad_start;
+mod cluster;
 mod denial;
 mod force;
 mod honest;

@@ -16,13 +16,23 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 pub(crate) use kinds::{Depth, Source, Sources};
-pub(crate) use watching::object;
+pub(crate) use watching::{Decoded, decode};
 
 use crate::drain::DrainWatch;
 use crate::metrics::Metrics;
 use crate::view::View;
 use freshness::Freshness;
 use keeper::{Change, Keeper};
+
+/// Every kind that is watched in a cluster as it is now.
+///
+/// # Errors
+/// If the API server doesn't say which agent resources it has.
+pub(crate) async fn sources(client: &Client) -> Result<Vec<Source>, kube::Error> {
+    let mut sources = kinds::built_in();
+    sources.extend(discovery::agent_resources(client).await?);
+    Ok(sources)
+}
 
 /// Changes that wait for the owner of the snapshot; beyond that the watches wait.
 const CHANGES_MAX: usize = 1024;

@@ -1,12 +1,12 @@
 //! The webhook's TLS, HTTP, informers, events and shutdown. It carries requests to the engine and answers back; it decides nothing.
 //!
-//! [`start`] runs a webhook in the current runtime; [`main`] is the program.
+//! [`start`] runs a webhook in the current runtime; [`main`] is the program. [`cluster`] reads a cluster once, for the CLI.
 
 mod admission;
 mod answer;
 mod audit;
 mod body;
-mod cluster;
+pub mod cluster;
 mod config;
 mod connection;
 mod drain;
@@ -20,6 +20,7 @@ mod log;
 mod metrics;
 mod policy_watch;
 mod program;
+mod registration;
 mod route;
 mod self_managed;
 mod server;

@@ -14,7 +14,7 @@ use pinfold_model::facts::{AccessQuestion, Answers, Question};
 use pinfold_model::object::{Object, ObjectKey};
 use pinfold_review::Review;
 
-use crate::informers::{Depth, Source, Sources, object};
+use crate::informers::{Decoded, Depth, Source, Sources, decode};
 use crate::metrics::Metrics;
 
 /// Most questions of one request.
@@ -131,7 +131,10 @@ impl Live {
                 .map(|found| (found.metadata, serde_json::Value::Null)),
         };
         let Some((meta, data)) = found else { return Ok(None) };
-        let decoded = object(meta, data, source);
-        decoded.map(Some).map_err(|error| Error::Service(error))
+        // What can't be read whole is no answer: judging by the rest would be judging by less than there is.
+        match decode(meta, data, source) {
+            Decoded { object, fault: None } => Ok(Some(object)),
+            Decoded { fault: Some(fault), .. } => Err(Error::Service(fault.into())),
+        }
     }
 }

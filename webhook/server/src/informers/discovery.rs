@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use kube::Client;
 use kube::core::discovery::Scope;
 use kube::discovery::{self, verbs};
 use kube::error::DiscoveryError;
@@ -30,7 +31,7 @@ pub(super) async fn run(shared: Shared) {
     let every = watches.shared.discovery_every;
     let mut known = false;
     loop {
-        match agent_resources(&watches.shared).await {
+        match agent_resources(&watches.shared.client).await {
             Ok(found) => {
                 watches.change_to(found).await;
                 if !known {
@@ -88,15 +89,16 @@ impl Watches {
     }
 }
 
-async fn agent_resources(shared: &Shared) -> Result<Vec<Source>, kube::Error> {
+/// The agent resources that a cluster has, each in its most stable version: a kind need not be in the group's preferred one.
+pub(super) async fn agent_resources(client: &Client) -> Result<Vec<Source>, kube::Error> {
     let mut found = Vec::new();
     for group in AGENT_GROUPS {
-        let group = match discovery::group(&shared.client, group).await {
+        let group = match discovery::group(client, group).await {
             Ok(group) => group,
             Err(kube::Error::Discovery(DiscoveryError::MissingApiGroup(_))) => continue,
             Err(error) => return Err(error),
         };
-        let resources = group.recommended_resources().into_iter();
+        let resources = group.resources_by_stability().into_iter();
         let watched = resources.filter(|(_, capabilities)| {
             capabilities.supports_operation(verbs::LIST)
                 && capabilities.supports_operation(verbs::WATCH)

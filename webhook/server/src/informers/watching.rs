@@ -6,7 +6,7 @@ use futures_util::{Stream, StreamExt as _};
 use kube::Api;
 use kube::core::{DynamicObject, ObjectMeta, PartialObjectMeta};
 use kube::runtime::watcher::{self, Config, Event, watcher as watch};
-use pinfold_model::object::{DecodeError, Object, ObjectKey, from_value};
+use pinfold_model::object::{DecodeError, Facts, Meta, Object, ObjectKey, from_value};
 use serde_json::{Map, Value};
 
 use super::Shared;
@@ -142,55 +142,47 @@ fn key(meta: &ObjectMeta, source: &Source) -> ObjectKey {
     }
 }
 
-/// An object as the rules read it. One of an unreadable shape keeps its metadata and is counted.
+/// An object as the rules read it. One of an unreadable shape keeps what is readable and is counted.
 fn decoded<T: Watched>(watched: T, source: &Source, shared: &Shared) -> Object {
     let (meta, data) = watched.into_parts();
-    object(meta, data, source).unwrap_or_else(|unreadable| {
-        let Unreadable { key, error } = *unreadable;
+    let Decoded { object, fault } = decode(meta, data, source);
+    if let Some(error) = fault {
         let kind = known(KINDS, &source.resource.kind);
         shared.metrics.cache.undecodable.with_label_values(&[kind]).inc();
-        tracing::warn!(object = %key, %error, "watched object can't be read, kept as metadata");
-        Object {
-            key,
-            meta: pinfold_model::object::Meta::default(),
-            facts: pinfold_model::object::Facts::MetaOnly,
-        }
-    })
+        let object = &object.key;
+        tracing::warn!(%object, %error, "watched object can't be read, kept as metadata");
+    }
+    object
 }
 
-/// An object of which not even the metadata can be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{key}: {error}")]
-pub(crate) struct Unreadable {
-    key: ObjectKey,
-    error: DecodeError,
+/// What was fetched of an object, as rules read it.
+pub(crate) struct Decoded {
+    /// With empty metadata if not even that can be read.
+    pub(crate) object: Object,
+    /// What could not be read.
+    pub(crate) fault: Option<DecodeError>,
 }
 
-/// Decodes what was fetched of an object.
-///
-/// # Errors
-/// The key and the reason, if not even its metadata can be read.
-pub(crate) fn object(
-    mut meta: ObjectMeta,
-    data: Value,
-    source: &Source,
-) -> Result<Object, Box<Unreadable>> {
+/// Decodes what was fetched of an object, as far as it can be read.
+pub(crate) fn decode(mut meta: ObjectMeta, data: Value, source: &Source) -> Decoded {
     meta.managed_fields = None;
     let key = key(&meta, source);
     let meta = serde_json::to_value(meta).unwrap_or_default();
+    let mut fault = None;
     if let (Depth::Whole, Value::Object(fields)) = (source.depth, data) {
         let whole = value(fields, &source.resource.api_version, &source.resource.kind, &meta);
         match from_value(&whole) {
-            Ok(object) => return Ok(Object { key, ..object }),
-            Err(error) => {
-                tracing::warn!(object = %key, %error, "only the metadata of an object is readable");
-            }
+            Ok(object) => return Decoded { object: Object { key, ..object }, fault },
+            Err(error) => fault = Some(error),
         }
     }
     let partial = value(Map::new(), "meta.k8s.io/v1", "PartialObjectMetadata", &meta);
     match from_value(&partial) {
-        Ok(object) => Ok(Object { key, ..object }),
-        Err(error) => Err(Box::new(Unreadable { key, error })),
+        Ok(object) => Decoded { object: Object { key, ..object }, fault },
+        Err(error) => {
+            let object = Object { key, meta: Meta::default(), facts: Facts::MetaOnly };
+            Decoded { object, fault: Some(error) }
+        }
     }
 }
 
