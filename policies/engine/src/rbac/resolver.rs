@@ -39,8 +39,21 @@ impl Held<'_> {
     /// Whether these rules allow something (the RBAC authorizer's check, for requests about resources).
     #[must_use]
     pub fn allow(&self, question: &AccessQuestion) -> bool {
-        self.rules.iter().any(|rule| allows(rule, question))
+        let AccessQuestion { verb, group, resource, name, .. } = question;
+        let attributes = Attributes { verb, group, resource, name };
+        self.rules.iter().any(|rule| attributes.allowed_by(rule))
     }
+}
+
+/// What a request about a resource is judged by, the place aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Attributes<'q> {
+    pub(crate) verb: &'q str,
+    pub(crate) group: &'q str,
+    /// Plural, `resource/subresource` for a subresource.
+    pub(crate) resource: &'q str,
+    /// Empty for all.
+    pub(crate) name: &'q str,
 }
 
 /// Reads roles and bindings.
@@ -95,6 +108,18 @@ impl<'a> Resolver<'a> {
             return self.aggregated(object);
         }
         Ok(rules.iter().collect())
+    }
+
+    /// The rules that whoever is bound to this role in `namespace` holds by it, as [`Resolver::held`] counts them.
+    ///
+    /// # Errors
+    /// [`Unresolved`]: it counts for nothing.
+    pub fn held_by(
+        &self,
+        reference: &RoleRef,
+        namespace: &str,
+    ) -> Result<Vec<&'a PolicyRule>, Unresolved> {
+        self.find(reference, namespace).and_then(|role| self.held_rules(role))
     }
 
     /// Every role that the requester is bound to cluster-wide and in a namespace, once, by kind, name and place.
@@ -182,7 +207,7 @@ fn selected_by(selectors: &[LabelSelector], role: &Object) -> bool {
 }
 
 /// Under which names bindings can mean the requester.
-fn subjects_of(requester: &Requester) -> impl Iterator<Item = SubjectKey> {
+pub(crate) fn subjects_of(requester: &Requester) -> impl Iterator<Item = SubjectKey> {
     let user = SubjectKey::User(requester.name.clone());
     let account = requester
         .service_account()
@@ -191,15 +216,18 @@ fn subjects_of(requester: &Requester) -> impl Iterator<Item = SubjectKey> {
     std::iter::once(user).chain(account).chain(groups)
 }
 
-fn allows(rule: &PolicyRule, question: &AccessQuestion) -> bool {
-    let lists = |list: &[String], text: &str| list.iter().any(|own| own == "*" || own == text);
-    let below = question.resource.split_once('/').map(|(_, below)| below);
-    let below_any = |own: &String| own.strip_prefix("*/").is_some_and(|own| Some(own) == below);
-    let names = &rule.resource_names;
-    lists(&rule.verbs, question.verb)
-        && lists(&rule.api_groups, &question.group)
-        && (lists(&rule.resources, &question.resource) || rule.resources.iter().any(below_any))
-        && (names.is_empty() || names.contains(&question.name))
+impl Attributes<'_> {
+    /// The RBAC authorizer's check of one rule.
+    pub(crate) fn allowed_by(self, rule: &PolicyRule) -> bool {
+        let lists = |list: &[String], text: &str| list.iter().any(|own| own == "*" || own == text);
+        let below = self.resource.split_once('/').map(|(_, below)| below);
+        let below_any = |own: &String| own.strip_prefix("*/").is_some_and(|own| Some(own) == below);
+        let names = &rule.resource_names;
+        lists(&rule.verbs, self.verb)
+            && lists(&rule.api_groups, self.group)
+            && (lists(&rule.resources, self.resource) || rule.resources.iter().any(below_any))
+            && (names.is_empty() || names.iter().any(|name| name == self.name))
+    }
 }
 
 #[cfg(test)]

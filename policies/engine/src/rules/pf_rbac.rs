@@ -8,7 +8,7 @@ mod approval;
 mod binding;
 mod gate;
 mod role;
-mod scope;
+pub(crate) mod scope;
 
 use pinfold_model::facts::{AdmissionFacts, Operation};
 use pinfold_model::finding::RuleId;

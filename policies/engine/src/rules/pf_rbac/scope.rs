@@ -10,10 +10,10 @@ use crate::context::Context;
 use crate::rbac::describe::excerpt;
 
 /// How many namespaces a scope may have; more is "cannot tell".
-pub(super) const MAX_NAMESPACES: usize = 1_024;
+pub(crate) const MAX_NAMESPACES: usize = 1_024;
 
 /// The namespaces that a binding gives rights in; the empty one stands for a cluster binding. The error says why that can't be told.
-pub(super) fn expand(
+pub(crate) fn expand(
     context: &Context<'_>,
     binding: &AgentRoleBinding,
 ) -> Result<BTreeSet<String>, String> {
