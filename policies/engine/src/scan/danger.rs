@@ -1,0 +1,311 @@
+//! How dangerous a finding is: by its rule, and for rules about rights by what the rights lead to.
+//!
+//! Only for the order in which people look at findings. Nothing is allowed or denied by it.
+
+use pinfold_model::facts::{AdmissionFacts, Answers};
+use pinfold_model::finding::RuleId;
+use pinfold_model::object::rbac::{AgentRoleBinding, PolicyRule, Role, RoleRef};
+use pinfold_model::object::{Facts, Object};
+use pinfold_model::policy::admission::AdmissionPolicy;
+use pinfold_model::snapshot::{Snapshot, names_agent};
+use serde::Serialize;
+
+use crate::rbac::agents::Account;
+use crate::rbac::effective::grants_of;
+use crate::rbac::resolver::Resolver;
+
+/// How dangerous something is, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Danger {
+    /// Leads to all of the cluster.
+    Critical,
+    /// Leads beyond what its owner was given: another namespace, another organization, trusted nodes.
+    High,
+    /// Against the policy, and known to lead nowhere by itself.
+    Medium,
+    /// Bad form.
+    Low,
+}
+
+impl Danger {
+    /// All of them, the worst first.
+    pub const ALL: [Self; 4] = [Self::Critical, Self::High, Self::Medium, Self::Low];
+
+    /// The name in every output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// The danger of a rule's findings, before what the rights lead to is looked at.
+#[must_use]
+pub fn of_rule(rule: &RuleId) -> Danger {
+    match rule.as_str() {
+        "PF-RBAC-008" => Danger::Critical,
+        // Unreadable, or across a boundary.
+        "PF-REQ-001" | "PF-REQ-002" | "PF-REQ-003" | "PF-REQ-004" | "PF-REQ-005"
+        | "PF-RBAC-006" | "PF-SEC-001" | "PF-TRU-001" => Danger::High,
+        "PF-RBAC-001" | "PF-RBAC-002" | "PF-RBAC-003" | "PF-RBAC-004" | "PF-RBAC-005"
+        | "PF-RBAC-007" => Danger::Medium,
+        rule if rule.starts_with("PF-") => Danger::High,
+        _ => Danger::Low,
+    }
+}
+
+/// Whether rights are what a rule is about.
+fn is_about_rights(rule: &RuleId) -> bool {
+    rule.as_str().starts_with("PF-RBAC-") && *rule != RuleId::RBAC_OWN
+}
+
+/// The danger of a finding on an object, and what its rights lead to (empty if nothing is known).
+pub(super) fn of(
+    rule: &RuleId,
+    facts: &AdmissionFacts,
+    view: &Snapshot,
+    policy: &AdmissionPolicy,
+) -> (Danger, String) {
+    let base = of_rule(rule);
+    let lead = facts.object.as_ref().filter(|_| is_about_rights(rule)).and_then(|object| {
+        let rights = rights_of(object, view, policy);
+        rights.iter().filter_map(|rights| rights.lead(policy)).min_by_key(|lead| lead.rank)
+    });
+    match lead {
+        Some(lead) => (base.min(lead.danger()), lead.text),
+        None => (base, String::new()),
+    }
+}
+
+/// One set of rules and the namespace that they hold in (empty for all).
+struct Rights<'a> {
+    place: &'a str,
+    rules: Vec<&'a PolicyRule>,
+}
+
+/// What rights lead to; the least rank is the worst.
+struct Lead {
+    rank: u8,
+    text: String,
+}
+
+const RANK_ALL: u8 = 0;
+const RANK_CLUSTER: u8 = 1;
+const RANK_NAMESPACE: u8 = 2;
+
+impl Lead {
+    fn danger(&self) -> Danger {
+        if self.rank < RANK_NAMESPACE { Danger::Critical } else { Danger::High }
+    }
+}
+
+impl Rights<'_> {
+    fn lead(&self, policy: &AdmissionPolicy) -> Option<Lead> {
+        let platform = policy.organizations.platform_namespaces.contains(self.place);
+        let whole = self.place.is_empty() || platform;
+        let place = match self.place {
+            "" => "in the whole cluster".to_owned(),
+            place => format!("in namespace `{}`", crate::rbac::describe::excerpt(place)),
+        };
+        let mut worst: Option<Lead> = None;
+        for rule in &self.rules {
+            let ways = ESCALATIONS.iter().filter(|way| way.is_in(rule));
+            let ways = ways.filter(|way| self.place.is_empty() || !way.cluster_only);
+            for way in ways {
+                let named = !rule.resource_names.is_empty();
+                let rank = match (whole && !named, way.is_everything()) {
+                    (true, true) => RANK_ALL,
+                    (true, false) => RANK_CLUSTER,
+                    (false, _) => RANK_NAMESPACE,
+                };
+                if worst.as_ref().is_none_or(|worst| rank < worst.rank) {
+                    worst = Some(Lead { rank, text: format!("{} {place}", way.what) });
+                }
+            }
+        }
+        worst
+    }
+}
+
+/// Rights by which somebody gets more rights (Kubernetes, "RBAC Good Practices", privilege escalation risks).
+struct Escalation {
+    what: &'static str,
+    groups: &'static [&'static str],
+    resources: &'static [&'static str],
+    verbs: &'static [&'static str],
+    /// There are no such objects in a namespace.
+    cluster_only: bool,
+}
+
+const ANY: &[&str] = &["*"];
+const RBAC: &[&str] = &["rbac.authorization.k8s.io"];
+const WRITE: &[&str] = &["create", "update", "patch"];
+
+const ESCALATIONS: &[Escalation] = &[
+    way("does everything", ANY, ANY, ANY, false),
+    way("takes any role", RBAC, &["roles", "clusterroles"], &["escalate", "bind"], false),
+    way("acts as others", &["", "authentication.k8s.io"], IDENTITIES, &["impersonate"], false),
+    way("reads Secrets", &[""], &["secrets"], &["get", "list", "watch"], false),
+    way("gets tokens of ServiceAccounts", &[""], &["serviceaccounts/token"], &["create"], false),
+    way(
+        "runs code in other pods",
+        &[""],
+        INSIDE_PODS,
+        &["create", "get", "update", "patch"],
+        false,
+    ),
+    way("makes pods", &["", "apps", "batch"], WORKLOADS, WRITE, false),
+    way("runs code in every pod of a node", &[""], &["nodes/proxy"], &["get", "create"], true),
+    way(
+        "gets certificates of others",
+        CERTIFICATES,
+        CERTIFICATE_PARTS,
+        &["update", "patch", "approve", "sign"],
+        true,
+    ),
+    way("decides what is admitted", &["admissionregistration.k8s.io"], ADMISSION, WRITE, true),
+    way("mounts the nodes' files", &[""], &["persistentvolumes"], &["create"], true),
+];
+
+const IDENTITIES: &[&str] = &["users", "groups", "serviceaccounts", "uids", "userextras"];
+const INSIDE_PODS: &[&str] = &["pods/exec", "pods/attach", "pods/ephemeralcontainers"];
+const WORKLOADS: &[&str] = &[
+    "pods",
+    "replicationcontrollers",
+    "deployments",
+    "replicasets",
+    "statefulsets",
+    "daemonsets",
+    "jobs",
+    "cronjobs",
+];
+const CERTIFICATES: &[&str] = &["certificates.k8s.io"];
+const CERTIFICATE_PARTS: &[&str] = &["certificatesigningrequests/approval", "signers"];
+const ADMISSION: &[&str] = &[
+    "validatingwebhookconfigurations",
+    "mutatingwebhookconfigurations",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
+];
+
+const fn way(
+    what: &'static str,
+    groups: &'static [&'static str],
+    resources: &'static [&'static str],
+    verbs: &'static [&'static str],
+    cluster_only: bool,
+) -> Escalation {
+    Escalation { what, groups, resources, verbs, cluster_only }
+}
+
+impl Escalation {
+    fn is_everything(&self) -> bool {
+        self.resources == ANY
+    }
+
+    /// Whether a rule gives any of this.
+    fn is_in(&self, rule: &PolicyRule) -> bool {
+        let gives = |own: &[String], wanted: &[&str]| {
+            own.iter().any(|own| own == "*" || wanted.contains(&own.as_str()))
+        };
+        let below = |own: &String| {
+            let own = own.strip_prefix("*/");
+            own.is_some_and(|own| {
+                self.resources
+                    .iter()
+                    .any(|wanted| wanted.split_once('/').is_some_and(|(_, w)| w == own))
+            })
+        };
+        gives(&rule.verbs, self.verbs)
+            && gives(&rule.api_groups, self.groups)
+            && (gives(&rule.resources, self.resources) || rule.resources.iter().any(below))
+    }
+}
+
+/// The rights that an object gives, or that the identity has which it makes an agent.
+fn rights_of<'a>(
+    object: &'a Object,
+    view: &'a Snapshot,
+    policy: &'a AdmissionPolicy,
+) -> Vec<Rights<'a>> {
+    let own = object.key.namespace.as_str();
+    if let Facts::Binding(binding) = &object.facts {
+        granted(&binding.role_ref, own, view).into_iter().collect()
+    } else if let Facts::AgentRoleBinding(binding) = &object.facts {
+        of_agent_binding(binding, own, view, policy)
+    } else if let Facts::Role(role) = &object.facts {
+        vec![of_role(object, role, view)]
+    } else {
+        account(object).map_or_else(Vec::new, |account| of_account(&account, view))
+    }
+}
+
+fn granted<'a>(role: &RoleRef, place: &'a str, view: &'a Snapshot) -> Option<Rights<'a>> {
+    let rules = Resolver::new(view, no_answers()).granted(role, place).ok()?;
+    Some(Rights { place, rules })
+}
+
+fn no_answers() -> &'static Answers {
+    static NONE: Answers = Answers { access: Vec::new(), objects: Vec::new() };
+    &NONE
+}
+
+fn of_agent_binding<'a>(
+    binding: &'a AgentRoleBinding,
+    own: &'a str,
+    view: &'a Snapshot,
+    policy: &'a AdmissionPolicy,
+) -> Vec<Rights<'a>> {
+    let place = match (binding.scope_kind.as_str(), binding.scope_name.as_str()) {
+        ("cluster", _) => "",
+        ("namespace", name) if !name.is_empty() => name,
+        _ => own,
+    };
+    let mut all = vec![Rights { place, rules: binding.resource_rules.iter().collect() }];
+    if let Some(role) = &binding.role_ref {
+        let template = policy.rbac.role_templates.get(&role.name);
+        match template.filter(|_| role.kind == "RoleTemplate") {
+            Some(template) => all.push(Rights { place, rules: template.rules.iter().collect() }),
+            None => all.extend(granted(role, place, view)),
+        }
+    }
+    all
+}
+
+/// A ClusterRole counts for the whole cluster unless all that bind it are RoleBindings.
+fn of_role<'a>(object: &'a Object, role: &'a Role, view: &'a Snapshot) -> Rights<'a> {
+    let own = object.key.namespace.as_str();
+    let mut places = view.bindings_to(&object.key).map(|(key, _)| key.namespace.as_str());
+    let first = places.next();
+    let place = match first {
+        Some(first) if own.is_empty() && places.all(|place| !place.is_empty()) => first,
+        _ => own,
+    };
+    Rights { place, rules: role.rules.iter().collect() }
+}
+
+/// The ServiceAccount that an object is, or names an agent identity.
+fn account(object: &Object) -> Option<Account> {
+    let key = &object.key;
+    let is_account = key.group.is_empty() && key.kind == "ServiceAccount";
+    let named = is_account.then(|| (key.namespace.clone(), key.name.clone()));
+    let (namespace, name) = named.or_else(|| names_agent(object))?;
+    Some(Account { namespace, name })
+}
+
+fn of_account<'a>(account: &Account, view: &'a Snapshot) -> Vec<Rights<'a>> {
+    let grants = grants_of(view, no_answers(), account).into_iter();
+    grants
+        .filter_map(|grant| {
+            let place = grant.binding.namespace.as_str();
+            Some(Rights { place, rules: grant.rules.ok()? })
+        })
+        .collect()
+}

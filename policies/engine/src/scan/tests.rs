@@ -1,0 +1,154 @@
+//! What a scan leaves out, and in what order its findings are looked at.
+
+use pinfold_model::finding::RuleId;
+use pinfold_model::policy::admission::AdmissionPolicy;
+use pinfold_model::snapshot::Snapshot;
+
+use super::danger::{self, Danger};
+use super::{Depth, Judged, Unjudged, creation, judge};
+use crate::organization::fixture::{TODAY, object, policy, value, view};
+
+const CLUSTER: &str = r#"
+    {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: all}, rules: [{verbs: ["*"], apiGroups: ["*"], resources: ["*"]}]}
+    {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: secrets}, rules: [{verbs: [list], apiGroups: [""], resources: [secrets]}]}
+    {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: one-secret}, rules: [{verbs: [get], apiGroups: [""], resources: [secrets], resourceNames: [a]}]}
+    {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: exec}, rules: [{verbs: [create], apiGroups: [""], resources: ["*/exec"]}]}
+    {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: nodes}, rules: [{verbs: [get], apiGroups: [""], resources: [nodes/proxy]}]}
+    {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: mild}, rules: [{verbs: [get], apiGroups: [""], resources: [pods]}]}
+    {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: b, namespace: acme}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: secrets}, subjects: [{kind: ServiceAccount, name: coder}]}
+"#;
+
+/// What an object holds leads to this.
+const LEADS: [(&str, Danger, &str); 11] = [
+    (
+        "ClusterRoleBinding '' ClusterRole all",
+        Danger::Critical,
+        "does everything in the whole cluster",
+    ),
+    ("RoleBinding acme ClusterRole all", Danger::High, "does everything in namespace `acme`"),
+    (
+        "RoleBinding kube-system ClusterRole all",
+        Danger::Critical,
+        "does everything in namespace `kube-system`",
+    ),
+    (
+        "ClusterRoleBinding '' ClusterRole secrets",
+        Danger::Critical,
+        "reads Secrets in the whole cluster",
+    ),
+    ("RoleBinding acme ClusterRole secrets", Danger::High, "reads Secrets in namespace `acme`"),
+    (
+        "ClusterRoleBinding '' ClusterRole one-secret",
+        Danger::High,
+        "reads Secrets in the whole cluster",
+    ),
+    (
+        "ClusterRoleBinding '' ClusterRole exec",
+        Danger::Critical,
+        "runs code in other pods in the whole cluster",
+    ),
+    (
+        "ClusterRoleBinding '' ClusterRole nodes",
+        Danger::Critical,
+        "runs code in every pod of a node in the whole cluster",
+    ),
+    ("RoleBinding acme ClusterRole nodes", Danger::Medium, ""),
+    ("ClusterRoleBinding '' ClusterRole mild", Danger::Medium, ""),
+    ("ClusterRoleBinding '' ClusterRole absent", Danger::Medium, ""),
+];
+
+fn baseline() -> AdmissionPolicy {
+    policy("organizations: {platformNamespaces: [kube-system]}")
+}
+
+fn weigh(rule: &RuleId, yaml: &str, view: &Snapshot) -> (Danger, String) {
+    danger::of(rule, &creation(object(&value(yaml)), None), view, &baseline())
+}
+
+#[test]
+fn rights_are_as_dangerous_as_what_they_lead_to() {
+    let view = view(CLUSTER);
+    for (line, danger, leads_to) in LEADS {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [kind, namespace, role_kind, role] = words.as_slice() else { panic!("{line}") };
+        let yaml = format!(
+            "{{apiVersion: rbac.authorization.k8s.io/v1, kind: {kind}, metadata: {{name: x, namespace: {namespace}}}, \
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: {role_kind}, name: {role}}}}}"
+        );
+        let expected = (danger, leads_to.to_owned());
+        assert_eq!(weigh(&RuleId::RBAC_CEILING, &yaml, &view), expected, "{line}");
+        let other = weigh(&RuleId::SEC_CROSS_ORGANIZATION, &yaml, &view);
+        assert_eq!(other, (Danger::High, String::new()), "not about rights: {line}");
+    }
+}
+
+#[test]
+fn identities_roles_and_agent_bindings_lead_where_their_rights_do() {
+    let view = view(CLUSTER);
+    let account =
+        "{apiVersion: v1, kind: ServiceAccount, metadata: {name: coder, namespace: acme}}";
+    let record = "{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: c, namespace: acme}, spec: {namespace: acme, serviceAccountName: coder}}";
+    let bound_in_acme = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: secrets}, rules: [{verbs: [list], apiGroups: [''], resources: [secrets]}]}";
+    for yaml in [account, record, bound_in_acme] {
+        let (danger, leads_to) = weigh(&RuleId::RBAC_CEILING, yaml, &view);
+        let expected = (Danger::High, "reads Secrets in namespace `acme`");
+        assert_eq!((danger, leads_to.as_str()), expected, "{yaml}");
+    }
+    let agent = |scope: &str| {
+        format!(
+            "{{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentRoleBinding, metadata: {{name: a, namespace: acme}}, \
+             spec: {{scope: {{kind: {scope}}}, roleRef: {{kind: ClusterRole, name: all}}}}}}"
+        )
+    };
+    for (scope, danger) in [("cluster", Danger::Critical), ("namespace", Danger::High)] {
+        assert_eq!(weigh(&RuleId::RBAC_AGENT_BINDING, &agent(scope), &view).0, danger, "{scope}");
+    }
+}
+
+/// `docs/scan.md` has a row for each rule, with the danger that it has here.
+#[test]
+fn every_rule_has_a_documented_danger() {
+    let page = include_str!("../../../../docs/scan.md");
+    for rule in RuleId::BUILT_IN {
+        let begin = format!("| `{rule}` | {} |", danger::of_rule(rule).as_str());
+        assert!(page.lines().any(|line| line.starts_with(&begin)), "no row `{begin}`");
+    }
+    assert_eq!(danger::of_rule(&RuleId::custom("no-latest")), Danger::Low);
+}
+
+fn judged(policy: &AdmissionPolicy, depth: Depth, yaml: &str) -> Judged {
+    let value = value(yaml);
+    let facts = creation(object(&value), Some(value));
+    judge(&facts, depth, &view(CLUSTER), policy, TODAY)
+}
+
+#[test]
+fn what_needs_the_requester_is_left_out_and_said() {
+    let binding = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: x}, \
+         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: all}, subjects: [{kind: User, name: ann}]}";
+    let found = judged(&baseline(), Depth::Whole, binding);
+    assert_eq!(found.findings, Vec::new());
+    assert_eq!(found.unjudged, vec![(RuleId::RBAC_BINDING, Unjudged::Requester)]);
+}
+
+#[test]
+fn metadata_alone_is_judged_by_what_reads_metadata() {
+    let policy = policy(
+        "custom:
+- {id: labelled, match: {kinds: [Secret]}, deny: {path: $.metadata.labels.bad, equals: x, message: m}}
+- {id: typed, match: {kinds: [Secret]}, deny: {path: $.type, equals: y, message: m}}
+- {id: typed-elsewhere, match: {kinds: [Pod]}, deny: {path: $.type, equals: y, message: m}}",
+    );
+    let secret = "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: acme, labels: {bad: x}}, type: y}";
+    let rules = |judged: &Judged| -> Vec<String> {
+        judged.findings.iter().map(|found| found.finding.rule.to_string()).collect()
+    };
+    let whole = judged(&policy, Depth::Whole, secret);
+    assert_eq!(
+        (rules(&whole).as_slice(), whole.unjudged.len()),
+        (["labelled".to_owned(), "typed".to_owned()].as_slice(), 0)
+    );
+    let bare = judged(&policy, Depth::Metadata, secret);
+    assert_eq!(rules(&bare), ["labelled"]);
+    assert_eq!(bare.unjudged, vec![(RuleId::custom("typed"), Unjudged::Content)]);
+}
