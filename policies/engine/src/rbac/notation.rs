@@ -126,13 +126,14 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
             })
         }
         "AgentApproval" => {
-            let words = Words::of(body, &["phase", "approver", "requested", "target"]);
+            let words = Words::of(body, &["phase", "approver", "requested", "target", "digest"]);
             Facts::Approval(Approval {
                 phase: words.text("phase"),
                 approver: words.text("approver"),
                 requested_by: words.text("requested"),
                 action: "bind".into(),
                 target: words.text("target"),
+                digests: words.get("digest").map(str::to_owned).into_iter().collect(),
             })
         }
         _ => Facts::MetaOnly,
@@ -162,17 +163,20 @@ fn subject(text: &str) -> Subject {
     }
 }
 
-/// `scope=KIND/NAME subject=KIND/NAME role=KIND/NAME policy=P org=O | RULES`.
+/// `scope=KIND/NAME subject=KIND/NAME account=[NAMESPACE/]NAME role=KIND/NAME policy=P org=O | RULES`.
 fn agent_binding(body: &str) -> AgentRoleBinding {
     let (words, resource_rules) = body.split_once('|').unwrap_or((body, ""));
-    let words = Words::of(words, &["scope", "subject", "role", "policy", "org"]);
+    let words = Words::of(words, &["scope", "subject", "account", "role", "policy", "org"]);
     let (scope_kind, scope_name) = halves(words.get("scope").unwrap_or("namespace"));
     let (subject_kind, subject_name) = halves(words.get("subject").unwrap_or("agent-stack/fixer"));
+    let account = words.get("account").unwrap_or_default();
+    let (namespace, account) = account.split_once('/').unwrap_or(("", account));
     AgentRoleBinding {
         organization: words.text("org"),
         subject_kind,
         subject_name,
-        service_account: String::new(),
+        service_account: account.to_owned(),
+        service_account_namespace: namespace.to_owned(),
         scope_kind,
         scope_name,
         role_ref: words.get("role").map(role_ref),

@@ -91,4 +91,6 @@ pub struct Approval {
     pub action: String,
     /// `spec.action.target`.
     pub target: String,
+    /// `spec.artifactDigest` and the digests of `spec.artifactRefs`: what was looked at; none if the record doesn't say.
+    pub digests: Vec<String>,
 }

@@ -90,6 +90,8 @@ pub struct AgentRoleBinding {
     pub subject_name: String,
     /// `spec.subject.serviceAccountRef` name, empty if left out.
     pub service_account: String,
+    /// `spec.subject.serviceAccountRef` namespace; empty is the binding's own.
+    pub service_account_namespace: String,
     /// `spec.scope.kind`: namespace, repository, organization, cluster.
     pub scope_kind: String,
     /// `spec.scope.name`, empty if left out.

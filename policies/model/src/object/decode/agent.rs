@@ -53,6 +53,37 @@ struct RawSpec<'a> {
     requested_by: Named<'a>,
     #[serde(borrow)]
     action: Block<RawAction<'a>>,
+    #[serde(borrow)]
+    artifact_digest: Text<'a>,
+    #[serde(borrow)]
+    artifact_refs: List<RawArtifact<'a>>,
+}
+
+/// An artifact by its name or digest, or as an object that may have a digest.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum RawArtifact<'a> {
+    Text(#[serde(borrow)] std::borrow::Cow<'a, str>),
+    Parts(#[serde(borrow)] Block<RawArtifactParts<'a>>),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawArtifactParts<'a> {
+    #[serde(borrow)]
+    digest: Text<'a>,
+}
+
+/// How a digest begins.
+const DIGEST_PREFIX: &str = "sha256:";
+
+impl RawArtifact<'_> {
+    fn digest(&self) -> Option<String> {
+        match self {
+            Self::Text(text) => text.starts_with(DIGEST_PREFIX).then(|| text.clone().into_owned()),
+            Self::Parts(parts) => parts.get().and_then(|parts| parts.digest.some()),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -136,6 +167,12 @@ impl RawAgent<'_> {
             requested_by: spec.requested_by.owned(),
             action: action.map(|action| action.action.owned()).unwrap_or_default(),
             target: action.map(|action| action.target.owned()).unwrap_or_default(),
+            digests: spec
+                .artifact_digest
+                .some()
+                .into_iter()
+                .chain(spec.artifact_refs.0.iter().filter_map(RawArtifact::digest))
+                .collect(),
         }
     }
 }

@@ -132,7 +132,41 @@ struct RawAgentSubject<'a> {
     #[serde(borrow)]
     name: Text<'a>,
     #[serde(borrow)]
-    service_account_ref: Named<'a>,
+    service_account_ref: Option<RawAccount<'a>>,
+}
+
+/// A ServiceAccount as `name`, `namespace/name` or an object of both.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum RawAccount<'a> {
+    Text(#[serde(borrow)] std::borrow::Cow<'a, str>),
+    Parts(#[serde(borrow)] Block<RawPlacedName<'a>>),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawPlacedName<'a> {
+    #[serde(borrow)]
+    namespace: Text<'a>,
+    #[serde(borrow)]
+    name: Text<'a>,
+}
+
+impl RawAccount<'_> {
+    /// Namespace, empty if left out, and name.
+    fn parts(&self) -> (String, String) {
+        match self {
+            Self::Text(text) => {
+                let (namespace, name) = text.split_once('/').unwrap_or(("", text));
+                (namespace.to_owned(), name.to_owned())
+            }
+            Self::Parts(parts) => {
+                let both =
+                    |parts: &RawPlacedName<'_>| (parts.namespace.owned(), parts.name.owned());
+                parts.get().map(both).unwrap_or_default()
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -220,11 +254,14 @@ impl RawAgentRoleBinding<'_> {
         let subject = spec.subject.get().unwrap_or(&nobody);
         let nowhere = RawScope::default();
         let scope = spec.scope.get().unwrap_or(&nowhere);
+        let account = subject.service_account_ref.as_ref().map(RawAccount::parts);
+        let (service_account_namespace, service_account) = account.unwrap_or_default();
         Facts::AgentRoleBinding(AgentRoleBinding {
             organization: spec.organization_ref.owned(),
             subject_kind: subject.kind.owned(),
             subject_name: subject.name.owned(),
-            service_account: subject.service_account_ref.owned(),
+            service_account,
+            service_account_namespace,
             scope_kind: scope.kind.owned(),
             scope_name: scope.name.owned(),
             role_ref: spec.role_ref.get().map(RawRoleRef::ready),

@@ -90,6 +90,44 @@ fn agent_role_bindings_of_both_groups() {
     assert!(bare.role_ref.is_none() && bare.resource_rules.is_empty());
 }
 
+/// An account in another namespace, however it is written: a namespace that is dropped would be a hole.
+#[test]
+fn the_account_of_an_agent_role_binding_keeps_its_namespace() {
+    let cases = [
+        (json!("a"), ["", "a"]),
+        (json!("n/a"), ["n", "a"]),
+        (json!({"name": "a"}), ["", "a"]),
+        (json!({"namespace": "n", "name": "a"}), ["n", "a"]),
+        (json!({"namespace": null, "name": "a"}), ["", "a"]),
+        (json!({}), ["", ""]),
+        (Value::Null, ["", ""]),
+    ];
+    for (account, expected) in cases {
+        let spec = json!({"subject": {"kind": "service-account", "serviceAccountRef": account}});
+        let found = facts("krate.a5c.ai/v1alpha1", "AgentRoleBinding", &spec);
+        let Facts::AgentRoleBinding(found) = found else { panic!("a binding") };
+        let parts = [found.service_account_namespace.as_str(), found.service_account.as_str()];
+        assert_eq!(parts, expected, "{spec}");
+    }
+    for odd in [json!(["n", "a"]), json!(7), json!({"name": ["a"]})] {
+        let object = json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "AgentRoleBinding",
+            "spec": {"subject": {"serviceAccountRef": odd}}});
+        assert!(crate::object::from_value(&object).is_err(), "{object}");
+    }
+}
+
+#[test]
+fn what_an_approval_was_given_for() {
+    let digests = |spec: Value| {
+        let found = facts("krate.a5c.ai/v1alpha1", "AgentApproval", &spec);
+        let Facts::Approval(found) = found else { panic!("an approval") };
+        found.digests
+    };
+    assert!(digests(json!({"artifactRefs": ["patch-1", {"name": "b"}, null]})).is_empty());
+    let spec = json!({"artifactDigest": "sha256:a", "artifactRefs": ["sha256:b", {"name": "c", "digest": "sha256:c"}]});
+    assert_eq!(digests(spec), ["sha256:a", "sha256:b", "sha256:c"]);
+}
+
 #[test]
 fn organizations_pools_accounts_and_approvals() {
     let group = "krate.a5c.ai/v1alpha1";
