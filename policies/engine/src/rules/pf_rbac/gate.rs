@@ -139,9 +139,11 @@ pub(super) fn bind(role: &RoleRef, namespace: &str) -> Option<AccessQuestion> {
         "ClusterRole" => "clusterroles",
         _ => return None,
     };
+    // As the API server asks: of the group that the reference says, so that a right to bind roles doesn't reach what only looks like one.
+    let group = if role.api_group.is_empty() { RBAC_GROUP } else { &role.api_group };
     Some(AccessQuestion {
         verb: "bind",
-        group: RBAC_GROUP.to_owned(),
+        group: group.to_owned(),
         resource: resource.to_owned(),
         namespace: namespace.to_owned(),
         name: role.name.clone(),

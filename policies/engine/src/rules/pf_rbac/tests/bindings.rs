@@ -29,6 +29,7 @@ const ROWS: &str = "
     no role group / dev / RoleBinding acme/x : !ClusterRole/view to User/a / ok
     a Role cluster-wide / lead / ClusterRoleBinding x : Role/reads to User/a / $.roleRef
     bind by name / binder / RoleBinding acme/x : ClusterRole/view-secrets to User/a / ok
+    bind of roles isn't bind of another group / binder / RoleBinding acme/x : other.io!ClusterRole/view-secrets to User/a / $.roleRef
     bind by another name / binder / RoleBinding acme/x : ClusterRole/cluster-admin to User/a / $.roleRef
     bind in another namespace / binder / RoleBinding beta/x : ClusterRole/view-secrets to User/a / $.roleRef
     bind in a namespace is not cluster-wide / binder / ClusterRoleBinding x : ClusterRole/view-secrets to User/a / $.roleRef
