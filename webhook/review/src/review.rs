@@ -26,8 +26,6 @@ pub struct Review {
     pub facts: AdmissionFacts,
     /// `request.kind.version`: the version of the object, for records.
     pub version: String,
-    /// `userInfo.extra`: only to ask the API server about the requester.
-    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -185,7 +183,7 @@ fn assemble(
         name,
         uid: user.uid.unwrap_or_default(),
         groups: user.groups.unwrap_or_default(),
-        ..Requester::default()
+        extra: user.extra.unwrap_or_default(),
     };
     let subject = subject::read(&request)?;
     let facts = AdmissionFacts {
@@ -202,8 +200,7 @@ fn assemble(
         change: subject.change,
         answers: Answers::default(),
     };
-    let extra = user.extra.unwrap_or_default();
-    Ok(Review { facts, version: request.kind.version, extra })
+    Ok(Review { facts, version: request.kind.version })
 }
 
 fn optional<T: DeserializeOwned>(

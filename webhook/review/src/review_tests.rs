@@ -55,12 +55,12 @@ fn refused(body: &[u8], rule: &RuleId, path: &str) -> ReviewError {
 
 #[test]
 fn every_part_arrives() {
-    let Review { facts, version, extra } = parsed(&sample());
+    let Review { facts, version } = parsed(&sample());
     assert_eq!(facts.uid, UID);
     let requester = facts.requester.unwrap();
     assert_eq!((requester.name.as_str(), requester.uid.as_str()), ("ada", "u-1"));
     assert_eq!(requester.groups, ["devs", "system:authenticated"]);
-    assert_eq!(extra["scopes"], ["a", "b"]);
+    assert_eq!(requester.extra["scopes"], ["a", "b"]);
     assert_eq!(facts.operation, Operation::Create);
     assert_eq!(facts.target.to_string(), "ConfigMap acme/settings");
     assert_eq!(facts.request_name, "", "a POST has no name for the authorizer");

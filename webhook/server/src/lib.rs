@@ -2,6 +2,7 @@
 //!
 //! [`start`] runs a webhook in the current runtime; [`main`] is the program. [`cluster`] reads a cluster once, for the CLI.
 
+mod access;
 mod admission;
 mod answer;
 mod audit;

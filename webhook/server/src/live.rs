@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
-};
-use kube::api::{Api, PostParams};
+use kube::api::Api;
 use kube::core::DynamicObject;
 use kube::{Client, Error};
 use pinfold_model::facts::{AccessQuestion, Answers, Question};
 use pinfold_model::object::{Object, ObjectKey};
 use pinfold_review::Review;
 
+use crate::access::Access;
 use crate::informers::{Decoded, Depth, Source, Sources, decode};
 use crate::metrics::Metrics;
 
@@ -26,6 +24,7 @@ const ANSWERS_MAX: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) client: Client,
+    pub(crate) access: Access,
     pub(crate) sources: Sources,
     pub(crate) metrics: Metrics,
 }
@@ -62,20 +61,18 @@ impl Live {
     }
 
     async fn ask_one(&self, question: &Question, review: &Review) -> Option<Answer> {
-        let (name, answer) = match question {
-            Question::Access(access) => {
-                let granted = self.access(access, review).await;
-                ("access", granted.map(|granted| Answer::Access(access.clone(), granted)))
-            }
+        let (name, found) = match question {
+            Question::Access(access) => ("access", self.access(access, review).await),
             Question::Object(key) => {
                 let source = self.sources.of(key)?;
                 let found = self.object(key, &source).await;
-                ("object", found.map(|found| Answer::Object(key.clone(), Box::new(found))))
+                let answer = found.map(|found| Answer::Object(key.clone(), Box::new(found)));
+                ("object", answer.map(|answer| (answer, "answered")))
             }
         };
-        match answer {
-            Ok(answer) => {
-                self.count(name, "answered");
+        match found {
+            Ok((answer, result)) => {
+                self.count(name, result);
                 Some(answer)
             }
             Err(error) => {
@@ -86,35 +83,21 @@ impl Live {
         }
     }
 
-    fn count(&self, question: &str, result: &str) {
-        self.metrics.live_questions.with_label_values(&[question, result]).inc();
+    async fn access(
+        &self,
+        question: &AccessQuestion,
+        review: &Review,
+    ) -> Result<(Answer, &'static str), Error> {
+        let Some(requester) = &review.facts.requester else {
+            return Ok((Answer::Access(question.clone(), false), "answered"));
+        };
+        let answer = self.access.ask(requester, question).await?;
+        let result = if answer.cached { "cached" } else { "answered" };
+        Ok((Answer::Access(question.clone(), answer.granted), result))
     }
 
-    /// The whole authorizer chain's opinion, not RBAC's alone.
-    async fn access(&self, question: &AccessQuestion, review: &Review) -> Result<bool, Error> {
-        let Some(user) = &review.facts.requester else { return Ok(false) };
-        let own = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let spec = SubjectAccessReviewSpec {
-            user: Some(user.name.clone()),
-            uid: own(&user.uid),
-            groups: Some(user.groups.clone()),
-            extra: (!review.extra.is_empty()).then(|| review.extra.clone()),
-            resource_attributes: Some(ResourceAttributes {
-                verb: Some(question.verb.to_owned()),
-                group: own(&question.group),
-                resource: own(&question.resource),
-                namespace: own(&question.namespace),
-                name: own(&question.name),
-                ..ResourceAttributes::default()
-            }),
-            ..SubjectAccessReviewSpec::default()
-        };
-        let asked = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
-        let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
-        let answered = api.create(&PostParams::default(), &asked).await?;
-        Ok(answered.status.is_some_and(|status| {
-            status.allowed && !status.denied.unwrap_or(false) && status.evaluation_error.is_none()
-        }))
+    fn count(&self, question: &str, result: &str) {
+        self.metrics.live_questions.with_label_values(&[question, result]).inc();
     }
 
     async fn object(&self, key: &ObjectKey, source: &Source) -> Result<Option<Object>, Error> {

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::access::Access;
 use crate::admission::{Admission, DecisionIds, Judge};
 use crate::config::{Config, ViewSource};
 use crate::drain::{Drain, DrainWatch, Phase};
@@ -159,7 +160,8 @@ impl Parts<'_> {
         informers.start(tasks);
         let (events, writer) = Events::new(client.clone(), metrics, self.drain.clone());
         tasks.spawn(writer);
-        let live = Live { client, sources, metrics: metrics.clone() };
+        let access = Access::new(client.clone());
+        let live = Live { client, access, sources, metrics: metrics.clone() };
         Ok((view, Some(live), Some(events)))
     }
 

@@ -2,7 +2,7 @@
 
 mod bench;
 mod cluster;
-mod fake;
+pub(crate) mod fake;
 mod lifecycle;
 mod policy;
 mod refusals;

@@ -148,12 +148,21 @@ async fn the_api_server_is_asked_where_the_view_cannot_tell() {
     assert!(!denied.allowed());
     assert!(denied.message().starts_with("PF-RBAC-002 "), "{}", denied.message());
     fake.grant(true);
-    let allowed = ask(&server, &binding("u-2")).await;
+    let mut by_bob = binding("u-2");
+    by_bob["request"]["userInfo"]["username"] = json!("bob");
+    let allowed = ask(&server, &by_bob).await;
     assert!(allowed.allowed(), "who may `bind` may bind: {}", allowed.message());
     let answered = "pinfold_live_questions_total{question=\"access\",result=\"answered\"}";
-    assert!(server.metric(answered).await >= 2.0);
+    let before = server.metric(answered).await;
+    assert!(before >= 2.0);
+    assert!(ask(&server, &by_bob).await.allowed());
+    assert!((server.metric(answered).await - before).abs() < 0.5, "not asked again so soon");
+    let cached = "pinfold_live_questions_total{question=\"access\",result=\"cached\"}";
+    assert!(server.metric(cached).await >= 1.0);
     fake.set_down(true);
-    assert!(!ask(&server, &binding("u-3")).await.allowed(), "no answer leaves the denial");
+    let mut by_eve = binding("u-3");
+    by_eve["request"]["userInfo"]["username"] = json!("eve");
+    assert!(!ask(&server, &by_eve).await.allowed(), "no answer leaves the denial");
 }
 
 #[tokio::test]

@@ -43,13 +43,13 @@ struct State {
 }
 
 #[derive(Clone)]
-pub(super) struct Fake {
+pub(crate) struct Fake {
     state: Arc<Mutex<State>>,
     address: SocketAddr,
 }
 
 impl Fake {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let fake = Self { state: Arc::default(), address };
@@ -74,7 +74,7 @@ impl Fake {
         change(&mut self.state.lock().unwrap())
     }
 
-    pub(super) fn kubeconfig(&self, dir: &Path) -> PathBuf {
+    pub(crate) fn kubeconfig(&self, dir: &Path) -> PathBuf {
         let path = dir.join("kubeconfig");
         let text = json!({"apiVersion": "v1", "kind": "Config", "current-context": "x",
             "clusters": [{"name": "c", "cluster": {"server": format!("http://{}", self.address)}}],
@@ -112,7 +112,7 @@ impl Fake {
         self.with(of)
     }
 
-    pub(super) fn grant(&self, grants: bool) {
+    pub(crate) fn grant(&self, grants: bool) {
         self.with(|state| state.grants = grants);
     }
 
@@ -125,7 +125,7 @@ impl Fake {
     }
 
     /// Ends every watch and refuses everything, or comes back.
-    pub(super) fn set_down(&self, down: bool) {
+    pub(crate) fn set_down(&self, down: bool) {
         self.with(|state| {
             state.down = down;
             state.watches.clear();
@@ -138,7 +138,7 @@ impl Fake {
         self.with(|state| state.conflicts = writes);
     }
 
-    pub(super) fn seen(&self) -> Vec<(String, String, String)> {
+    pub(crate) fn seen(&self) -> Vec<(String, String, String)> {
         self.with(|state| state.seen.clone())
     }
 
