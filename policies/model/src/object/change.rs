@@ -18,7 +18,8 @@ pub enum Change {
 const GARBAGE_FIELDS: [&str; 6] =
     ["finalizers", "ownerReferences", "managedFields", "resourceVersion", "generation", "selfLink"];
 
-/// How much changes from `old` to `new`. `null` and absent are the same.
+/// How much changes from `old` to `new`. Of the members that are compared, `null`, absent and an empty list are the same, as they are to
+/// the API server, which writes a Role without rules either way.
 #[must_use]
 pub fn change(old: &Value, new: &Value) -> Change {
     let (Value::Object(old), Value::Object(new)) = (old, new) else { return Change::Content };
@@ -39,10 +40,13 @@ pub fn change(old: &Value, new: &Value) -> Change {
 
 /// Whether two objects are the same but for some members.
 fn same_but(old: &Map<String, Value>, new: &Map<String, Value>, except: &[&str]) -> bool {
+    let is_empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
     let covered = |left: &Map<String, Value>, right: &Map<String, Value>| {
         left.iter().all(|(name, value)| {
             let other = right.get(name).unwrap_or(&Value::Null);
-            except.contains(&name.as_str()) || value == other
+            except.contains(&name.as_str())
+                || value == other
+                || (is_empty(value) && is_empty(other))
         })
     };
     covered(old, new) && covered(new, old)
@@ -82,6 +86,14 @@ mod tests {
             ),
             (
                 json!({"metadata": {"name": "a", "labels": {"k": "v"}}, "spec": {"a": 1}, "data": {}}),
+                Change::Content,
+            ),
+            (
+                json!({"metadata": {"name": "a", "labels": {"k": "v"}}, "spec": {"a": 1}, "rules": []}),
+                Change::Garbage,
+            ),
+            (
+                json!({"metadata": {"name": "a", "labels": {"k": "v"}}, "spec": {"a": 1}, "rules": [{}]}),
                 Change::Content,
             ),
             (json!({"metadata": {"name": "a", "labels": {"k": "v"}}}), Change::Content),
