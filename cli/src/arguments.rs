@@ -1,8 +1,14 @@
 //! The command line.
 
+mod cluster;
+mod explain;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use cluster::ClusterArguments;
+pub(crate) use explain::{Explain, ExplainArguments, ExplainOutput, WhatCanArguments};
 
 /// The security gate for AI agents on Kubernetes, offline.
 #[derive(Debug, Parser)]
@@ -22,6 +28,8 @@ pub enum Command {
     Try(TryArguments),
     /// Run PolicyTest files.
     Test(TestArguments),
+    /// Why: what somebody may do, who may do something, what a binding would add, and by which chain.
+    Explain(ExplainArguments),
     /// Check and describe policy documents.
     Policy(PolicyArguments),
     /// Verify audit logs.

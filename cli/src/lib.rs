@@ -8,6 +8,8 @@ mod audit;
 mod case;
 mod check;
 mod demo;
+mod explain;
+mod live;
 mod manifest;
 mod output;
 mod policies;
@@ -69,6 +71,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> O
         Command::Check(arguments) => check::run(arguments, out),
         Command::Try(arguments) => attempt::run(arguments, out),
         Command::Test(arguments) => case::run(arguments, out),
+        Command::Explain(arguments) => explain::run(arguments, out, err),
         Command::Policy(arguments) => policy::run(arguments, out),
         Command::Audit(arguments) => audit::run(arguments, out),
         Command::Demo => demo::run(out),

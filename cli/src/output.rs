@@ -1,5 +1,6 @@
 //! What commands print: one module a format. The JSON formats are contracts, versioned.
 
+pub(crate) mod explain;
 pub(crate) mod github;
 pub(crate) mod human;
 pub(crate) mod json;

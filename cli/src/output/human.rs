@@ -10,10 +10,10 @@ use crate::case::Ran;
 use crate::check::Checked;
 
 /// Terminal colours, or nothing where the output is no terminal.
-struct Paint(bool);
+pub(crate) struct Paint(bool);
 
 impl Paint {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none();
         Self(wanted && io::stdout().is_terminal())
     }
@@ -22,15 +22,15 @@ impl Paint {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    fn good(&self, text: &str) -> String {
+    pub(crate) fn good(&self, text: &str) -> String {
         self.wrap("32", text)
     }
 
-    fn bad(&self, text: &str) -> String {
+    pub(crate) fn bad(&self, text: &str) -> String {
         self.wrap("31", text)
     }
 
-    fn doubt(&self, text: &str) -> String {
+    pub(crate) fn doubt(&self, text: &str) -> String {
         self.wrap("33", text)
     }
 }

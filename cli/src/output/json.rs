@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use pinfold_model::finding::Mode;
 use pinfold_model::policy::agent::AgentPolicy;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::JSON_VERSION;
@@ -11,7 +12,8 @@ use crate::attempt::Answer;
 use crate::case::Ran;
 use crate::check::Checked;
 
-fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
+/// Writes one document.
+pub(crate) fn write(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
 }

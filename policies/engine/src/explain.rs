@@ -1,0 +1,32 @@
+//! Why somebody may do something: the chain of records, spellings, bindings and roles behind a right, and what a proposed binding would add.
+//!
+//! Answers are data over a snapshot, never text for a terminal. Nothing here decides: rights are those of [`crate::rbac::resolver`], and
+//! whether a binding may pass is asked of [`crate::admit`] alone.
+
+mod agent_binding;
+mod ceiling;
+mod chain;
+mod identity;
+mod what_can;
+
+use jiff::civil::Date;
+use pinfold_model::facts::Answers;
+use pinfold_model::policy::admission::AdmissionPolicy;
+use pinfold_model::snapshot::Snapshot;
+
+pub use chain::{Chain, Right};
+pub use identity::{Fault, Hop, Identity, requester_of};
+pub use what_can::{WhatCan, what_can};
+
+/// What is asked about: a cluster, and the policy that says who the agents are and what they may never hold.
+#[derive(Debug, Clone, Copy)]
+pub struct World<'a> {
+    /// The cluster.
+    pub view: &'a Snapshot,
+    /// The policy.
+    pub policy: &'a AdmissionPolicy,
+    /// What was read live, if anything was.
+    pub answers: &'a Answers,
+    /// Today in UTC.
+    pub today: Date,
+}
