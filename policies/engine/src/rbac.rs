@@ -5,9 +5,12 @@
 //! nothing here is stricter or milder. What is stricter belongs to the rules.
 
 pub mod agents;
+pub mod ceiling;
 pub mod coverage;
+pub mod danger;
 pub(crate) mod describe;
 pub mod effective;
 #[cfg(test)]
 pub(crate) mod notation;
 pub mod resolver;
+pub mod rights;

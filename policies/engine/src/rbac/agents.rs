@@ -17,7 +17,7 @@ pub const AUTHENTICATED: &str = "system:authenticated";
 /// User names of ServiceAccounts begin so.
 const ACCOUNT_USER: &str = "system:serviceaccount:";
 /// Groups of the ServiceAccounts of one namespace begin so.
-const NAMESPACE_GROUP: &str = "system:serviceaccounts:";
+pub(crate) const NAMESPACE_GROUP: &str = "system:serviceaccounts:";
 
 /// Why a ServiceAccount is an agent identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl<'a> Agents<'a> {
     /// Why a ServiceAccount is an agent identity; `None` if it isn't.
     #[must_use]
     pub fn naming(&self, namespace: &str, name: &str) -> Option<Naming<'a>> {
-        let record = self.view.agent_records(namespace, name).next().map(Naming::Record);
+        let record = self.view.agent_records(namespace, name).min().map(Naming::Record);
         record.or_else(|| self.matches(namespace, name).then_some(Naming::Pattern))
     }
 
@@ -107,10 +107,7 @@ impl<'a> Agents<'a> {
             ALL_ACCOUNTS | AUTHENTICATED => None,
             group => Some(group.strip_prefix(NAMESPACE_GROUP)?),
         };
-        let inside = |namespace: &str| place.is_none_or(|place| place == namespace);
-        // The least, so that the answer doesn't hang on the order of a hash.
-        let known = self.view.agents().filter(|(namespace, _)| inside(namespace)).min();
-        if let Some((namespace, name)) = known {
+        if let Some((namespace, name)) = self.view.first_agent(place) {
             let account = Account { namespace: namespace.to_owned(), name: name.to_owned() };
             return Some(Reach::Group(account));
         }

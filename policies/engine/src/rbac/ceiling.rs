@@ -1,0 +1,179 @@
+//! The ceiling of agent identities: rights that none may hold any part of, whoever gives them.
+//!
+//! It is a list of denied rights, and each rule that an identity holds is looked at by itself, so no combination of bindings adds up to
+//! something that the ceiling denies.
+
+use pinfold_model::object::rbac::PolicyRule;
+use pinfold_model::policy::admission::AdmissionPolicy;
+use pinfold_model::policy::rbac::Ceiling;
+
+use super::coverage::{Coverage, covers};
+use super::danger::{DANGERS, Danger};
+use super::describe::excerpt;
+use super::rights::{part, text_of};
+
+/// How many breaches are told.
+pub const MAX_TOLD: usize = 3;
+
+/// The ceilings that rights in one place are below.
+#[derive(Debug, Clone)]
+pub struct Limits<'a> {
+    named: Vec<&'a Ceiling>,
+    built_in: bool,
+    in_platform: bool,
+}
+
+/// A right that a ceiling denies.
+#[derive(Debug, Clone)]
+pub struct Breach<'a> {
+    /// Position of the rule that gives it.
+    pub rule: usize,
+    /// The part of that rule that is denied.
+    pub part: PolicyRule,
+    /// What denies it.
+    pub by: Denier<'a>,
+}
+
+/// What denies a right.
+#[derive(Debug, Clone, Copy)]
+pub enum Denier<'a> {
+    /// An entry of a named ceiling.
+    Entry(&'a Ceiling, usize),
+    /// A line of the built-in list.
+    Danger(&'static Danger),
+}
+
+impl<'a> Limits<'a> {
+    /// Those of rights given in a namespace. What is given cluster-wide (the empty name) is below the ceilings of all namespaces.
+    #[must_use]
+    pub fn of(policy: &'a AdmissionPolicy, place: &str) -> Self {
+        let rbac = &policy.rbac;
+        let in_platform = is_platform(policy, place);
+        if !place.is_empty() {
+            let named: Vec<&Ceiling> = rbac.ceiling_of(place).into_iter().collect();
+            return Self { built_in: named.is_empty(), named, in_platform };
+        }
+        let mut named: Vec<&Ceiling> = Vec::new();
+        for ceiling in rbac.ceilings.iter().filter(|ceiling| !ceiling.namespaces.is_empty()) {
+            named.push(ceiling);
+            let globs = &ceiling.namespaces;
+            if globs.iter().any(|glob| glob.as_str().trim_matches('*').is_empty()) {
+                return Self { named, built_in: false, in_platform };
+            }
+        }
+        let rest = rbac.agent_ceiling.as_ref();
+        let rest = rest.and_then(|name| rbac.ceilings.iter().find(|one| one.name == *name));
+        named.extend(rest);
+        Self { named, built_in: rest.is_none(), in_platform }
+    }
+
+    /// The built-in list alone, whatever the policy's ceilings are: PF-RBAC-007.
+    #[must_use]
+    pub fn dangers(policy: &AdmissionPolicy, place: &str) -> Self {
+        Self { named: Vec::new(), built_in: true, in_platform: is_platform(policy, place) }
+    }
+
+    /// Whether the built-in list is among them.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.built_in
+    }
+
+    /// What tells limits apart; equal for places below the same ones.
+    #[must_use]
+    pub fn signature(&self) -> (Vec<&'a str>, bool, bool) {
+        let names = self.named.iter().map(|ceiling| ceiling.name.as_str()).collect();
+        (names, self.built_in, self.in_platform)
+    }
+
+    /// What these rules give beyond the limits and `before` didn't: one for each denier at most, and no more than [`MAX_TOLD`] and one.
+    #[must_use]
+    pub fn breaches<'r>(
+        &self,
+        rules: impl IntoIterator<Item = &'r PolicyRule>,
+        before: &[&PolicyRule],
+    ) -> Vec<Breach<'a>> {
+        let mut found: Vec<Breach<'a>> = Vec::new();
+        for (position, rule) in rules.into_iter().enumerate() {
+            for (part, by) in self.denied(rule) {
+                if found.iter().any(|known| known.part == part) || !is_new(&part, before) {
+                    continue;
+                }
+                found.push(Breach { rule: position, part, by });
+                if found.len() > MAX_TOLD {
+                    return found;
+                }
+            }
+        }
+        found
+    }
+
+    fn denied(&self, rule: &PolicyRule) -> impl Iterator<Item = (PolicyRule, Denier<'a>)> {
+        let entries = |ceiling: &'a Ceiling| {
+            let deny = ceiling.deny.iter().enumerate();
+            deny.map(move |(position, entry)| (entry, Denier::Entry(ceiling, position)))
+        };
+        let named = self.named.iter().copied().flat_map(entries);
+        let named = named.filter_map(|(entry, by)| Some((part(entry, rule)?, by)));
+        let dangers = self.built_in.then(|| DANGERS.iter()).into_iter().flatten();
+        let dangers = dangers.filter_map(|danger| {
+            Some((danger.part_of(rule, self.in_platform)?, Denier::Danger(danger)))
+        });
+        named.chain(dangers)
+    }
+}
+
+/// Whether rights in a place are rights in a namespace of the platform.
+fn is_platform(policy: &AdmissionPolicy, place: &str) -> bool {
+    place.is_empty() || policy.organizations.platform_namespaces.contains(place)
+}
+
+/// Whether `before` doesn't give all of a part; what is too large to tell counts as new.
+fn is_new(part: &PolicyRule, before: &[&PolicyRule]) -> bool {
+    covers(before.iter().copied(), [part]) != Coverage::Covered
+}
+
+impl Breach<'_> {
+    /// The list of the rule that is at fault.
+    #[must_use]
+    pub fn field(&self) -> &'static str {
+        match self.by {
+            Denier::Danger(danger) => danger.field(),
+            Denier::Entry(..) if self.part.resources.is_empty() => "nonResourceURLs",
+            Denier::Entry(ceiling, position) => {
+                let any = |verb: &String| verb == "*";
+                let entry = ceiling.deny.get(position);
+                let resources = entry.is_some_and(|entry| entry.verbs.iter().any(any));
+                if resources { "resources" } else { "verbs" }
+            }
+        }
+    }
+
+    /// The right, in words.
+    #[must_use]
+    pub fn right(&self) -> String {
+        text_of(&self.part)
+    }
+}
+
+impl Denier<'_> {
+    /// Which ceiling it is of, to stand before "denies".
+    #[must_use]
+    pub fn ceiling(&self) -> String {
+        match self {
+            Self::Danger(_) => "the built-in ceiling".to_owned(),
+            Self::Entry(ceiling, position) => {
+                let text = ceiling.deny.get(*position).map(text_of).unwrap_or_default();
+                format!("ceiling `{}` (deny[{position}]: {text})", excerpt(&ceiling.name))
+            }
+        }
+    }
+}
+
+/// Some breaches in words: "`list` on `secrets`, `create` on `pods/exec` and more".
+#[must_use]
+pub fn rights_of(breaches: &[Breach<'_>]) -> String {
+    let told: Vec<String> = breaches.iter().take(MAX_TOLD).map(Breach::right).collect();
+    let more = if breaches.len() > MAX_TOLD { " and more" } else { "" };
+    format!("{}{more}", told.join(", "))
+}
