@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use pinfold_model::facts::Requester;
-use pinfold_model::object::agent::{Approval, OrganizationRecord};
+use pinfold_model::object::agent::{
+    AgentServiceAccount, AgentStack, Approval, OrganizationRecord, RunnerPool,
+};
 use pinfold_model::object::rbac::{
     AgentRoleBinding, Binding, LabelSelector, PolicyRule, Role, RoleRef, Subject,
 };
@@ -125,6 +127,14 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
                 namespace: namespace.to_owned(),
             })
         }
+        "OrgSharingPolicy" => {
+            let mut words = body.split(' ').map(str::to_owned);
+            Facts::Organization(OrganizationRecord::Sharing {
+                source: words.next().expect("who shares"),
+                target: words.next().expect("with whom"),
+                allowed: words.collect(),
+            })
+        }
         "AgentApproval" => {
             let words = Words::of(body, &["phase", "approver", "requested", "target", "digest"]);
             Facts::Approval(Approval {
@@ -136,6 +146,22 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
                 digests: words.get("digest").map(str::to_owned).into_iter().collect(),
             })
         }
+        // An account's `NAMESPACE NAME`; a stack's and a pool's `[NAMESPACE/]NAME`, the pool an untrusted one.
+        "AgentServiceAccount" => {
+            let (namespace, account) = body.split_once(' ').expect("namespace, account");
+            Facts::AgentServiceAccount(AgentServiceAccount {
+                namespace: namespace.to_owned(),
+                service_account: account.to_owned(),
+            })
+        }
+        "AgentStack" => Facts::AgentStack(AgentStack {
+            organization: String::new(),
+            service_account: body.to_owned(),
+        }),
+        "RunnerPool" => Facts::RunnerPool(RunnerPool {
+            service_account: body.to_owned(),
+            ..RunnerPool::default()
+        }),
         _ => Facts::MetaOnly,
     }
 }

@@ -4,11 +4,15 @@
 //! writes, then coverage. Nothing here grants, and what can't be told is denied.
 
 mod agent_binding;
+pub(crate) mod agent_binding_subjects;
 mod approval;
 mod binding;
+mod ceiling;
+pub(crate) mod deputy;
 mod gate;
 mod role;
 pub(crate) mod scope;
+mod subject;
 
 use pinfold_model::facts::{AdmissionFacts, Operation};
 use pinfold_model::finding::RuleId;
@@ -23,6 +27,14 @@ pub fn judge(context: &Context<'_>, found: &mut Found) {
     if !matches!(context.facts.operation, Operation::Create | Operation::Update) {
         return;
     }
+    ceiling::judge(context, found);
+    let principal = deputy::principal(context);
+    judge_requester(context, found);
+    subject::judge(context, &principal, found);
+}
+
+/// PF-RBAC-001 to 003: what the requester holds.
+fn judge_requester(context: &Context<'_>, found: &mut Found) {
     match (rule_of(&context.facts.target), context.subject_facts()) {
         (_, Some(Facts::Role(role))) => role::judge(context, role, found),
         (_, Some(Facts::Binding(binding))) => binding::judge(context, binding, found),

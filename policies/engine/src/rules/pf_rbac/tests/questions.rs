@@ -111,6 +111,7 @@ fn an_agent_binding_asks_in_each_place_or_once_for_all() {
 
     for number in 0..20 {
         view.apply(object(&format!("OrgNamespaceBinding more{number} : acme more-{number}")));
+        view.apply(object(&format!("Namespace more-{number}")));
     }
     let wide = access("bind", "clusterroles", "", "shell");
     let questions = judge(&request, &view).questions;
