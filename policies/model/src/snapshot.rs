@@ -3,13 +3,17 @@
 //! Snapshots share structure: applying one change copies a path, not the view, and readers keep the one that they began with.
 //! A snapshot never reads anything itself. It holds no value of a Secret.
 
-use std::borrow::Borrow;
-use std::hash::Hash;
+mod index;
+mod trie;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeSetSync};
+use rpds::{HashTrieMapSync, RedBlackTreeSetSync};
 
-use crate::object::agent::{AgentServiceAccount, AgentStack, OrganizationRecord, RunnerPool};
+use self::index::{ByKey, ByUid, Index};
+use self::trie::Trie;
+use crate::object::agent::{OrganizationRecord, RunnerPool};
 use crate::object::rbac::{AgentRoleBinding, Binding, LabelSelector, Role, RoleRef, Subject};
 use crate::object::{Facts, Object, ObjectKey};
 
@@ -31,19 +35,21 @@ pub enum SubjectKey {
 type RoleName = (bool, String);
 
 /// An immutable view of a cluster.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
-    objects: HashTrieMapSync<ObjectKey, Arc<Object>>,
-    by_uid: HashTrieMapSync<String, ObjectKey>,
+    objects: Trie<ByKey>,
+    by_uid: Trie<ByUid>,
     bindings_by_subject: Index<SubjectKey>,
     /// RoleBindings and ClusterRoleBindings by the role that they name.
     bindings_by_role: Index<RoleName>,
     /// AgentRoleBindings by the role that they name.
     agent_bindings_by_role: Index<RoleName>,
-    /// What names a ServiceAccount an agent identity, by its name, then by its namespace.
+    /// What names a ServiceAccount an agent identity, by its namespace, then by its name.
     agents: Index<String>,
     /// ClusterRoles that aggregate others.
-    aggregating: HashTrieSetSync<ObjectKey>,
+    aggregating: Trie<ByKey>,
+    /// ClusterRoles by the keys of their labels, then by the values: what selectors of aggregation ask for.
+    labelled: Index<String>,
     by_kind: Index<String>,
     repositories: Index<String>,
     /// Organization and OrgNamespaceBinding objects by the namespace that they name.
@@ -54,8 +60,25 @@ pub struct Snapshot {
     trusted_nodes: HashTrieMapSync<Vec<(String, String)>, RedBlackTreeSetSync<ObjectKey>>,
 }
 
-/// Keys of objects by something, then by their namespace, so that what is asked of one namespace costs nothing for the others.
-type Index<K> = HashTrieMapSync<K, HashTrieMapSync<String, HashTrieSetSync<ObjectKey>>>;
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            objects: Trie::default(),
+            by_uid: Trie::default(),
+            bindings_by_subject: Index::by_namespace(),
+            bindings_by_role: Index::by_namespace(),
+            agent_bindings_by_role: Index::by_namespace(),
+            agents: Index::by(|_, object| Some(agent_of(object)?.1)),
+            aggregating: Trie::default(),
+            labelled: Index::by(|label, object| object.meta.labels.get(label).map(String::as_str)),
+            by_kind: Index::by_namespace(),
+            repositories: Index::by_namespace(),
+            owners: Index::by_namespace(),
+            sharings: Index::by_namespace(),
+            trusted_nodes: HashTrieMapSync::new_sync(),
+        }
+    }
+}
 
 /// The kind that agent scopes name without saying where it is.
 const REPOSITORY: &str = "Repository";
@@ -87,57 +110,65 @@ impl Snapshot {
     /// Adds or replaces an object.
     pub fn apply(&mut self, object: Object) {
         self.remove(&object.key);
-        let key = object.key.clone();
+        let object = Arc::new(object);
         if !object.meta.uid.is_empty() {
-            self.by_uid.insert_mut(object.meta.uid.clone(), key.clone());
+            self.by_uid.insert(ByUid(Arc::clone(&object)));
         }
         for subject in subject_keys(&object) {
-            insert_into(&mut self.bindings_by_subject, subject, &key);
+            self.bindings_by_subject.insert(subject, &object);
         }
         if let Some((index, role)) = self.role_index(&object) {
-            insert_into(index, role, &key);
+            index.insert(role, &object);
         }
-        if let Some((namespace, name)) = names_agent(&object) {
-            insert_at(&mut self.agents, (name, namespace), &key);
+        if let Some((namespace, _)) = agent_of(&object) {
+            self.agents.insert(namespace.to_owned(), &object);
         }
         if aggregates(&object) {
-            self.aggregating.insert_mut(key.clone());
+            self.aggregating.insert(ByKey(Arc::clone(&object)));
         }
-        if LISTED_KINDS.contains(&key.kind.as_str()) {
-            insert_into(&mut self.by_kind, key.kind.clone(), &key);
+        for label in cluster_role_labels(&object) {
+            self.labelled.insert(label.clone(), &object);
         }
-        if key.kind == REPOSITORY {
-            insert_into(&mut self.repositories, key.name.clone(), &key);
+        if LISTED_KINDS.contains(&object.key.kind.as_str()) {
+            self.by_kind.insert(object.key.kind.clone(), &object);
+        }
+        if object.key.kind == REPOSITORY {
+            self.repositories.insert(object.key.name.clone(), &object);
         }
         if let Some((index, at)) = self.organization_index(&object) {
-            insert_into(index, at, &key);
+            index.insert(at, &object);
         }
         if let Some(nodes) = trusted_nodes(&object) {
             let pools = self.trusted_nodes.get(&nodes).cloned();
             let pools = pools.unwrap_or_else(RedBlackTreeSetSync::new_sync);
-            self.trusted_nodes.insert_mut(nodes, pools.insert(key.clone()));
+            self.trusted_nodes.insert_mut(nodes, pools.insert(object.key.clone()));
         }
-        self.objects.insert_mut(key, Arc::new(object));
+        self.objects.insert(ByKey(object));
     }
 
     /// Takes an object out; nothing happens if it isn't there.
     pub fn remove(&mut self, key: &ObjectKey) {
-        let Some(object) = self.objects.get(key).cloned() else { return };
-        self.by_uid.remove_mut(&object.meta.uid);
+        let Some(ByKey(object)) = self.objects.get(key).cloned() else { return };
+        if self.by_uid.get(&object.meta.uid).is_some_and(|ByUid(known)| known.key == *key) {
+            self.by_uid.remove(&object.meta.uid);
+        }
         for subject in subject_keys(&object) {
-            remove_from(&mut self.bindings_by_subject, &subject, key);
+            self.bindings_by_subject.remove(&subject, &object);
         }
         if let Some((index, role)) = self.role_index(&object) {
-            remove_from(index, &role, key);
+            index.remove(&role, &object);
         }
-        if let Some((namespace, name)) = names_agent(&object) {
-            remove_at(&mut self.agents, (&name, &namespace), key);
+        if let Some((namespace, _)) = agent_of(&object) {
+            self.agents.remove(&namespace.to_owned(), &object);
         }
-        self.aggregating.remove_mut(key);
-        remove_from(&mut self.by_kind, &key.kind, key);
-        remove_from(&mut self.repositories, &key.name, key);
+        self.aggregating.remove(key);
+        for label in cluster_role_labels(&object) {
+            self.labelled.remove(label, &object);
+        }
+        self.by_kind.remove(&key.kind, &object);
+        self.repositories.remove(&key.name, &object);
         if let Some((index, at)) = self.organization_index(&object) {
-            remove_from(index, &at, key);
+            index.remove(&at, &object);
         }
         if let Some(nodes) = trusted_nodes(&object) {
             let pools = self.trusted_nodes.get(&nodes).map(|pools| pools.remove(key));
@@ -146,24 +177,24 @@ impl Snapshot {
                 None => _ = self.trusted_nodes.remove_mut(&nodes),
             }
         }
-        self.objects.remove_mut(key);
+        self.objects.remove(key);
     }
 
     /// The object of that key.
     #[must_use]
     pub fn get(&self, key: &ObjectKey) -> Option<&Object> {
-        self.objects.get(key).map(AsRef::as_ref)
+        self.objects.get(key).map(|ByKey(object)| object.as_ref())
     }
 
     /// The object of that uid.
     #[must_use]
     pub fn by_uid(&self, uid: &str) -> Option<&Object> {
-        self.get(self.by_uid.get(uid)?)
+        self.by_uid.get(uid).map(|ByUid(object)| object.as_ref())
     }
 
     /// All objects of a listed kind, whatever their group.
     pub fn of_kind<'s>(&'s self, kind: &str) -> impl Iterator<Item = &'s Object> + use<'s> {
-        keys_of(&self.by_kind, kind).filter_map(|key| self.get(key))
+        self.by_kind.of(kind)
     }
 
     /// The objects of a listed kind in one namespace.
@@ -172,12 +203,12 @@ impl Snapshot {
         kind: &str,
         namespace: &str,
     ) -> impl Iterator<Item = &'s Object> + use<'s> {
-        keys_in(&self.by_kind, kind, namespace).filter_map(|key| self.get(key))
+        self.by_kind.of_in(kind, namespace)
     }
 
     /// The Repositories of that name, in all namespaces and groups.
     pub fn repositories<'s>(&'s self, name: &str) -> impl Iterator<Item = &'s Object> + use<'s> {
-        keys_of(&self.repositories, name).filter_map(|key| self.get(key))
+        self.repositories.of(name)
     }
 
     /// The Organization and OrgNamespaceBinding objects that name a namespace.
@@ -185,7 +216,7 @@ impl Snapshot {
         &'s self,
         namespace: &str,
     ) -> impl Iterator<Item = (&'s ObjectKey, &'s OrganizationRecord)> + use<'s> {
-        keys_of(&self.owners, namespace).filter_map(|key| self.organization(key))
+        self.owners.of(namespace).filter_map(organization)
     }
 
     /// The OrgSharingPolicies by which an organization shares.
@@ -193,7 +224,7 @@ impl Snapshot {
         &'s self,
         source: &str,
     ) -> impl Iterator<Item = (&'s ObjectKey, &'s OrganizationRecord)> + use<'s> {
-        keys_of(&self.sharings, source).filter_map(|key| self.organization(key))
+        self.sharings.of(source).filter_map(organization)
     }
 
     /// One trusted RunnerPool for every set of node labels that such pools select; pools without one have no nodes of their own.
@@ -203,14 +234,6 @@ impl Snapshot {
             let Facts::RunnerPool(pool) = &self.get(key)?.facts else { return None };
             Some((key, pool))
         })
-    }
-
-    fn organization<'s>(
-        &'s self,
-        key: &'s ObjectKey,
-    ) -> Option<(&'s ObjectKey, &'s OrganizationRecord)> {
-        let Facts::Organization(record) = &self.get(key)?.facts else { return None };
-        Some((key, record))
     }
 
     /// Which organization index an object is in, and under what.
@@ -232,7 +255,7 @@ impl Snapshot {
         &'s self,
         subject: &SubjectKey,
     ) -> impl Iterator<Item = (&'s ObjectKey, &'s Binding)> + use<'s> {
-        keys_of(&self.bindings_by_subject, subject).filter_map(|key| self.binding(key))
+        self.bindings_by_subject.of(subject).filter_map(binding)
     }
 
     /// The RoleBindings of one namespace that name a subject; for the empty namespace, the ClusterRoleBindings.
@@ -241,7 +264,7 @@ impl Snapshot {
         subject: &SubjectKey,
         namespace: &str,
     ) -> impl Iterator<Item = (&'s ObjectKey, &'s Binding)> + use<'s> {
-        keys_in(&self.bindings_by_subject, subject, namespace).filter_map(|key| self.binding(key))
+        self.bindings_by_subject.of_in(subject, namespace).filter_map(binding)
     }
 
     /// The RoleBindings and ClusterRoleBindings that name a role: those of one namespace for a Role, all for a ClusterRole.
@@ -249,14 +272,14 @@ impl Snapshot {
         &'s self,
         role: &ObjectKey,
     ) -> impl Iterator<Item = (&'s ObjectKey, &'s Binding)> + use<'s> {
-        let name = (role.kind == "ClusterRole", role.name.clone());
-        let place = (!name.0).then_some(role.namespace.as_str());
-        let places = self.bindings_by_role.get(&name).into_iter().flat_map(|places| places.iter());
-        let place = place.map(str::to_owned);
-        places
-            .filter(move |(namespace, _)| place.as_ref().is_none_or(|place| *namespace == place))
-            .flat_map(|(_, keys)| keys.iter())
-            .filter_map(|key| self.binding(key))
+        let cluster = role.kind == "ClusterRole";
+        let name = (cluster, role.name.clone());
+        let (all, here) = if cluster {
+            (Some(self.bindings_by_role.of(&name)), None)
+        } else {
+            (None, Some(self.bindings_by_role.of_in(&name, &role.namespace)))
+        };
+        all.into_iter().flatten().chain(here.into_iter().flatten()).filter_map(binding)
     }
 
     /// The AgentRoleBindings that name a role of that kind and name; where a Role is meant, their scope says.
@@ -265,9 +288,9 @@ impl Snapshot {
         role: &ObjectKey,
     ) -> impl Iterator<Item = (&'s ObjectKey, &'s AgentRoleBinding)> + use<'s> {
         let name = (role.kind == "ClusterRole", role.name.clone());
-        keys_of(&self.agent_bindings_by_role, &name).filter_map(|key| {
-            let Facts::AgentRoleBinding(binding) = &self.get(key)?.facts else { return None };
-            Some((key, binding))
+        self.agent_bindings_by_role.of(&name).filter_map(|object| {
+            let Facts::AgentRoleBinding(binding) = &object.facts else { return None };
+            Some((&object.key, binding))
         })
     }
 
@@ -277,20 +300,56 @@ impl Snapshot {
         namespace: &str,
         name: &str,
     ) -> impl Iterator<Item = &'s ObjectKey> + use<'s> {
-        keys_in(&self.agents, name, namespace)
+        self.agents.of_in(namespace, name).map(|object| &object.key)
     }
 
-    /// Namespace and name of every ServiceAccount that some object names an agent identity.
+    /// Namespace and name of every ServiceAccount that some object names an agent identity, once, in order.
     pub fn agents(&self) -> impl Iterator<Item = (&str, &str)> {
-        let places = |(name, places)| (name, places);
-        self.agents.iter().map(places).flat_map(|(name, places)| {
-            places.keys().map(move |namespace| (namespace.as_str(), name.as_str()))
-        })
+        let objects = self.agents.keys().flat_map(|namespace| self.agents.of(namespace));
+        let agents: BTreeSet<(&str, &str)> = objects.filter_map(agent_of).collect();
+        agents.into_iter()
+    }
+
+    /// The least agent identity that some object names, in one namespace or in all, so that an answer doesn't hang on the order of a hash.
+    #[must_use]
+    pub fn first_agent(&self, namespace: Option<&str>) -> Option<(&str, &str)> {
+        let namespace = match namespace {
+            Some(namespace) => namespace,
+            None => self.agents.keys().min()?.as_str(),
+        };
+        self.agents.of(namespace).filter_map(agent_of).min()
     }
 
     /// The ClusterRoles that aggregate others.
     pub fn aggregating(&self) -> impl Iterator<Item = &Object> {
-        self.aggregating.iter().filter_map(|key| self.get(key))
+        self.aggregating.iter().map(|ByKey(object)| object.as_ref())
+    }
+
+    /// The ClusterRoles that a selector selects.
+    #[must_use]
+    pub fn cluster_roles(&self, selector: &LabelSelector) -> Vec<&Object> {
+        let ours =
+            self.likely_roles(selector).into_iter().filter(|object| object.key.group == RBAC_GROUP);
+        let labels =
+            |object: &&Object| selects(selector, |label| object.meta.labels.get(label).cloned());
+        ours.filter(labels).collect()
+    }
+
+    /// Those that one of a selector's requirements leaves; all, if each of them holds for roles without the label too.
+    fn likely_roles(&self, selector: &LabelSelector) -> Vec<&Object> {
+        if let Some((label, value)) = selector.match_labels.first() {
+            return self.labelled.of_in(label, value).collect();
+        }
+        let positive = |operator: &str| operator == "In" || operator == "Exists";
+        let requirement = selector.match_expressions.iter().find(|one| positive(&one.operator));
+        match requirement {
+            None => self.by_kind.of("ClusterRole").collect(),
+            Some(one) if one.operator == "Exists" => self.labelled.of(&one.key).collect(),
+            Some(one) => {
+                let values: BTreeSet<&String> = one.values.iter().collect();
+                values.into_iter().flat_map(|value| self.labelled.of_in(&one.key, value)).collect()
+            }
+        }
     }
 
     /// Which index by role an object is in, and under what.
@@ -310,11 +369,6 @@ impl Snapshot {
         Some((index, (cluster, role.name.clone())))
     }
 
-    fn binding<'s>(&'s self, key: &'s ObjectKey) -> Option<(&'s ObjectKey, &'s Binding)> {
-        let Facts::Binding(binding) = &self.get(key)?.facts else { return None };
-        Some((key, binding))
-    }
-
     /// The role that a reference means for a binding in `namespace` (empty for a ClusterRoleBinding).
     #[must_use]
     pub fn role(&self, reference: &RoleRef, namespace: &str) -> Option<&Role> {
@@ -327,7 +381,7 @@ impl Snapshot {
     /// How many objects there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.objects.size()
+        self.objects.len()
     }
 
     /// Whether there are none.
@@ -338,7 +392,7 @@ impl Snapshot {
 
     /// All objects, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Object> {
-        self.objects.values().map(AsRef::as_ref)
+        self.objects.iter().map(|ByKey(object)| object.as_ref())
     }
 }
 
@@ -354,89 +408,50 @@ pub fn role_key(reference: &RoleRef, namespace: &str) -> Option<ObjectKey> {
     }
 }
 
-fn keys_of<'i, K, Q>(
-    index: &'i Index<K>,
-    at: &Q,
-) -> impl Iterator<Item = &'i ObjectKey> + use<'i, K, Q>
-where
-    K: Hash + Eq + Borrow<Q>,
-    Q: Hash + Eq + ?Sized,
-{
-    index.get(at).into_iter().flat_map(|places| places.values()).flat_map(|keys| keys.iter())
+fn binding(object: &Object) -> Option<(&ObjectKey, &Binding)> {
+    let Facts::Binding(binding) = &object.facts else { return None };
+    Some((&object.key, binding))
 }
 
-fn keys_in<'i, K, Q>(
-    index: &'i Index<K>,
-    at: &Q,
-    namespace: &str,
-) -> impl Iterator<Item = &'i ObjectKey> + use<'i, K, Q>
-where
-    K: Hash + Eq + Borrow<Q>,
-    Q: Hash + Eq + ?Sized,
-{
-    let keys = index.get(at).and_then(|places| places.get(namespace));
-    keys.into_iter().flat_map(|keys| keys.iter())
-}
-
-fn insert_into<K: Hash + Eq + Clone>(index: &mut Index<K>, at: K, key: &ObjectKey) {
-    insert_at(index, (at, key.namespace.clone()), key);
-}
-
-fn insert_at<K: Hash + Eq>(index: &mut Index<K>, (at, place): (K, String), key: &ObjectKey) {
-    let mut places = index.get(&at).cloned().unwrap_or_else(HashTrieMapSync::new_sync);
-    let mut keys = places.get(&place).cloned().unwrap_or_else(HashTrieSetSync::new_sync);
-    keys.insert_mut(key.clone());
-    places.insert_mut(place, keys);
-    index.insert_mut(at, places);
-}
-
-fn remove_from<K: Hash + Eq + Clone>(index: &mut Index<K>, at: &K, key: &ObjectKey) {
-    remove_at(index, (at, &key.namespace), key);
-}
-
-fn remove_at<K: Hash + Eq + Clone>(
-    index: &mut Index<K>,
-    (at, place): (&K, &String),
-    key: &ObjectKey,
-) {
-    let Some(mut places) = index.get(at).cloned() else { return };
-    let Some(mut keys) = places.get(place).cloned() else { return };
-    keys.remove_mut(key);
-    if keys.is_empty() {
-        places.remove_mut(place);
-    } else {
-        places.insert_mut(place.clone(), keys);
-    }
-    if places.is_empty() {
-        index.remove_mut(at);
-    } else {
-        index.insert_mut(at.clone(), places);
-    }
+fn organization(object: &Object) -> Option<(&ObjectKey, &OrganizationRecord)> {
+    let Facts::Organization(record) = &object.facts else { return None };
+    Some((&object.key, record))
 }
 
 /// Namespace and name of the ServiceAccount that an object names an agent identity.
 #[must_use]
 pub fn names_agent(object: &Object) -> Option<(String, String)> {
+    agent_of(object).map(|(namespace, name)| (namespace.to_owned(), name.to_owned()))
+}
+
+fn agent_of(object: &Object) -> Option<(&str, &str)> {
     let own = object.key.namespace.as_str();
     let facts = &object.facts;
     let (namespace, name) = if let Facts::AgentServiceAccount(account) = facts {
-        let AgentServiceAccount { namespace, service_account } = account;
-        (namespace.as_str(), service_account.as_str())
-    } else if let Facts::AgentStack(AgentStack { service_account, .. }) = facts {
-        (own, service_account.as_str())
-    } else if let Facts::RunnerPool(RunnerPool { trusted: false, service_account, .. }) = facts {
-        service_account.split_once('/').unwrap_or((own, service_account))
+        (account.namespace.as_str(), account.service_account.as_str())
+    } else if let Facts::AgentStack(stack) = facts {
+        (own, stack.service_account.as_str())
+    } else if let Facts::RunnerPool(pool) = facts
+        && !pool.trusted
+    {
+        let named = pool.service_account.as_str();
+        named.split_once('/').unwrap_or((own, named))
     } else {
         return None;
     };
-    let named = !namespace.is_empty() && !name.is_empty();
-    named.then(|| (namespace.to_owned(), name.to_owned()))
+    (!namespace.is_empty() && !name.is_empty()).then_some((namespace, name))
 }
 
 /// Whether a ClusterRole takes in others.
 fn aggregates(object: &Object) -> bool {
     let Facts::Role(role) = &object.facts else { return false };
     role.aggregation.as_ref().is_some_and(|selectors| !selectors.is_empty())
+}
+
+/// The keys of the labels of a ClusterRole.
+fn cluster_role_labels(object: &Object) -> impl Iterator<Item = &String> {
+    let is_cluster_role = object.key.kind == "ClusterRole";
+    object.meta.labels.keys().filter(move |_| is_cluster_role)
 }
 
 /// The sorted node labels of a trusted RunnerPool that has some.
