@@ -17,7 +17,15 @@ pub(crate) fn expand(
     context: &Context<'_>,
     binding: &AgentRoleBinding,
 ) -> Result<BTreeSet<String>, String> {
-    let own = context.facts.target.namespace.as_str();
+    expand_from(context, &context.facts.target.namespace, binding)
+}
+
+/// The same for a binding that stands in the namespace `own`.
+pub(crate) fn expand_from(
+    context: &Context<'_>,
+    own: &str,
+    binding: &AgentRoleBinding,
+) -> Result<BTreeSet<String>, String> {
     let name = binding.scope_name.as_str();
     let places = match binding.scope_kind.as_str() {
         "cluster" => return Ok(BTreeSet::from([String::new()])),
