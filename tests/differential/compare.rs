@@ -1,0 +1,221 @@
+//! Both answers to one request side by side, and the few places where the engine is stricter on purpose.
+
+use std::collections::BTreeMap;
+
+use pinfold_model::policy::admission::AdmissionPolicy;
+use pinfold_model::snapshot::Snapshot;
+use serde_json::json;
+
+use crate::Outcome;
+use crate::engine::{self, Judgement};
+use crate::kinds::{Identity, set, text};
+use crate::requests::{Request, Verb};
+use crate::server::{Answered, Server, Stored, Verdict};
+
+/// Where the engine denies what the API server's check lets by. Everything else that differs is a difference; so is any
+/// allowance of what the API server denies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stricter {
+    /// `escalate` limited to names helps PUT and apply, which name an object in the path, though they create it. A review doesn't say
+    /// how a creation was sent, so the engine judges all as POST. Held to: the API server denies the same as POST.
+    NamedEscalate,
+    /// A ClusterRole that aggregates and that the controller hasn't filled gives nothing yet; the engine judges what it will give. Held
+    /// to: the API server denies the same with a role that the controller did fill.
+    UnfilledAggregate,
+    /// A roleRef of a foreign API group. Both refuse: the API server by validation, after its check.
+    ForeignRoleRef,
+    /// An AgentRoleBinding to a role that doesn't exist: `bind` is enough for the native one.
+    AgentAbsentRole,
+    /// An AgentRoleBinding to what can't be bound. Both refuse, as above.
+    AgentRoleRef,
+}
+
+impl Stricter {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::NamedEscalate,
+        Self::UnfilledAggregate,
+        Self::ForeignRoleRef,
+        Self::AgentAbsentRole,
+        Self::AgentRoleRef,
+    ];
+}
+
+/// What came of one request.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// The same.
+    Same,
+    /// Stricter, in this way.
+    Stricter(Stricter),
+    /// Not the same.
+    Differs(String),
+}
+
+/// What the comparison of one request needs of the rest of the world.
+pub(crate) struct Ground<'a> {
+    pub(crate) view: &'a Snapshot,
+    pub(crate) policy: &'a AdmissionPolicy,
+    pub(crate) shadows: &'a BTreeMap<String, String>,
+    pub(crate) stored: &'a Stored,
+}
+
+/// Both sides of one request.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    pub(crate) native: Finding,
+    /// Of the AgentRoleBinding that leads to the same binding.
+    pub(crate) agent: Option<Finding>,
+    /// What else has to be asked to know that the engine is stricter as documented, and what that would be.
+    pub(crate) doubts: Vec<(Stricter, Request)>,
+}
+
+/// Compares; what is stricter is still in doubt.
+pub(crate) fn compare(request: &Request, answered: &Answered, ground: &Ground<'_>) -> Compared {
+    let mut compared = Compared { native: Finding::Same, agent: None, doubts: Vec::new() };
+    let Answered { verdict, reviews } = answered;
+    for review in [&reviews.mutating, &reviews.validating].into_iter().flatten() {
+        if matches!(compared.native, Finding::Same) {
+            compared.native =
+                native(request, verdict, engine::judge(review, ground.view, ground.policy), ground);
+        }
+    }
+    let agent = reviews.mutating.as_ref().and_then(|review| engine::agent_review(review));
+    if let Some(agent) = agent {
+        compared.agent = Some(agent_binding(
+            request,
+            verdict,
+            engine::judge(&agent, ground.view, ground.policy),
+            ground,
+        ));
+    }
+    for finding in [Some(&compared.native), compared.agent.as_ref()].into_iter().flatten() {
+        if let Finding::Stricter(why) = finding
+            && let Some(doubt) = doubt(request, *why, ground)
+        {
+            compared.doubts.push((*why, doubt));
+        }
+    }
+    compared
+}
+
+fn native(
+    request: &Request,
+    verdict: &Verdict,
+    judged: Result<Judgement, String>,
+    ground: &Ground<'_>,
+) -> Finding {
+    side_by_side("binding or role", verdict, judged, || {
+        if verdict.refused_for(&["roleRef.apiGroup"]) {
+            Some(Stricter::ForeignRoleRef)
+        } else if request.kind.is_role() && request.creates && !request.name.is_empty() {
+            Some(Stricter::NamedEscalate)
+        } else {
+            shadow_of(request, ground).map(|_| Stricter::UnfilledAggregate)
+        }
+    })
+}
+
+fn agent_binding(
+    request: &Request,
+    verdict: &Verdict,
+    judged: Result<Judgement, String>,
+    ground: &Ground<'_>,
+) -> Finding {
+    side_by_side("AgentRoleBinding", verdict, judged, || {
+        let role = role_of(request, ground);
+        if verdict.refused_for(&["roleRef.apiGroup", "roleRef.kind"]) {
+            Some(Stricter::AgentRoleRef)
+        } else if role.is_some_and(|role| ground.stored.object(&role).is_none()) {
+            Some(Stricter::AgentAbsentRole)
+        } else {
+            shadow_of(request, ground).map(|_| Stricter::UnfilledAggregate)
+        }
+    })
+}
+
+/// The same, or a denial for which there may be a listed reason, or a difference.
+fn side_by_side(
+    what: &str,
+    verdict: &Verdict,
+    judged: Result<Judgement, String>,
+    stricter: impl FnOnce() -> Option<Stricter>,
+) -> Finding {
+    let judged = match judged {
+        Ok(judged) => judged,
+        Err(error) => {
+            return Finding::Differs(format!("{what}: the engine can't read it: {error}"));
+        }
+    };
+    let told = || format!("{what}: API server {verdict:?}; engine {judged:?}");
+    match (judged.allowed, verdict.passed()) {
+        (true, true) | (false, false) => Finding::Same,
+        (true, false) => Finding::Differs(told()),
+        (false, true) => stricter().map_or_else(|| Finding::Differs(told()), Finding::Stricter),
+    }
+}
+
+fn role_of(request: &Request, ground: &Ground<'_>) -> Option<Identity> {
+    let reference = request.role_ref(ground.stored)?;
+    let kind = text(&reference, "/kind").to_owned();
+    let namespace = if kind == "Role" { request.namespace.clone() } else { String::new() };
+    Some((kind, namespace, text(&reference, "/name").to_owned()))
+}
+
+fn shadow_of<'g>(request: &Request, ground: &'g Ground<'_>) -> Option<&'g String> {
+    let (kind, _, name) = role_of(request, ground)?;
+    ground.shadows.get(&name).filter(|_| kind == "ClusterRole")
+}
+
+/// The request that the API server must deny, if the engine is stricter for this reason.
+fn doubt(request: &Request, why: Stricter, ground: &Ground<'_>) -> Option<Request> {
+    let mut other = request.clone();
+    match why {
+        Stricter::NamedEscalate => {
+            other.verb = Verb::Post;
+            other.name = String::new();
+        }
+        Stricter::UnfilledAggregate => {
+            // As a new binding, because the reference of a stored one can't change.
+            let shadow = shadow_of(request, ground)?;
+            other.verb = Verb::Post;
+            other.name = String::new();
+            other.creates = true;
+            other.body = request.kind.object(&request.namespace, "doubted");
+            let mut reference = request.role_ref(ground.stored)?;
+            set(&mut reference, "", "name", json!(shadow));
+            set(&mut other.body, "", "roleRef", reference);
+        }
+        Stricter::ForeignRoleRef | Stricter::AgentAbsentRole | Stricter::AgentRoleRef => {
+            return None;
+        }
+    }
+    Some(other)
+}
+
+/// Asks what is in doubt; what the API server lets by is a difference after all.
+pub(crate) async fn settle(server: &Server, stored: &Stored, compared: &mut [Compared]) -> Outcome {
+    let doubts: Vec<(usize, Stricter, Request)> = compared
+        .iter()
+        .enumerate()
+        .flat_map(|(number, compared)| {
+            compared.doubts.iter().map(move |(why, request)| (number, *why, request.clone()))
+        })
+        .collect();
+    let requests: Vec<Request> = doubts.iter().map(|(_, _, request)| request.clone()).collect();
+    for ((number, why, _), answer) in doubts.iter().zip(server.ask(&requests, stored).await?) {
+        let Some(compared) = compared.get_mut(*number) else { continue };
+        let unsettled = match answer {
+            Ok(answered) if !answered.verdict.passed() => continue,
+            Ok(answered) => format!("not {why:?}, the API server says {:?}", answered.verdict),
+            Err(error) => error,
+        };
+        for finding in [Some(&mut compared.native), compared.agent.as_mut()].into_iter().flatten() {
+            if matches!(finding, Finding::Stricter(found) if found == why) {
+                *finding = Finding::Differs(format!(
+                    "the engine denies and the API server doesn't: {unsettled}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
