@@ -83,7 +83,7 @@ pub struct Object {
     pub facts: Facts,
 }
 
-/// What the rules read of an object, by family.
+/// What the rules read of an object, by family. Those that are big are boxed: most objects are bindings and roles.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Facts {
     /// Nothing beyond metadata: Namespace, Secret, ConfigMap, Node, unknown kinds.
@@ -93,26 +93,26 @@ pub enum Facts {
     /// RoleBinding, ClusterRoleBinding.
     Binding(rbac::Binding),
     /// AgentRoleBinding.
-    AgentRoleBinding(rbac::AgentRoleBinding),
+    AgentRoleBinding(Box<rbac::AgentRoleBinding>),
     /// Pod, or any kind that embeds a pod template.
     Workload(Box<pod::Workload>),
     /// `pods/binding`, `bindings`: the node that a pod is put on.
     NodeBinding(pod::NodeBinding),
     /// PersistentVolume, PersistentVolumeClaim, StorageClass, VolumeAttachment, ServiceAccount, Ingress and others that name Secrets or
     /// ConfigMaps and are no workload.
-    Referrer(storage::Referrer),
+    Referrer(Box<storage::Referrer>),
     /// Organization, OrgNamespaceBinding, OrgSharingPolicy.
     Organization(agent::OrganizationRecord),
     /// RunnerPool.
     RunnerPool(agent::RunnerPool),
     /// AgentDispatchRun, AgentDispatchAttempt, Pipeline, Job of the control plane, PullRequest: what work is and where it came from.
-    Run(agent::RunRecord),
+    Run(Box<agent::RunRecord>),
     /// AgentServiceAccount.
     AgentServiceAccount(agent::AgentServiceAccount),
     /// AgentStack.
     AgentStack(agent::AgentStack),
     /// AgentApproval.
-    Approval(agent::Approval),
+    Approval(Box<agent::Approval>),
 }
 
 impl Facts {

@@ -290,7 +290,7 @@ impl Snapshot {
         let name = (role.kind == "ClusterRole", role.name.clone());
         self.agent_bindings_by_role.of(&name).filter_map(|object| {
             let Facts::AgentRoleBinding(binding) = &object.facts else { return None };
-            Some((&object.key, binding))
+            Some((&object.key, binding.as_ref()))
         })
     }
 
@@ -355,7 +355,7 @@ impl Snapshot {
     /// Which index by role an object is in, and under what.
     fn role_index(&mut self, object: &Object) -> Option<(&mut Index<RoleName>, RoleName)> {
         let (index, role) = if let Facts::Binding(binding) = &object.facts {
-            (&mut self.bindings_by_role, &binding.role_ref)
+            (&mut self.bindings_by_role, binding.role_ref.as_ref())
         } else if let Facts::AgentRoleBinding(binding) = &object.facts {
             (&mut self.agent_bindings_by_role, binding.role_ref.as_ref()?)
         } else {

@@ -133,11 +133,7 @@ impl<'a> Roles<'a> {
         }
         let own = |object: &'a Object| {
             let from = (!std::ptr::eq(object, role)).then_some(&object.key);
-            rules_of(object).iter().enumerate().map(move |(position, rule)| Given {
-                rule,
-                position,
-                from,
-            })
+            rules_of(object).enumerate().map(move |(position, rule)| Given { rule, position, from })
         };
         let rules = all.iter().rev().copied().flat_map(own).collect();
         Ok(Gives { rules, roles: all.iter().map(|object| &object.key).collect() })
@@ -164,9 +160,9 @@ fn is_cluster_role(object: &Object) -> bool {
     object.key.group == RBAC_GROUP && object.key.kind == "ClusterRole"
 }
 
-fn rules_of(object: &Object) -> &[PolicyRule] {
-    let Facts::Role(role) = &object.facts else { return &[] };
-    &role.rules
+fn rules_of(object: &Object) -> impl Iterator<Item = &PolicyRule> {
+    let role = if let Facts::Role(role) = &object.facts { Some(role) } else { None };
+    role.into_iter().flat_map(|role| role.rules.iter())
 }
 
 /// The selectors of a ClusterRole that aggregates.

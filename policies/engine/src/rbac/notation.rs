@@ -114,9 +114,9 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
         "RoleBinding" | "ClusterRoleBinding" => {
             let (role, subjects) = body.split_once(" to").expect("ROLE to SUBJECTS");
             let subjects = subjects.split_whitespace().map(subject).collect();
-            Facts::Binding(Binding { role_ref: role_ref(role), subjects })
+            Facts::Binding(Binding { role_ref: role_ref(role).into(), subjects })
         }
-        "AgentRoleBinding" => Facts::AgentRoleBinding(agent_binding(body)),
+        "AgentRoleBinding" => Facts::AgentRoleBinding(Box::new(agent_binding(body))),
         "Organization" => {
             Facts::Organization(OrganizationRecord::Organization { namespace: body.to_owned() })
         }
@@ -137,14 +137,14 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
         }
         "AgentApproval" => {
             let words = Words::of(body, &["phase", "approver", "requested", "target", "digest"]);
-            Facts::Approval(Approval {
+            Facts::Approval(Box::new(Approval {
                 phase: words.text("phase"),
                 approver: words.text("approver"),
                 requested_by: words.text("requested"),
                 action: "bind".into(),
                 target: words.text("target"),
                 digests: words.get("digest").map(str::to_owned).into_iter().collect(),
-            })
+            }))
         }
         // An account's `NAMESPACE NAME`; a stack's and a pool's `[NAMESPACE/]NAME`, the pool an untrusted one.
         "AgentServiceAccount" => {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pinfold_model::facts::{AccessQuestion, Answers, Requester};
-use pinfold_model::object::rbac::{Binding, LabelSelector, PolicyRule, RoleRef};
+use pinfold_model::object::rbac::{Binding, LabelSelector, PolicyRule, RoleRef, Rules};
 use pinfold_model::object::{Facts, Object, ObjectKey};
 use pinfold_model::snapshot::{RBAC_GROUP, Snapshot, SubjectKey, role_key, selects};
 
@@ -128,7 +128,7 @@ impl<'a> Resolver<'a> {
         requester: &Requester,
         namespace: &'n str,
     ) -> BTreeMap<(&'a str, &'a str, &'n str), &'a RoleRef> {
-        let mut roles = BTreeMap::new();
+        let mut roles = BTreeMap::<_, &RoleRef>::new();
         for subject in subjects_of(requester) {
             for place in ["", namespace] {
                 let kind = if place.is_empty() { "ClusterRoleBinding" } else { "RoleBinding" };
@@ -152,7 +152,7 @@ impl<'a> Resolver<'a> {
         let found = object.and_then(|object| {
             let Facts::Role(role) = &object.facts else { return None };
             let selectors = role.aggregation.as_deref().unwrap_or_default();
-            Some((object, role.rules.as_ref(), selectors))
+            Some((object, &role.rules, selectors))
         });
         found.ok_or(Unresolved::Absent(key))
     }
@@ -199,7 +199,7 @@ impl<'a> Resolver<'a> {
 }
 
 /// A role, its stored rules, its aggregation's selectors.
-type Found<'a> = (&'a Object, &'a [PolicyRule], &'a [LabelSelector]);
+type Found<'a> = (&'a Object, &'a Rules, &'a [LabelSelector]);
 
 fn selected_by(selectors: &[LabelSelector], role: &Object) -> bool {
     let labels = &role.meta.labels;

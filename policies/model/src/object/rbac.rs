@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 /// One RBAC rule (rbac.authorization.k8s.io/v1 `PolicyRule`).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct PolicyRule {
     /// Verbs.
     pub verbs: Vec<String>,
@@ -17,11 +17,60 @@ pub struct PolicyRule {
     pub non_resource_urls: Vec<String>,
 }
 
+/// The rules of a role. Roles of a hundred namespaces have most of them in common, so each may be shared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rules(pub(crate) Arc<[Arc<PolicyRule>]>);
+
+impl Rules {
+    /// Each rule, in the order of the object.
+    #[must_use]
+    pub fn iter(&self) -> RulesIter<'_> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one of them is this.
+    #[must_use]
+    pub fn contains(&self, rule: &PolicyRule) -> bool {
+        self.iter().any(|own| own == rule)
+    }
+}
+
+/// Each rule of a role.
+pub type RulesIter<'r> =
+    std::iter::Map<std::slice::Iter<'r, Arc<PolicyRule>>, fn(&Arc<PolicyRule>) -> &PolicyRule>;
+
+impl From<Vec<PolicyRule>> for Rules {
+    fn from(rules: Vec<PolicyRule>) -> Self {
+        Self(rules.into_iter().map(Arc::new).collect())
+    }
+}
+
+impl<'r> IntoIterator for &'r Rules {
+    type Item = &'r PolicyRule;
+    type IntoIter = RulesIter<'r>;
+
+    fn into_iter(self) -> RulesIter<'r> {
+        self.iter()
+    }
+}
+
 /// A Role or ClusterRole.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Role {
     /// Its rules, as stored.
-    pub rules: Arc<[PolicyRule]>,
+    pub rules: Rules,
     /// Selectors of an `aggregationRule`; `None` without one. Each selector is kept as its match labels and expressions.
     pub aggregation: Option<Vec<LabelSelector>>,
 }
@@ -74,9 +123,9 @@ pub struct Subject {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Binding {
     /// The role.
-    pub role_ref: RoleRef,
+    pub role_ref: Arc<RoleRef>,
     /// The subjects.
-    pub subjects: Vec<Subject>,
+    pub subjects: Arc<[Subject]>,
 }
 
 /// An AgentRoleBinding (`krate.a5c.ai`, `kradle.a5c.ai`).

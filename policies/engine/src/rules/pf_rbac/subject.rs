@@ -51,7 +51,7 @@ fn judge_binding(
     }
     let stored = context.facts.old_object.as_ref().map(|old| &old.facts);
     let old = if let Some(Facts::Binding(old)) = stored { Some(old) } else { None };
-    let old = old.filter(|old| old.role_ref == binding.role_ref).map(|old| old.subjects.as_slice());
+    let old = old.filter(|old| old.role_ref == binding.role_ref).map(|old| old.subjects.as_ref());
     let before: Vec<_> =
         old.unwrap_or_default().iter().filter_map(|subject| party(subject, place)).collect();
     let parties = binding.subjects.iter().enumerate().filter_map(|(index, subject)| {
@@ -77,7 +77,7 @@ fn judge_agent_binding(
     found: &mut Found,
 ) {
     let stored = context.facts.old_object.as_ref().map(|old| &old.facts);
-    let same = matches!(stored, Some(Facts::AgentRoleBinding(old)) if old == binding);
+    let same = matches!(stored, Some(Facts::AgentRoleBinding(old)) if **old == *binding);
     if same || is_collection_only(context) {
         return;
     }

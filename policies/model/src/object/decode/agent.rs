@@ -153,7 +153,7 @@ impl RawAgent<'_> {
                     .map(|identity| identity.service_account_ref.owned())
                     .unwrap_or_default(),
             }),
-            "AgentApproval" => Facts::Approval(self.approval(spec)),
+            "AgentApproval" => Facts::Approval(Box::new(self.approval(spec))),
             _ => Facts::MetaOnly,
         }
     }
@@ -274,7 +274,7 @@ impl RawRun<'_> {
     pub(super) fn ready(&self) -> Facts {
         let none = RawRunSpec::default();
         let spec = self.spec.get().unwrap_or(&none);
-        Facts::Run(RunRecord {
+        Facts::Run(Box::new(RunRecord {
             repository: spec.repository.owned(),
             git_ref: spec.git_ref.some().unwrap_or_else(|| spec.head.owned()),
             head_repository: spec.head_repository.owned(),
@@ -283,6 +283,6 @@ impl RawRun<'_> {
             runner_pool: spec.runner_pool.owned(),
             run: spec.agent_dispatch_run.owned(),
             sources: spec.sources(),
-        })
+        }))
     }
 }

@@ -112,7 +112,8 @@ impl RawCustom<'_> {
                 _ => {}
             }
         }
-        Facts::Referrer(Referrer { references: finder.references, ..Referrer::default() })
+        let references = finder.references;
+        Facts::Referrer(Box::new(Referrer { references, ..Referrer::default() }))
     }
 }
 

@@ -240,7 +240,7 @@ impl RawBinding<'_> {
             name: subject.name.owned(),
         };
         Facts::Binding(Binding {
-            role_ref: self.role_ref.get().map(RawRoleRef::ready).unwrap_or_default(),
+            role_ref: self.role_ref.get().map(RawRoleRef::ready).unwrap_or_default().into(),
             subjects: self.subjects.each().map(subject).collect(),
         })
     }
@@ -256,7 +256,7 @@ impl RawAgentRoleBinding<'_> {
         let scope = spec.scope.get().unwrap_or(&nowhere);
         let account = subject.service_account_ref.as_ref().map(RawAccount::parts);
         let (service_account_namespace, service_account) = account.unwrap_or_default();
-        Facts::AgentRoleBinding(AgentRoleBinding {
+        Facts::AgentRoleBinding(Box::new(AgentRoleBinding {
             organization: spec.organization_ref.owned(),
             subject_kind: subject.kind.owned(),
             subject_name: subject.name.owned(),
@@ -267,6 +267,6 @@ impl RawAgentRoleBinding<'_> {
             role_ref: spec.role_ref.get().map(RawRoleRef::ready),
             resource_rules: ready_rules(&spec.resource_rules).into(),
             escalation_policy: spec.escalation_policy.owned(),
-        })
+        }))
     }
 }

@@ -87,7 +87,7 @@ impl RawCopy<'_> {
         if finder.references.is_empty() {
             return Facts::MetaOnly;
         }
-        Facts::Referrer(referrer(finder))
+        Facts::Referrer(Box::new(referrer(finder)))
     }
 }
 
@@ -109,9 +109,11 @@ impl RawPersistentVolume<'_> {
     pub(super) fn ready(&self) -> Facts {
         let mut finder = Finder::default();
         visit_deletion_secrets(&self.metadata, &mut finder);
-        let Some(spec) = self.spec.get() else { return Facts::Referrer(referrer(finder)) };
+        let Some(spec) = self.spec.get() else {
+            return Facts::Referrer(Box::new(referrer(finder)));
+        };
         spec.visit(&mut finder, "$.spec");
-        Facts::Referrer(Referrer { claim: claim_of(&spec.claim_ref), ..referrer(finder) })
+        Facts::Referrer(Box::new(Referrer { claim: claim_of(&spec.claim_ref), ..referrer(finder) }))
     }
 }
 
@@ -119,12 +121,12 @@ impl RawClaim<'_> {
     /// A PersistentVolumeClaim.
     pub(super) fn ready_claim(&self) -> Facts {
         let claim = self.ready("$.spec".to_owned());
-        Facts::Referrer(Referrer {
+        Facts::Referrer(Box::new(Referrer {
             volume_name: claim.volume_name,
             storage_class: claim.storage_class,
             data_source_namespace: claim.data_source_namespace,
             ..Referrer::default()
-        })
+        }))
     }
 }
 
@@ -157,10 +159,13 @@ impl RawAttachment<'_> {
         let mut finder = Finder::default();
         let source = self.spec.get().and_then(|spec| spec.source.get());
         let Some(inline) = source.and_then(|source| source.inline_volume_spec.get()) else {
-            return Facts::Referrer(Referrer::default());
+            return Facts::Referrer(Box::default());
         };
         inline.visit(&mut finder, "$.spec.source.inlineVolumeSpec");
-        Facts::Referrer(Referrer { claim: claim_of(&inline.claim_ref), ..referrer(finder) })
+        Facts::Referrer(Box::new(Referrer {
+            claim: claim_of(&inline.claim_ref),
+            ..referrer(finder)
+        }))
     }
 }
 
@@ -178,7 +183,7 @@ impl RawClass<'_> {
     pub(super) fn ready(&self) -> Facts {
         let mut finder = Finder::default();
         secret_parameters(&self.parameters, &mut finder, "$.parameters");
-        Facts::Referrer(referrer(finder))
+        Facts::Referrer(Box::new(referrer(finder)))
     }
 }
 
@@ -209,7 +214,7 @@ impl RawSnapshotContent<'_> {
             claim_of(&spec.volume_snapshot_ref)
                 .or_else(|| claim_of(&spec.volume_group_snapshot_ref))
         });
-        Facts::Referrer(Referrer { claim, ..referrer(finder) })
+        Facts::Referrer(Box::new(Referrer { claim, ..referrer(finder) }))
     }
 }
 
@@ -236,7 +241,7 @@ impl RawServiceAccount<'_> {
             let path = format!("$.imagePullSecrets[{index}].name");
             finder.local(ReferenceKind::Secret, &secret.name, path);
         }
-        Facts::Referrer(referrer(finder))
+        Facts::Referrer(Box::new(referrer(finder)))
     }
 }
 
@@ -277,7 +282,7 @@ impl RawIngress<'_> {
                 finder.local(ReferenceKind::Secret, &tls.secret_name, path);
             }
         }
-        Facts::Referrer(referrer(finder))
+        Facts::Referrer(Box::new(referrer(finder)))
     }
 }
 
@@ -320,6 +325,6 @@ impl RawTokenRequest<'_> {
             let path = "$.spec.boundObjectRef.name".to_owned();
             finder.local(ReferenceKind::Secret, &bound.name, path);
         }
-        Facts::Referrer(referrer(finder))
+        Facts::Referrer(Box::new(referrer(finder)))
     }
 }

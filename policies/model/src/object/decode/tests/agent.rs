@@ -26,7 +26,7 @@ fn roles_with_null_rules_and_aggregation() {
     let found = role(
         json!({"rules": [{"verbs": ["get"], "nonResourceURLs": ["/x"], "apiGroups": [""], "resources": ["pods"], "resourceNames": null}]}),
     );
-    let rule = found.rules.first().expect("a rule");
+    let rule = found.rules.iter().next().expect("a rule");
     assert_eq!(
         (rule.verbs.as_slice(), rule.non_resource_urls.as_slice()),
         (&["get".to_owned()][..], &["/x".to_owned()][..])
@@ -212,7 +212,7 @@ fn runs_and_what_is_behind_them() {
         sources: sources(&[("PullRequest", "pr-1"), ("Pipeline", "pl")]),
         ..RunRecord::default()
     };
-    assert_eq!(found, expected);
+    assert_eq!(*found, expected);
     assert_eq!(run("AgentDispatchAttempt", json!({"agentDispatchRun": "run"})).run, "run");
     assert_eq!(run("Job", json!({"pipeline": "pl"})).sources, sources(&[("Pipeline", "pl")]));
     let found = run(
