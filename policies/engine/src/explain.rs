@@ -4,19 +4,28 @@
 //! whether a binding may pass is asked of [`crate::admit`] alone.
 
 mod agent_binding;
+mod asked;
 mod ceiling;
 mod chain;
 mod identity;
+mod narrow;
+mod native;
+mod proposal;
 mod what_can;
+mod who_can;
 
 use jiff::civil::Date;
 use pinfold_model::facts::Answers;
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
 
+pub use asked::{Asked, Scope};
 pub use chain::{Chain, Right};
 pub use identity::{Fault, Hop, Identity, requester_of};
+pub use native::{Content, Native, NotNative, natives};
+pub use proposal::{Grant, Lacks, News, Proposal, Receiver, Shortage, Source, proposal};
 pub use what_can::{WhatCan, what_can};
+pub use who_can::{Able, AgentIdentity, WhoCan, who_can};
 
 /// What is asked about: a cluster, and the policy that says who the agents are and what they may never hold.
 #[derive(Debug, Clone, Copy)]

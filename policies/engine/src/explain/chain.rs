@@ -112,9 +112,7 @@ pub(super) fn rights<'a>(
         .map(|role| parts(world.view, role))
         .unwrap_or_default();
     let of = |rule: &'a PolicyRule| {
-        let holds = |part: &&&'a Object| {
-            matches!(&part.facts, Facts::Role(role) if role.rules.contains(rule))
-        };
+        let holds = |part: &&&'a Object| matches!(&part.facts, Facts::Role(role) if role.rules.contains(rule));
         parts.iter().filter(holds).map(|part| &part.key).collect()
     };
     let counts = |rule: &&PolicyRule| place.is_empty() || !rule.resources.is_empty();
@@ -150,7 +148,7 @@ fn parts<'a>(view: &'a Snapshot, role: &'a Object) -> Vec<&'a Object> {
 }
 
 /// The AgentRoleBinding that owns a binding.
-fn source(view: &Snapshot, binding: &ObjectKey) -> Option<ObjectKey> {
+pub(super) fn source(view: &Snapshot, binding: &ObjectKey) -> Option<ObjectKey> {
     let owners = &view.get(binding)?.meta.owners;
     let owner = owners.iter().find(|owner| {
         owner.kind == "AgentRoleBinding" && AGENT_GROUPS.contains(&owner.group.as_str())

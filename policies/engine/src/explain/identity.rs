@@ -213,24 +213,6 @@ fn refer(view: &Snapshot, namespace: &str, value: &str, hops: &mut Vec<Hop>) -> 
     Some(account)
 }
 
-/// The account that a reference means, whether it exists or not; `None` if an AgentServiceAccount names none.
-pub(super) fn referred(view: &Snapshot, namespace: &str, value: &str) -> Option<Account> {
-    refer(view, namespace, value, &mut Vec::new())
-}
-
-/// The account that a stack or pool runs as.
-pub(super) fn runs_as(view: &Snapshot, identity: &Identity) -> Option<Account> {
-    let mut hops = Vec::new();
-    match identity {
-        Identity::Account(account) => Some(account.clone()),
-        Identity::Principal(requester) => {
-            requester.service_account().map(|(namespace, name)| account(namespace, name))
-        }
-        Identity::Stack { namespace, name } => stack(view, namespace, name, &mut hops),
-        Identity::Pool { namespace, name } => pool(view, namespace, name, &mut hops),
-    }
-}
-
 /// The account itself, and the namespace that it is in.
 fn end(view: &Snapshot, account: &Account, hops: &mut Vec<Hop>) {
     let Account { namespace, name } = account;
