@@ -30,7 +30,7 @@ pub enum Depth {
 pub enum Unjudged {
     /// It depends on who made the object, and no object says that.
     Requester,
-    /// It is about a change; what came of it is judged where it gives rights, at the bindings.
+    /// It is about a change of a role or an identity; what came of that is told at the bindings.
     Change,
     /// It reads content that a scan doesn't ask for.
     Content,
@@ -42,7 +42,7 @@ impl Unjudged {
     pub fn describe(self) -> &'static str {
         match self {
             Self::Requester => "who made an object isn't stored in it",
-            Self::Change => "it judges changes; what a role gives now is judged at its bindings",
+            Self::Change => "what a role or an identity has come to is told at its bindings",
             Self::Content => "of Secrets and ConfigMaps only the metadata is read",
         }
     }
@@ -87,33 +87,55 @@ pub fn creation(object: Object, document: Option<Value>) -> AdmissionFacts {
     }
 }
 
-/// Judges one stored object; the view is of the cluster that holds it.
-#[must_use]
-pub fn judge(
-    facts: &AdmissionFacts,
-    depth: Depth,
-    view: &Snapshot,
-    policy: &AdmissionPolicy,
-    today: Date,
-) -> Judged {
-    let decision = admit(facts, view, policy, today);
-    let mut unjudged: Vec<_> =
-        decision.undecided.into_iter().map(|rule| (rule, Unjudged::Requester)).collect();
-    if depth == Depth::Metadata {
-        unjudged.extend(beyond_metadata(facts, policy).map(|rule| (rule, Unjudged::Content)));
-    }
-    let mut findings = Vec::new();
-    for finding in decision.findings {
-        if finding.rule == RuleId::RBAC_GROWTH && is_role(facts) {
-            unjudged.push((finding.rule, Unjudged::Change));
-        } else if !is_beyond(&finding, &unjudged) {
-            let (danger, leads_to) = danger::of(&finding.rule, facts, view, policy);
-            findings.push(Weighed { finding, danger, leads_to });
+/// What stored objects are judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Scan<'a> {
+    /// The policy.
+    pub policy: &'a AdmissionPolicy,
+    /// The cluster that holds the objects.
+    pub view: &'a Snapshot,
+    /// Today in UTC.
+    pub today: Date,
+    /// Whether every binding is judged too, so that what an identity holds needs no telling at the identity.
+    pub all_bindings: bool,
+}
+
+impl Scan<'_> {
+    /// Judges one stored object.
+    #[must_use]
+    pub fn judge(&self, facts: &AdmissionFacts, depth: Depth) -> Judged {
+        let decision = admit(facts, self.view, self.policy, self.today);
+        let mut unjudged: Vec<_> =
+            decision.undecided.into_iter().map(|rule| (rule, Unjudged::Requester)).collect();
+        if depth == Depth::Metadata {
+            let beyond = beyond_metadata(facts, self.policy);
+            unjudged.extend(beyond.map(|rule| (rule, Unjudged::Content)));
         }
+        let mut findings = Vec::new();
+        for finding in decision.findings {
+            if self.is_told_elsewhere(&finding.rule, facts) {
+                unjudged.push((finding.rule, Unjudged::Change));
+            } else if !is_beyond(&finding, &unjudged) {
+                let (danger, leads_to) = danger::of(&finding.rule, facts, self.view, self.policy);
+                findings.push(Weighed { finding, danger, leads_to });
+            }
+        }
+        unjudged.sort();
+        unjudged.dedup();
+        Judged { findings, unjudged }
     }
-    unjudged.sort();
-    unjudged.dedup();
-    Judged { findings, unjudged }
+
+    /// Whether a finding says again, at a role or an identity, what is said at the bindings that give it.
+    fn is_told_elsewhere(&self, rule: &RuleId, facts: &AdmissionFacts) -> bool {
+        let about_holdings =
+            [RuleId::RBAC_CEILING, RuleId::RBAC_GROWTH, RuleId::RBAC_SUBJECT, RuleId::RBAC_DANGER];
+        about_holdings.contains(rule) && !gives(facts) && (self.all_bindings || is_role(facts))
+    }
+}
+
+fn gives(facts: &AdmissionFacts) -> bool {
+    let gives = |facts: &Facts| matches!(facts, Facts::Binding(_) | Facts::AgentRoleBinding(_));
+    facts.object.as_ref().is_some_and(|object| gives(&object.facts))
 }
 
 fn is_role(facts: &AdmissionFacts) -> bool {

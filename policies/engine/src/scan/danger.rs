@@ -11,6 +11,8 @@ use pinfold_model::snapshot::{Snapshot, names_agent};
 use serde::Serialize;
 
 use crate::rbac::agents::Account;
+use crate::rbac::danger::DANGERS;
+use crate::rbac::describe::place;
 use crate::rbac::effective::grants_of;
 use crate::rbac::resolver::Resolver;
 
@@ -108,125 +110,33 @@ impl Rights<'_> {
     fn lead(&self, policy: &AdmissionPolicy) -> Option<Lead> {
         let platform = policy.organizations.platform_namespaces.contains(self.place);
         let whole = self.place.is_empty() || platform;
-        let place = match self.place {
-            "" => "in the whole cluster".to_owned(),
-            place => format!("in namespace `{}`", crate::rbac::describe::excerpt(place)),
-        };
-        let mut worst: Option<Lead> = None;
-        for rule in &self.rules {
-            let ways = ESCALATIONS.iter().filter(|way| way.is_in(rule));
-            let ways = ways.filter(|way| self.place.is_empty() || !way.cluster_only);
-            for way in ways {
-                let named = !rule.resource_names.is_empty();
-                let rank = match (whole && !named, way.is_everything()) {
-                    (true, true) => RANK_ALL,
-                    (true, false) => RANK_CLUSTER,
-                    (false, _) => RANK_NAMESPACE,
-                };
-                if worst.as_ref().is_none_or(|worst| rank < worst.rank) {
-                    worst = Some(Lead { rank, text: format!("{} {place}", way.what) });
-                }
-            }
-        }
-        worst
+        let place = place(self.place);
+        let found = self.rules.iter().filter_map(|rule| {
+            let (what, severe) = lead_of(rule, whole)?;
+            let named = !rule.resource_names.is_empty();
+            let rank = match (whole && severe && !named, what == EVERYTHING) {
+                (true, true) => RANK_ALL,
+                (true, false) => RANK_CLUSTER,
+                (false, _) => RANK_NAMESPACE,
+            };
+            Some(Lead { rank, text: format!("{place}: {what}") })
+        });
+        found.min_by_key(|lead| lead.rank)
     }
 }
 
-/// Rights by which somebody gets more rights (Kubernetes, "RBAC Good Practices", privilege escalation risks).
-struct Escalation {
-    what: &'static str,
-    groups: &'static [&'static str],
-    resources: &'static [&'static str],
-    verbs: &'static [&'static str],
-    /// There are no such objects in a namespace.
-    cluster_only: bool,
-}
+const EVERYTHING: &str = "does everything";
 
-const ANY: &[&str] = &["*"];
-const RBAC: &[&str] = &["rbac.authorization.k8s.io"];
-const WRITE: &[&str] = &["create", "update", "patch"];
-
-const ESCALATIONS: &[Escalation] = &[
-    way("does everything", ANY, ANY, ANY, false),
-    way("takes any role", RBAC, &["roles", "clusterroles"], &["escalate", "bind"], false),
-    way("acts as others", &["", "authentication.k8s.io"], IDENTITIES, &["impersonate"], false),
-    way("reads Secrets", &[""], &["secrets"], &["get", "list", "watch"], false),
-    way("gets tokens of ServiceAccounts", &[""], &["serviceaccounts/token"], &["create"], false),
-    way(
-        "runs code in other pods",
-        &[""],
-        INSIDE_PODS,
-        &["create", "get", "update", "patch"],
-        false,
-    ),
-    way("makes pods", &["", "apps", "batch"], WORKLOADS, WRITE, false),
-    way("runs code in every pod of a node", &[""], &["nodes/proxy"], &["get", "create"], true),
-    way(
-        "gets certificates of others",
-        CERTIFICATES,
-        CERTIFICATE_PARTS,
-        &["update", "patch", "approve", "sign"],
-        true,
-    ),
-    way("decides what is admitted", &["admissionregistration.k8s.io"], ADMISSION, WRITE, true),
-    way("mounts the nodes' files", &[""], &["persistentvolumes"], &["create"], true),
-];
-
-const IDENTITIES: &[&str] = &["users", "groups", "serviceaccounts", "uids", "userextras"];
-const INSIDE_PODS: &[&str] = &["pods/exec", "pods/attach", "pods/ephemeralcontainers"];
-const WORKLOADS: &[&str] = &[
-    "pods",
-    "replicationcontrollers",
-    "deployments",
-    "replicasets",
-    "statefulsets",
-    "daemonsets",
-    "jobs",
-    "cronjobs",
-];
-const CERTIFICATES: &[&str] = &["certificates.k8s.io"];
-const CERTIFICATE_PARTS: &[&str] = &["certificatesigningrequests/approval", "signers"];
-const ADMISSION: &[&str] = &[
-    "validatingwebhookconfigurations",
-    "mutatingwebhookconfigurations",
-    "validatingadmissionpolicies",
-    "validatingadmissionpolicybindings",
-    "mutatingadmissionpolicies",
-    "mutatingadmissionpolicybindings",
-];
-
-const fn way(
-    what: &'static str,
-    groups: &'static [&'static str],
-    resources: &'static [&'static str],
-    verbs: &'static [&'static str],
-    cluster_only: bool,
-) -> Escalation {
-    Escalation { what, groups, resources, verbs, cluster_only }
-}
-
-impl Escalation {
-    fn is_everything(&self) -> bool {
-        self.resources == ANY
+/// What a rule leads to, by the list of PF-RBAC-007, and whether that is more than a wildcard over mild things.
+fn lead_of(rule: &PolicyRule, in_platform: bool) -> Option<(&'static str, bool)> {
+    let any = |list: &[String]| list.iter().any(|text| text == "*");
+    if any(&rule.verbs) && any(&rule.api_groups) && any(&rule.resources) {
+        return Some((EVERYTHING, true));
     }
-
-    /// Whether a rule gives any of this.
-    fn is_in(&self, rule: &PolicyRule) -> bool {
-        let gives = |own: &[String], wanted: &[&str]| {
-            own.iter().any(|own| own == "*" || wanted.contains(&own.as_str()))
-        };
-        let below = |own: &String| {
-            let own = own.strip_prefix("*/");
-            own.is_some_and(|own| {
-                self.resources
-                    .iter()
-                    .any(|wanted| wanted.split_once('/').is_some_and(|(_, w)| w == own))
-            })
-        };
-        gives(&rule.verbs, self.verbs)
-            && gives(&rule.api_groups, self.groups)
-            && (gives(&rule.resources, self.resources) || rule.resources.iter().any(below))
-    }
+    let dangers = DANGERS.iter().filter(|danger| danger.part_of(rule, in_platform).is_some());
+    dangers
+        .min_by_key(|danger| danger.is_wildcard())
+        .map(|danger| (danger.leads_to, !danger.is_wildcard()))
 }
 
 /// The rights that an object gives, or that the identity has which it makes an agent.

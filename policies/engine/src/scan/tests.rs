@@ -5,54 +5,59 @@ use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
 
 use super::danger::{self, Danger};
-use super::{Depth, Judged, Unjudged, creation, judge};
+use super::{Depth, Judged, Scan, Unjudged, creation};
 use crate::organization::fixture::{TODAY, object, policy, value, view};
 
 const CLUSTER: &str = r#"
     {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: all}, rules: [{verbs: ["*"], apiGroups: ["*"], resources: ["*"]}]}
     {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: secrets}, rules: [{verbs: [list], apiGroups: [""], resources: [secrets]}]}
-    {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: one-secret}, rules: [{verbs: [get], apiGroups: [""], resources: [secrets], resourceNames: [a]}]}
+    {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: one-pod}, rules: [{verbs: [create], apiGroups: [""], resources: [pods/exec], resourceNames: [a]}]}
     {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: exec}, rules: [{verbs: [create], apiGroups: [""], resources: ["*/exec"]}]}
     {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: nodes}, rules: [{verbs: [get], apiGroups: [""], resources: [nodes/proxy]}]}
+    {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: wild}, rules: [{verbs: ["*"], apiGroups: [""], resources: [events]}]}
     {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: mild}, rules: [{verbs: [get], apiGroups: [""], resources: [pods]}]}
     {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: b, namespace: acme}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: secrets}, subjects: [{kind: ServiceAccount, name: coder}]}
 "#;
 
 /// What an object holds leads to this.
 const LEADS: [(&str, Danger, &str); 11] = [
-    (
-        "ClusterRoleBinding '' ClusterRole all",
-        Danger::Critical,
-        "does everything in the whole cluster",
-    ),
-    ("RoleBinding acme ClusterRole all", Danger::High, "does everything in namespace `acme`"),
+    ("ClusterRoleBinding '' ClusterRole all", Danger::Critical, "cluster-wide: does everything"),
+    ("RoleBinding acme ClusterRole all", Danger::High, "in namespace `acme`: does everything"),
     (
         "RoleBinding kube-system ClusterRole all",
         Danger::Critical,
-        "does everything in namespace `kube-system`",
+        "in namespace `kube-system`: does everything",
     ),
     (
         "ClusterRoleBinding '' ClusterRole secrets",
         Danger::Critical,
-        "reads Secrets in the whole cluster",
+        "cluster-wide: reads or removes every Secret at once, tokens of ServiceAccounts included",
     ),
-    ("RoleBinding acme ClusterRole secrets", Danger::High, "reads Secrets in namespace `acme`"),
     (
-        "ClusterRoleBinding '' ClusterRole one-secret",
+        "RoleBinding acme ClusterRole secrets",
         Danger::High,
-        "reads Secrets in the whole cluster",
+        "in namespace `acme`: reads or removes every Secret at once, tokens of ServiceAccounts included",
+    ),
+    (
+        "ClusterRoleBinding '' ClusterRole one-pod",
+        Danger::High,
+        "cluster-wide: runs commands as other pods, with their ServiceAccounts",
     ),
     (
         "ClusterRoleBinding '' ClusterRole exec",
         Danger::Critical,
-        "runs code in other pods in the whole cluster",
+        "cluster-wide: runs commands as other pods, with their ServiceAccounts",
     ),
     (
         "ClusterRoleBinding '' ClusterRole nodes",
         Danger::Critical,
-        "runs code in every pod of a node in the whole cluster",
+        "cluster-wide: runs commands in every pod of a node; for the kubelet a `get` that opens a WebSocket is enough",
     ),
-    ("RoleBinding acme ClusterRole nodes", Danger::Medium, ""),
+    (
+        "ClusterRoleBinding '' ClusterRole wild",
+        Danger::High,
+        "cluster-wide: takes in every verb, those of tomorrow too",
+    ),
     ("ClusterRoleBinding '' ClusterRole mild", Danger::Medium, ""),
     ("ClusterRoleBinding '' ClusterRole absent", Danger::Medium, ""),
 ];
@@ -91,7 +96,10 @@ fn identities_roles_and_agent_bindings_lead_where_their_rights_do() {
     let bound_in_acme = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: secrets}, rules: [{verbs: [list], apiGroups: [''], resources: [secrets]}]}";
     for yaml in [account, record, bound_in_acme] {
         let (danger, leads_to) = weigh(&RuleId::RBAC_CEILING, yaml, &view);
-        let expected = (Danger::High, "reads Secrets in namespace `acme`");
+        let expected = (
+            Danger::High,
+            "in namespace `acme`: reads or removes every Secret at once, tokens of ServiceAccounts included",
+        );
         assert_eq!((danger, leads_to.as_str()), expected, "{yaml}");
     }
     let agent = |scope: &str| {
@@ -119,7 +127,7 @@ fn every_rule_has_a_documented_danger() {
 fn judged(policy: &AdmissionPolicy, depth: Depth, yaml: &str) -> Judged {
     let value = value(yaml);
     let facts = creation(object(&value), Some(value));
-    judge(&facts, depth, &view(CLUSTER), policy, TODAY)
+    Scan { policy, view: &view(CLUSTER), today: TODAY, all_bindings: true }.judge(&facts, depth)
 }
 
 #[test]
@@ -151,4 +159,33 @@ fn metadata_alone_is_judged_by_what_reads_metadata() {
     let bare = judged(&policy, Depth::Metadata, secret);
     assert_eq!(rules(&bare), ["labelled"]);
     assert_eq!(bare.unjudged, vec![(RuleId::custom("typed"), Unjudged::Content)]);
+}
+
+/// A role and a record that make an agent's rights bad are told once: at the binding.
+#[test]
+fn rights_are_told_at_the_bindings() {
+    let policy = baseline();
+    let mut cluster = view(CLUSTER);
+    let record = "{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: c, namespace: acme}, spec: {namespace: acme, serviceAccountName: coder}}";
+    cluster.apply(object(&value(record)));
+    let rules = |scan: Scan<'_>, yaml: &str| {
+        let judged = scan.judge(&creation(object(&value(yaml)), None), Depth::Whole);
+        let mut rules: Vec<String> =
+            judged.findings.iter().map(|found| found.finding.rule.to_string()).collect();
+        rules.dedup();
+        (rules, judged.unjudged)
+    };
+    let scan = Scan { policy: &policy, view: &cluster, today: TODAY, all_bindings: true };
+    let lines = CLUSTER.lines().map(str::trim);
+    for line in lines.clone().filter(|line| line.contains("kind: RoleBinding")) {
+        assert_eq!(rules(scan, line).0, ["PF-RBAC-004", "PF-RBAC-007"]);
+    }
+    for line in
+        lines.filter(|line| !line.is_empty() && !line.contains("kind: RoleBinding")).chain([record])
+    {
+        let (found, unjudged) = rules(scan, line);
+        assert_eq!(found, Vec::<String>::new(), "{line}");
+        let expected = [Unjudged::Requester, Unjudged::Change];
+        assert!(unjudged.iter().all(|(_, why)| expected.contains(why)), "{line}: {unjudged:?}");
+    }
 }
