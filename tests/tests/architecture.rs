@@ -93,7 +93,6 @@ const BANS: [Ban; 2] = [
             "hickory-*",
             "rustls",
             "rustls-*",
-            "ring",
             "native-tls",
             "openssl",
             "openssl-*",

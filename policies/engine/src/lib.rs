@@ -13,3 +13,4 @@ pub mod rbac;
 pub mod rules;
 pub mod scan;
 pub mod tool;
+pub mod vouch;

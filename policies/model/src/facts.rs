@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::object::{Change, Object, ObjectKey};
 
 /// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Requester {
     /// `userInfo.username`.
     pub name: String,
@@ -103,7 +103,7 @@ pub struct AdmissionFacts {
 /// A question that the view can't answer surely; the edge may ask the API server and decide again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Question {
-    /// May the requester do this? (SubjectAccessReview: the whole authorizer chain, not RBAC alone.)
+    /// May somebody do this? (SubjectAccessReview: the whole authorizer chain, not RBAC alone.)
     Access(AccessQuestion),
     /// What does this object look like right now?
     Object(ObjectKey),
@@ -112,6 +112,8 @@ pub enum Question {
 /// The attributes of a SubjectAccessReview.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccessQuestion {
+    /// Who may; `None` is the requester, else it is whom a deputy acts for.
+    pub user: Option<Box<Requester>>,
     /// Verb, such as `bind`.
     pub verb: &'static str,
     /// API group.

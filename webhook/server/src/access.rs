@@ -1,7 +1,7 @@
 //! Access questions to the API server (SubjectAccessReview), each asked once in a few seconds: a rollout repeats one question for every
 //! object. Both answers are kept, errors never, and of identical questions at the same time one is asked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,10 +28,8 @@ pub(crate) struct Answer {
 /// Everything that the answer depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Asked {
-    name: String,
-    uid: String,
-    groups: Vec<String>,
-    extra: BTreeMap<String, Vec<String>>,
+    /// Who is asked about.
+    user: Requester,
     question: AccessQuestion,
 }
 
@@ -60,7 +58,7 @@ impl Access {
         Self { client, life, answers: Arc::default() }
     }
 
-    /// Whether the requester may, by the whole authorizer chain and not by RBAC alone.
+    /// Whether the requester, or whom the question is about, may, by the whole authorizer chain and not by RBAC alone.
     ///
     /// # Errors
     /// If the API server doesn't say.
@@ -69,13 +67,8 @@ impl Access {
         requester: &Requester,
         question: &AccessQuestion,
     ) -> Result<Answer, Error> {
-        let asked = Asked {
-            name: requester.name.clone(),
-            uid: requester.uid.clone(),
-            groups: requester.groups.clone(),
-            extra: requester.extra.clone(),
-            question: question.clone(),
-        };
+        let user = question.user.as_deref().unwrap_or(requester).clone();
+        let asked = Asked { user, question: AccessQuestion { user: None, ..question.clone() } };
         let Some(slot) = self.slot(&asked, Instant::now()) else {
             let granted = self.review(&asked).await?;
             return Ok(Answer { granted, cached: false });
@@ -117,12 +110,12 @@ impl Access {
 
     async fn review(&self, asked: &Asked) -> Result<bool, Error> {
         let own = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let question = &asked.question;
+        let Asked { user, question } = asked;
         let spec = SubjectAccessReviewSpec {
-            user: Some(asked.name.clone()),
-            uid: own(&asked.uid),
-            groups: Some(asked.groups.clone()),
-            extra: (!asked.extra.is_empty()).then(|| asked.extra.clone()),
+            user: own(&user.name),
+            uid: own(&user.uid),
+            groups: Some(user.groups.clone()),
+            extra: (!user.extra.is_empty()).then(|| user.extra.clone()),
             resource_attributes: Some(ResourceAttributes {
                 verb: Some(question.verb.to_owned()),
                 group: own(&question.group),
@@ -144,10 +137,10 @@ impl Access {
 
 impl Asked {
     fn bytes(&self) -> usize {
-        let extra = self.extra.iter().flat_map(|(key, values)| std::iter::once(key).chain(values));
-        let question = &self.question;
+        let Self { user, question } = self;
+        let extra = user.extra.iter().flat_map(|(key, values)| std::iter::once(key).chain(values));
         let question = [&question.group, &question.resource, &question.namespace, &question.name];
-        let parts = [&self.name, &self.uid].into_iter().chain(&self.groups).chain(extra);
+        let parts = [&user.name, &user.uid].into_iter().chain(&user.groups).chain(extra);
         parts.chain(question).fold(0, |sum, part| sum.saturating_add(part.len()))
     }
 }

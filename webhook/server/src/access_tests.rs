@@ -1,5 +1,7 @@
 //! How often the API server is asked, against one that counts.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 use kube::Client;
 use pinfold_model::facts::Requester;
@@ -9,6 +11,7 @@ use crate::tests::fake::Fake;
 
 fn question(name: &str) -> AccessQuestion {
     AccessQuestion {
+        user: None,
         verb: "bind",
         group: "rbac.authorization.k8s.io".to_owned(),
         resource: "roles".to_owned(),
@@ -63,6 +66,10 @@ async fn identical_questions_are_asked_once_and_others_each() {
         assert_eq!(asked(&fake), 2 + number, "{other:?}");
     }
     assert!(!access.ask(&ada(), &question("s")).await.unwrap().cached, "another role");
+    let bob = AccessQuestion { user: Some(Box::new(others[0].clone())), ..question("r") };
+    let about_bob = access.ask(&ada(), &bob).await.unwrap();
+    assert!(!about_bob.granted, "about whom the question is, whoever asks");
+    assert_eq!(fake.last_access_review().unwrap()["spec"]["user"], "bob");
 }
 
 #[tokio::test]
@@ -95,10 +102,7 @@ async fn the_room_is_bounded() {
     let access = Access::new(client.clone());
     let now = Instant::now();
     let of = |name: String| Asked {
-        name,
-        uid: String::new(),
-        groups: Vec::new(),
-        extra: BTreeMap::new(),
+        user: Requester { name, ..Requester::default() },
         question: question("r"),
     };
     for number in 0..ANSWERS_MAX {
@@ -113,4 +117,25 @@ async fn the_room_is_bounded() {
         let answer = access.ask(&large, &question("r")).await.unwrap();
         assert_eq!(answer, Answer { granted: true, cached: false }, "asked all the same");
     }
+}
+
+/// What is asked on behalf of somebody is asked about them, not about the deputy.
+#[tokio::test]
+async fn a_question_about_another_user_is_asked_about_them() {
+    let fake = Fake::start().await;
+    let (_dir, client) = client(&fake).await;
+    let access = Access::new(client);
+    fake.grant(true);
+    let user = Requester { name: "grace".to_owned(), ..Requester::default() };
+    let behalf = AccessQuestion { user: Some(Box::new(user.clone())), ..question("r") };
+    assert!(!access.ask(&ada(), &behalf).await.unwrap().cached);
+    assert!(!access.ask(&ada(), &question("r")).await.unwrap().cached, "ada is another one");
+    assert!(access.ask(&user, &question("r")).await.unwrap().cached, "grace is the same");
+    let about: Vec<String> = fake
+        .seen()
+        .iter()
+        .filter(|(_, path, _)| path.ends_with("subjectaccessreviews"))
+        .map(|(_, _, body)| body.clone())
+        .collect();
+    assert!(about[0].contains("grace") && !about[0].contains("ada"), "{about:?}");
 }

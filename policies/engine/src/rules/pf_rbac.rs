@@ -9,16 +9,22 @@ mod approval;
 mod binding;
 mod ceiling;
 pub(crate) mod deputy;
+mod deputy_nobody;
+mod deputy_owner;
 mod gate;
+mod growth;
 mod role;
+pub(crate) mod role_template;
 pub(crate) mod scope;
 mod subject;
 
 use pinfold_model::facts::{AdmissionFacts, Operation};
 use pinfold_model::finding::RuleId;
+use pinfold_model::object::rbac::{AgentRoleBinding, Binding, Role};
 use pinfold_model::object::{AGENT_GROUPS, Facts, ObjectKey};
 use pinfold_model::snapshot::RBAC_GROUP;
 
+use self::deputy::Principal;
 use crate::context::{Context, Found};
 use crate::rbac::describe::excerpt;
 
@@ -29,24 +35,51 @@ pub fn judge(context: &Context<'_>, found: &mut Found) {
     }
     ceiling::judge(context, found);
     let principal = deputy::principal(context);
-    judge_requester(context, found);
+    judge_requester(context, &principal, found);
     subject::judge(context, &principal, found);
 }
 
-/// PF-RBAC-001 to 003: what the requester holds.
-fn judge_requester(context: &Context<'_>, found: &mut Found) {
-    match (rule_of(&context.facts.target), context.subject_facts()) {
-        (_, Some(Facts::Role(role))) => role::judge(context, role, found),
-        (_, Some(Facts::Binding(binding))) => binding::judge(context, binding, found),
-        (_, Some(Facts::AgentRoleBinding(binding))) => {
-            agent_binding::judge(context, binding, found);
+/// PF-RBAC-001 to 003: what the requester holds, or whom it acts for.
+fn judge_requester(context: &Context<'_>, principal: &Principal<'_>, found: &mut Found) {
+    let (rule, facts) = (rule_of(&context.facts.target), context.subject_facts());
+    let Some(rule) = rule else { return };
+    let Some(what) = facts.and_then(gives) else {
+        let kind = excerpt(&context.facts.target.kind);
+        let message = format!("cannot tell what this `{kind}` gives: it could not be read");
+        found.add(rule, "$", message, "send the object in the form that its API documents");
+        return;
+    };
+    if gate::is_collection_only(context) {
+        return;
+    }
+    match (what, principal) {
+        (What::AgentBinding(binding), _) => {
+            agent_binding::judge(context, principal, binding, found);
         }
-        (Some(rule), _) => {
-            let kind = excerpt(&context.facts.target.kind);
-            let message = format!("cannot tell what this `{kind}` gives: it could not be read");
-            found.add(rule, "$", message, "send the object in the form that its API documents");
-        }
-        (None, _) => {}
+        (_, Principal::Nobody) => deputy_nobody::judge(context, &rule, found),
+        (_, Principal::Owner(owner)) => deputy_owner::judge(context, owner, &rule, found),
+        (What::Role(role), _) => role::judge(context, principal, role, found),
+        (What::Binding(binding), _) => binding::judge(context, principal, binding, found),
+    }
+}
+
+/// An object that gives rights.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    Role(&'a Role),
+    Binding(&'a Binding),
+    AgentBinding(&'a AgentRoleBinding),
+}
+
+fn gives(facts: &Facts) -> Option<What<'_>> {
+    if let Facts::Role(role) = facts {
+        Some(What::Role(role))
+    } else if let Facts::Binding(binding) = facts {
+        Some(What::Binding(binding))
+    } else if let Facts::AgentRoleBinding(binding) = facts {
+        Some(What::AgentBinding(binding))
+    } else {
+        None
     }
 }
 

@@ -136,6 +136,7 @@ fn access() {
         let (view, answers) = (cluster(&text), Answers::default());
         let resolver = Resolver::new(&view, &answers);
         let mut question = AccessQuestion {
+            user: None,
             verb,
             group: RBAC_GROUP.into(),
             resource: (*resource).into(),

@@ -8,8 +8,10 @@ use pinfold_model::finding::RuleId;
 use pinfold_model::object::rbac::{AgentRoleBinding, PolicyRule, RoleRef};
 use pinfold_model::snapshot::RBAC_GROUP;
 
-use super::gate::{Gate, bind, is_collection_only, named, unresolved};
-use super::{approval, binding, scope};
+use super::approval::Standing;
+use super::deputy::Principal;
+use super::gate::{Gate, bind, named, unresolved};
+use super::{approval, binding, deputy_nobody, role_template, scope};
 use crate::context::{Context, Found};
 use crate::rbac::coverage::{Coverage, Shortfall, covers};
 use crate::rbac::describe::{excerpt, list};
@@ -25,12 +27,14 @@ const POLICIES: &[&str] = &["", "deny", NEEDS_APPROVAL, "allow-if-owner"];
 /// In how many namespaces one decision asks the API server; where more fail it asks for all namespaces at once.
 const MAX_ASKED: usize = 8;
 
-pub(super) fn judge(context: &Context<'_>, binding: &AgentRoleBinding, found: &mut Found) {
-    if is_collection_only(context) {
-        return;
-    }
+pub(super) fn judge(
+    context: &Context<'_>,
+    principal: &Principal<'_>,
+    binding: &AgentRoleBinding,
+    found: &mut Found,
+) {
     judge_form(binding, found);
-    judge_approval(context, binding, found);
+    judge_approval(context, principal, binding, found);
     let places = match scope::expand(context, binding) {
         Ok(places) => places,
         Err(why) => {
@@ -41,7 +45,11 @@ pub(super) fn judge(context: &Context<'_>, binding: &AgentRoleBinding, found: &m
             return;
         }
     };
-    let Some(gate) = Gate::open(context, RULE, found) else { return };
+    if matches!(principal, Principal::Nobody | Principal::Owner(_)) {
+        deputy_nobody::judge_agent_binding(context, binding, &places, found);
+        return;
+    }
+    let Some(gate) = Gate::open(context, principal, RULE, found) else { return };
     let mut check = Check { gate, binding, lacks: BTreeMap::new() };
     for place in &places {
         check.judge_place(place);
@@ -76,7 +84,7 @@ fn judge_form(binding: &AgentRoleBinding, found: &mut Found) {
     }
     if binding.role_ref.as_ref().is_some_and(|role| !is_nameable(role, &binding.scope_kind)) {
         let message = "its roleRef is no role that the scope can bind".to_owned();
-        let remedy = "name a ClusterRole, or a Role where the scope isn't cluster";
+        let remedy = "name a ClusterRole, a RoleTemplate, or a Role where the scope isn't cluster";
         odd(ROLE_PATH, message, remedy);
     }
     for (position, _) in binding.resource_rules.iter().enumerate().filter(|(_, r)| vacuous(r)) {
@@ -86,10 +94,25 @@ fn judge_form(binding: &AgentRoleBinding, found: &mut Found) {
     }
 }
 
+/// What to do about a role that can't be resolved.
+pub(super) fn role_remedy(why: &Unresolved, role: &RoleRef) -> &'static str {
+    match why {
+        Unresolved::Absent(_) if role_template::is_template(role) => {
+            "name a template of the policy's `rbac.roleTemplates`"
+        }
+        Unresolved::Kind | Unresolved::Absent(_) => {
+            "name a role that exists wherever the scope reaches"
+        }
+        Unresolved::TooLarge(_) => "name a role that aggregates fewer roles",
+    }
+}
+
 /// Whether a controller could make a binding to this role in that kind of scope.
 fn is_nameable(role: &RoleRef, scope_kind: &str) -> bool {
     let group = role.api_group.is_empty() || role.api_group == RBAC_GROUP;
-    group && (role.kind == "ClusterRole" || role.kind == "Role" && scope_kind != "cluster")
+    let native =
+        group && (role.kind == "ClusterRole" || role.kind == "Role" && scope_kind != "cluster");
+    native || role_template::is_template(role)
 }
 
 /// Whether a rule has no atoms where it should have some, so that coverage would say nothing about it.
@@ -99,15 +122,29 @@ fn vacuous(rule: &PolicyRule) -> bool {
         || (rule.resources.is_empty() && rule.non_resource_urls.is_empty())
 }
 
-fn judge_approval(context: &Context<'_>, binding: &AgentRoleBinding, found: &mut Found) {
-    if binding.escalation_policy == NEEDS_APPROVAL && !approval::is_approved(context) {
-        let message = "no platform administrator has approved this binding, which its escalationPolicy asks for";
-        let remedy = format!(
-            "have an administrator approve an AgentApproval in its namespace with action target `AgentRoleBinding/{}`",
-            excerpt(&context.facts.target.name)
-        );
-        found.add(RULE, "$.spec.escalationPolicy", message, remedy);
+fn judge_approval(
+    context: &Context<'_>,
+    principal: &Principal<'_>,
+    binding: &AgentRoleBinding,
+    found: &mut Found,
+) {
+    if binding.escalation_policy != NEEDS_APPROVAL {
+        return;
     }
+    let why = match approval::standing(context, principal) {
+        Standing::Approved => return,
+        Standing::None => "no platform administrator has approved this binding",
+        Standing::OtherContent => "this binding was approved with another content",
+    };
+    let message = format!("{why}, which its escalationPolicy asks for");
+    let digest = approval::digest(context)
+        .map(|digest| format!(" and artifactDigest `{digest}`"))
+        .unwrap_or_default();
+    let remedy = format!(
+        "have an administrator approve an AgentApproval in its namespace with action target `AgentRoleBinding/{}`{digest}",
+        excerpt(&context.facts.target.name)
+    );
+    found.add(RULE, "$.spec.escalationPolicy", message, remedy);
 }
 
 /// Which part of a binding a lack is about: the role, or a rule of its own.
@@ -144,17 +181,12 @@ impl Check<'_> {
     /// The role must exist, and be held or be the requester's to bind.
     fn judge_role(&mut self, role: &RoleRef, held: &Held<'_>, place: &str) {
         let gate = self.gate;
-        let rules = match gate.resolver.granted(role, place) {
+        let rules = match role_template::granted(&gate.context, role, place) {
             Ok(rules) => rules,
             // Told once, as a matter of form.
             Err(Unresolved::Kind) => return,
             Err(why) => {
-                let remedy = match why {
-                    Unresolved::Kind | Unresolved::Absent(_) => {
-                        "name a role that exists wherever the scope reaches"
-                    }
-                    Unresolved::TooLarge(_) => "name a role that aggregates fewer roles",
-                };
+                let remedy = role_remedy(&why, role);
                 self.note(Part::Role, place, unresolved(&why, role, place), remedy.to_owned());
                 return;
             }

@@ -3,6 +3,7 @@
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::rbac::{Binding, Subject};
 
+use super::deputy::Principal;
 use super::gate::{Gate, bind, named, unresolved};
 use super::place_of;
 use crate::context::{Context, Found};
@@ -11,8 +12,13 @@ use crate::rbac::describe::list;
 const RULE: RuleId = RuleId::RBAC_BINDING;
 const PATH: &str = "$.roleRef";
 
-pub(super) fn judge(context: &Context<'_>, binding: &Binding, found: &mut Found) {
-    let Some(gate) = Gate::open(context, RULE, found) else { return };
+pub(super) fn judge(
+    context: &Context<'_>,
+    principal: &Principal<'_>,
+    binding: &Binding,
+    found: &mut Found,
+) {
+    let Some(gate) = Gate::open(context, principal, RULE, found) else { return };
     let (role, namespace) = (&binding.role_ref, place_of(context.facts));
     let held = gate.held(namespace);
     let question = bind(role, namespace);
@@ -22,7 +28,12 @@ pub(super) fn judge(context: &Context<'_>, binding: &Binding, found: &mut Found)
     let (message, remedy) = match gate.resolver.granted(role, namespace) {
         Err(why) => (unresolved(&why, role, namespace), "name a role that exists".to_owned()),
         Ok(rules) => {
-            let Some(lacking) = gate.lacks(&held, rules, namespace) else { return };
+            let Some(lacking) = gate.lacks(&held, rules, namespace) else {
+                if gate.behalf {
+                    gate.confirm_role(role, namespace, found);
+                }
+                return;
+            };
             let (role, subjects) = (named(role), subjects(binding, namespace));
             let message = format!("{lacking}, which {role} would give to {subjects}");
             (message, remedy(&gate, &role))

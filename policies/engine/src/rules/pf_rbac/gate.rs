@@ -8,6 +8,7 @@ use pinfold_model::object::Change;
 use pinfold_model::object::rbac::{PolicyRule, RoleRef};
 use pinfold_model::snapshot::RBAC_GROUP;
 
+use super::deputy::Principal;
 use crate::context::{Context, Found};
 use crate::rbac::coverage::{Coverage, Shortfall, covers};
 use crate::rbac::describe::{excerpt, list, permissions, place};
@@ -27,25 +28,49 @@ pub(super) static FULL_AUTHORITY: LazyLock<[PolicyRule; 2]> = LazyLock::new(|| {
     ]
 });
 
-/// A request that a requester must hold rights for.
+/// The API group of Pinfold's own kinds.
+pub(super) const OWN_GROUP: &str = "pinfold.dev";
+
+/// A request that somebody must hold rights for: who asks, or whom a deputy acts for.
 #[derive(Clone, Copy)]
 pub(super) struct Gate<'a> {
     pub(super) context: Context<'a>,
     pub(super) requester: &'a Requester,
     pub(super) resolver: Resolver<'a>,
+    /// Whether a deputy asks. The API server then judged the deputy, so nothing but this rule stands before the request.
+    pub(super) behalf: bool,
 }
 
 impl<'a> Gate<'a> {
-    /// `None` if the rule has nothing to judge: only garbage collection's fields differ, the requester holds everything, or it isn't
-    /// known who asks (noted).
-    pub(super) fn open(context: &Context<'a>, rule: RuleId, found: &mut Found) -> Option<Self> {
-        if is_collection_only(context) {
-            return None;
-        }
-        let requester = context.requester(rule, found)?;
+    /// `None` if the rule has nothing to judge: whoever it is holds everything, or nobody's rights count (told, or noted as undecided).
+    pub(super) fn open(
+        context: &Context<'a>,
+        principal: &'a Principal<'_>,
+        rule: RuleId,
+        found: &mut Found,
+    ) -> Option<Self> {
+        let (requester, behalf) = match principal {
+            Principal::Requester(requester) => (*requester, false),
+            Principal::Named(requester) => (requester.as_ref(), true),
+            Principal::Unknown => {
+                found.undecided(rule);
+                return None;
+            }
+            Principal::Refused(refusal) => {
+                refusal.tell(rule, found);
+                return None;
+            }
+            Principal::Owner(_) | Principal::Nobody => return None,
+        };
         let resolver = Resolver::new(context.view, &context.facts.answers);
-        let gate = Self { context: *context, requester, resolver };
+        let gate = Self { context: *context, requester, resolver, behalf };
         (!requester.in_group(MASTERS)).then_some(gate)
+    }
+
+    /// A question about whom this is for.
+    fn about(&self, question: AccessQuestion) -> AccessQuestion {
+        let user = self.behalf.then(|| Box::new(self.requester.clone()));
+        AccessQuestion { user, ..question }
     }
 
     pub(super) fn held(&self, namespace: &str) -> Held<'a> {
@@ -54,13 +79,18 @@ impl<'a> Gate<'a> {
 
     /// Whether the requester may, by RBAC in the view or by the API server's answer for this place or for all.
     pub(super) fn may(&self, held: &Held<'_>, question: &AccessQuestion) -> bool {
+        if held.allow(question) {
+            return true;
+        }
         let answers = &self.context.facts.answers;
-        let everywhere = AccessQuestion { namespace: String::new(), ..question.clone() };
-        held.allow(question) || answers.granted(question) || answers.granted(&everywhere)
+        let asked = self.about(question.clone());
+        let everywhere = AccessQuestion { namespace: String::new(), ..asked.clone() };
+        answers.granted(&asked) || answers.granted(&everywhere)
     }
 
     /// Asks the API server, unless it answered already.
     pub(super) fn ask_access(&self, question: AccessQuestion, found: &mut Found) {
+        let question = self.about(question);
         let answered = &self.context.facts.answers.access;
         if !answered.iter().any(|(asked, _)| *asked == question) {
             found.ask(Question::Access(question));
@@ -119,7 +149,12 @@ impl<'a> Gate<'a> {
     }
 
     pub(super) fn who(&self) -> String {
-        format!("requester `{}`", excerpt(&self.requester.name))
+        let who = excerpt(&self.requester.name);
+        if self.behalf {
+            format!("`{who}`, for whom the deputy acts,")
+        } else {
+            format!("requester `{who}`")
+        }
     }
 }
 
@@ -142,6 +177,7 @@ pub(super) fn bind(role: &RoleRef, namespace: &str) -> Option<AccessQuestion> {
     // As the API server asks: of the group that the reference says, so that a right to bind roles doesn't reach what only looks like one.
     let group = if role.api_group.is_empty() { RBAC_GROUP } else { &role.api_group };
     Some(AccessQuestion {
+        user: None,
         verb: "bind",
         group: group.to_owned(),
         resource: resource.to_owned(),

@@ -6,6 +6,7 @@ use pinfold_model::object::Facts;
 use pinfold_model::object::rbac::Role;
 use pinfold_model::snapshot::RBAC_GROUP;
 
+use super::deputy::Principal;
 use super::gate::{FULL_AUTHORITY, Gate};
 use super::place_of;
 use crate::context::{Context, Found};
@@ -15,8 +16,13 @@ use crate::rbac::resolver::Held;
 
 const RULE: RuleId = RuleId::RBAC_ROLE;
 
-pub(super) fn judge(context: &Context<'_>, role: &Role, found: &mut Found) {
-    let Some(gate) = Gate::open(context, RULE, found) else { return };
+pub(super) fn judge(
+    context: &Context<'_>,
+    principal: &Principal<'_>,
+    role: &Role,
+    found: &mut Found,
+) {
+    let Some(gate) = Gate::open(context, principal, RULE, found) else { return };
     let namespace = place_of(context.facts);
     let held = gate.held(namespace);
     let question = escalate(context, namespace);
@@ -34,6 +40,7 @@ pub(super) fn judge(context: &Context<'_>, role: &Role, found: &mut Found) {
 fn escalate(context: &Context<'_>, namespace: &str) -> AccessQuestion {
     let cluster = context.facts.target.kind == "ClusterRole";
     AccessQuestion {
+        user: None,
         verb: "escalate",
         group: RBAC_GROUP.to_owned(),
         resource: if cluster { "clusterroles" } else { "roles" }.to_owned(),
@@ -98,6 +105,6 @@ fn judge_aggregation(gate: &Gate<'_>, role: &Role, held: &Held<'_>, found: &mut 
     false
 }
 
-fn aggregates(role: &Role) -> bool {
+pub(super) fn aggregates(role: &Role) -> bool {
     role.aggregation.as_ref().is_some_and(|selectors| !selectors.is_empty())
 }

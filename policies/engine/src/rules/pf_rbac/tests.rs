@@ -2,6 +2,7 @@
 
 mod agent_bindings;
 mod bindings;
+mod deputies;
 mod questions;
 mod roles;
 mod subjects;
@@ -147,7 +148,7 @@ fn changed(new: Option<&Object>, old: Option<&Object>) -> Change {
 fn judge(facts: &AdmissionFacts, view: &Snapshot) -> Found {
     let (policy, mut found) = (policy(), Found::default());
     let context = Context { facts, view, policy: &policy, today: date(2026, 11, 21) };
-    super::judge_requester(&context, &mut found);
+    super::judge_requester(&context, &super::deputy::principal(&context), &mut found);
     found
 }
 

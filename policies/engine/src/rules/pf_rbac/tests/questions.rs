@@ -14,6 +14,7 @@ use crate::rbac::notation::{cluster, object};
 
 fn access(verb: &'static str, resource: &str, namespace: &str, name: &str) -> AccessQuestion {
     AccessQuestion {
+        user: None,
         verb,
         group: RBAC_GROUP.into(),
         resource: resource.into(),
