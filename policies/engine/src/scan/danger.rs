@@ -127,16 +127,34 @@ impl Rights<'_> {
 
 const EVERYTHING: &str = "does everything";
 
-/// What a rule leads to, by the list of PF-RBAC-007, and whether that is more than a wildcard over mild things.
+/// What a rule leads to, by the list of PF-RBAC-007, and whether it really does. A wildcard as such leads nowhere, nor does a verb of authority on
+/// what it means nothing for, which `*` on anything takes in; the ceiling denies both, the order of findings need not.
 fn lead_of(rule: &PolicyRule, in_platform: bool) -> Option<(&'static str, bool)> {
     let any = |list: &[String]| list.iter().any(|text| text == "*");
     if any(&rule.verbs) && any(&rule.api_groups) && any(&rule.resources) {
         return Some((EVERYTHING, true));
     }
-    let dangers = DANGERS.iter().filter(|danger| danger.part_of(rule, in_platform).is_some());
-    dangers
-        .min_by_key(|danger| danger.is_wildcard())
-        .map(|danger| (danger.leads_to, !danger.is_wildcard()))
+    let found = DANGERS.iter().filter_map(|danger| {
+        let part = danger.part_of(rule, in_platform)?;
+        Some((danger.leads_to, !danger.is_wildcard() && has_meaning(&part)))
+    });
+    found.min_by_key(|(_, severe)| !severe)
+}
+
+/// Whether the verbs of a right mean something for its resources.
+fn has_meaning(part: &PolicyRule) -> bool {
+    let is_on = |known: &[&str]| {
+        let names = part.resources.iter().map(|name| name.split('/').next().unwrap_or_default());
+        names.into_iter().any(|name| name == "*" || known.contains(&name))
+    };
+    let all = |verbs: &[&str]| part.verbs.iter().all(|verb| verbs.contains(&verb.as_str()));
+    if all(&["escalate", "bind"]) {
+        is_on(&["roles", "clusterroles"])
+    } else if all(&["impersonate"]) {
+        is_on(&["users", "groups", "serviceaccounts", "uids", "userextras"])
+    } else {
+        true
+    }
 }
 
 /// The rights that an object gives, or that the identity has which it makes an agent.
