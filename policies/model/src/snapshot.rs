@@ -4,6 +4,7 @@
 //! A snapshot never reads anything itself. It holds no value of a Secret.
 
 mod index;
+mod sharing;
 mod trie;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use self::trie::Trie;
 use crate::object::agent::{OrganizationRecord, RunnerPool};
 use crate::object::rbac::{AgentRoleBinding, Binding, LabelSelector, Role, RoleRef, Subject};
 use crate::object::{Facts, Object, ObjectKey};
+pub use sharing::Sharing;
 
 /// The RBAC API group.
 pub const RBAC_GROUP: &str = "rbac.authorization.k8s.io";

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use pinfold_model::object::{Object, ObjectKey};
-use pinfold_model::snapshot::Snapshot;
+use pinfold_model::snapshot::{Sharing, Snapshot};
 use tokio::sync::mpsc;
 
 use super::kinds::Source;
@@ -37,6 +37,7 @@ pub(super) struct Keeper {
     view: Arc<View>,
     metrics: Metrics,
     snapshot: Snapshot,
+    sharing: Sharing,
     /// What running lists have named so far.
     named: HashMap<Source, HashSet<ObjectKey>>,
     counts: HashMap<String, i64>,
@@ -48,6 +49,7 @@ impl Keeper {
             view,
             metrics,
             snapshot: Snapshot::default(),
+            sharing: Sharing::default(),
             named: HashMap::new(),
             counts: HashMap::new(),
         }
@@ -98,7 +100,7 @@ impl Keeper {
         if self.snapshot.get(&object.key).is_none() {
             self.count(&object.key, 1);
         }
-        self.snapshot.apply(object);
+        self.snapshot.apply(self.sharing.keep(object));
     }
 
     fn take(&mut self, key: &ObjectKey) {
