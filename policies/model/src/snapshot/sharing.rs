@@ -1,0 +1,133 @@
+//! What a view of a live cluster keeps of an object: parts that many have in common once, and of RBAC objects nothing that no rule reads.
+//!
+//! Offline views are small and keep all.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use super::RBAC_GROUP;
+use crate::object::rbac::{PolicyRule, RoleRef, Rules, Subject};
+use crate::object::{Facts, Object};
+
+/// Fewest parts after which it is worth looking for those that nobody has any more.
+const SWEEP_MIN: usize = 4_096;
+
+/// The parts that objects have in common. One for each view, with whoever fills it.
+#[derive(Debug, Default)]
+pub struct Sharing {
+    rules: HashSet<Arc<PolicyRule>>,
+    roles: HashSet<Arc<RoleRef>>,
+    subjects: HashSet<Arc<[Subject]>>,
+    /// How many parts were left by the last sweep.
+    kept: usize,
+}
+
+impl Sharing {
+    /// The object as the view keeps it. Rules read labels of ClusterRoles alone, because aggregation asks for them; owners and uids of all.
+    #[must_use]
+    pub fn keep(&mut self, mut object: Object) -> Object {
+        if object.key.group == RBAC_GROUP {
+            object.meta.annotations.clear();
+            if object.key.kind != "ClusterRole" {
+                object.meta.labels.clear();
+            }
+        }
+        if let Facts::Role(role) = &mut object.facts {
+            let own = role.rules.0.iter().map(|rule| shared(&mut self.rules, rule));
+            role.rules = Rules(own.collect());
+        } else if let Facts::Binding(binding) = &mut object.facts {
+            binding.role_ref = shared(&mut self.roles, &binding.role_ref);
+            binding.subjects = shared(&mut self.subjects, &binding.subjects);
+        }
+        if self.len() > self.kept.saturating_mul(2).max(SWEEP_MIN) {
+            self.sweep();
+        }
+        object
+    }
+
+    fn len(&self) -> usize {
+        self.rules.len().saturating_add(self.roles.len()).saturating_add(self.subjects.len())
+    }
+
+    /// Lets go of what no object has any more. It is due each time that the parts have doubled, so a change costs the same on average.
+    fn sweep(&mut self) {
+        self.rules.retain(|part| Arc::strong_count(part) > 1);
+        self.roles.retain(|part| Arc::strong_count(part) > 1);
+        self.subjects.retain(|part| Arc::strong_count(part) > 1);
+        self.kept = self.len();
+    }
+}
+
+fn shared<T: Hash + Eq + ?Sized>(known: &mut HashSet<Arc<T>>, part: &Arc<T>) -> Arc<T> {
+    if let Some(known) = known.get(part) {
+        return Arc::clone(known);
+    }
+    known.insert(Arc::clone(part));
+    Arc::clone(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::{SWEEP_MIN, Sharing};
+    use crate::object::{Facts, Object, from_value};
+
+    fn binding(name: &str, user: &str) -> Object {
+        let object = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": name, "namespace": "n", "uid": "u", "labels": {"a": "b"}, "annotations": {"c": "d"},
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "o"}]},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+            "subjects": [{"kind": "User", "name": user}]});
+        from_value(&object).expect("a binding")
+    }
+
+    fn role(kind: &str, name: &str) -> Object {
+        let object = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
+            "metadata": {"name": name, "labels": {"a": "b"}, "annotations": {"c": "d"}},
+            "rules": [{"verbs": ["get"], "resources": [name]}, {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]});
+        from_value(&object).expect("a role")
+    }
+
+    #[test]
+    fn equal_parts_are_one_and_what_rules_read_stays() {
+        let mut sharing = Sharing::default();
+        let (one, two) = (binding("one", "ada"), binding("two", "ada"));
+        let kept = [sharing.keep(one.clone()), sharing.keep(two.clone())];
+        let [Facts::Binding(left), Facts::Binding(right)] = kept.each_ref().map(|one| &one.facts)
+        else {
+            panic!("bindings")
+        };
+        assert!(Arc::ptr_eq(&left.role_ref, &right.role_ref));
+        assert!(Arc::ptr_eq(&left.subjects, &right.subjects));
+        for (kept, whole) in kept.iter().zip([&one, &two]) {
+            assert_eq!((&kept.key, &kept.facts), (&whole.key, &whole.facts));
+            assert_eq!((&kept.meta.uid, &kept.meta.owners), (&whole.meta.uid, &whole.meta.owners));
+            assert!(kept.meta.labels.is_empty() && kept.meta.annotations.is_empty());
+        }
+        let whole = role("ClusterRole", "a");
+        let roles = [sharing.keep(whole.clone()), sharing.keep(role("Role", "b"))];
+        assert_eq!(roles[0].facts, whole.facts);
+        assert_eq!(roles[0].meta.labels, whole.meta.labels, "aggregation asks for them");
+        let [Facts::Role(left), Facts::Role(right)] = roles.each_ref().map(|one| &one.facts) else {
+            panic!("roles")
+        };
+        assert!(!Arc::ptr_eq(&left.rules.0[0], &right.rules.0[0]));
+        assert!(Arc::ptr_eq(&left.rules.0[1], &right.rules.0[1]));
+    }
+
+    #[test]
+    fn parts_of_objects_that_are_gone_are_let_go() {
+        let mut sharing = Sharing::default();
+        let kept = sharing.keep(binding("stays", "ada"));
+        for number in 0..4 * SWEEP_MIN {
+            drop(sharing.keep(binding("goes", &number.to_string())));
+            assert!(sharing.len() <= SWEEP_MIN + 2);
+        }
+        let Facts::Binding(binding) = &kept.facts else { panic!("a binding") };
+        assert!(sharing.subjects.contains(&binding.subjects));
+    }
+}
