@@ -15,6 +15,9 @@ use super::rights::{part, text_of};
 /// How many breaches are told.
 pub const MAX_TOLD: usize = 3;
 
+/// How many denied rights are compared with what was given before; more count as new.
+const MAX_COMPARED: usize = 256;
+
 /// The ceilings that rights in one place are below.
 #[derive(Debug, Clone)]
 pub struct Limits<'a> {
@@ -73,6 +76,12 @@ impl<'a> Limits<'a> {
         Self { named: Vec::new(), built_in: true, in_platform: is_platform(policy, place) }
     }
 
+    /// All that there are, for what may be given anywhere.
+    #[must_use]
+    pub fn all(policy: &'a AdmissionPolicy) -> Self {
+        Self { named: policy.rbac.ceilings.iter().collect(), built_in: true, in_platform: true }
+    }
+
     /// Whether the built-in list is among them.
     #[must_use]
     pub fn is_built_in(&self) -> bool {
@@ -94,9 +103,15 @@ impl<'a> Limits<'a> {
         before: &[&PolicyRule],
     ) -> Vec<Breach<'a>> {
         let mut found: Vec<Breach<'a>> = Vec::new();
+        let mut compared: usize = 0;
         for (position, rule) in rules.into_iter().enumerate() {
             for (part, by) in self.denied(rule) {
-                if found.iter().any(|known| known.part == part) || !is_new(&part, before) {
+                compared = compared.saturating_add(1);
+                if let Some(known) = found.iter_mut().find(|known| known.part == part) {
+                    known.by = by.or_plainer(known.by);
+                    continue;
+                }
+                if compared <= MAX_COMPARED && !is_new(&part, before) {
                     continue;
                 }
                 found.push(Breach { rule: position, part, by });
@@ -115,7 +130,11 @@ impl<'a> Limits<'a> {
         };
         let named = self.named.iter().copied().flat_map(entries);
         let named = named.filter_map(|(entry, by)| Some((part(entry, rule)?, by)));
+        // Where everything is given, its parts say nothing more.
+        let star = |list: &[String]| list.iter().any(|text| text == "*");
+        let everything = star(&rule.verbs) && star(&rule.resources);
         let dangers = self.built_in.then(|| DANGERS.iter()).into_iter().flatten();
+        let dangers = dangers.filter(move |danger| !everything || danger.is_wildcard());
         let dangers = dangers.filter_map(|danger| {
             Some((danger.part_of(rule, self.in_platform)?, Denier::Danger(danger)))
         });
@@ -157,6 +176,14 @@ impl Breach<'_> {
 }
 
 impl Denier<'_> {
+    /// Of two that deny the same right, the one that says more about it.
+    fn or_plainer(self, other: Self) -> Self {
+        match other {
+            Self::Danger(danger) if danger.is_wildcard() => self,
+            other => other,
+        }
+    }
+
     /// Which ceiling it is of, to stand before "denies".
     #[must_use]
     pub fn ceiling(&self) -> String {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use pinfold_model::facts::Answers;
-use pinfold_model::object::rbac::{LabelSelector, PolicyRule, RoleRef};
+use pinfold_model::object::rbac::{Binding, LabelSelector, PolicyRule, RoleRef};
 use pinfold_model::object::{Facts, Object, ObjectKey};
 use pinfold_model::snapshot::{RBAC_GROUP, Snapshot, SubjectKey, role_key, selects};
 
@@ -43,7 +43,21 @@ pub fn grants_of<'a>(
     account: &Account,
 ) -> Vec<Grant<'a>> {
     let resolver = Resolver::new(view, answers);
-    let mut grants = Vec::new();
+    let grant = |(spelling, key, binding): (SubjectKey, &'a ObjectKey, &'a Binding)| Grant {
+        binding: key,
+        spelling,
+        role: &binding.role_ref,
+        rules: resolver.granted(&binding.role_ref, &key.namespace),
+    };
+    bindings_of(view, account).into_iter().map(grant).collect()
+}
+
+/// The RoleBindings and ClusterRoleBindings that mean a ServiceAccount, in the order of [`spellings`] and then of their keys.
+pub(crate) fn bindings_of<'a>(
+    view: &'a Snapshot,
+    account: &Account,
+) -> Vec<(SubjectKey, &'a ObjectKey, &'a Binding)> {
+    let mut all = Vec::new();
     for spelling in spellings(account) {
         let native = |key: &ObjectKey| {
             let kind = if key.namespace.is_empty() { "ClusterRoleBinding" } else { "RoleBinding" };
@@ -52,14 +66,9 @@ pub fn grants_of<'a>(
         let mut bindings: Vec<_> =
             view.bindings_of(&spelling).filter(|(key, _)| native(key)).collect();
         bindings.sort_by_key(|(key, _)| *key);
-        grants.extend(bindings.into_iter().map(|(key, binding)| Grant {
-            binding: key,
-            spelling: spelling.clone(),
-            role: &binding.role_ref,
-            rules: resolver.granted(&binding.role_ref, &key.namespace),
-        }));
+        all.extend(bindings.into_iter().map(|(key, binding)| (spelling.clone(), key, binding)));
     }
-    grants
+    all
 }
 
 /// What a role gives, now or as soon as the aggregation controller has looked: its own rules and those of every role that it takes in.

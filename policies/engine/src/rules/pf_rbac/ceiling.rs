@@ -2,20 +2,22 @@
 //! leads to.
 //!
 //! Nobody is exempt but by a named exception. Judged at whatever could make an agent identity hold more: a binding, a ServiceAccount that
-//! becomes an agent identity, a namespace that joins an organization. Roles are judged by `growth`.
+//! becomes an agent identity, a namespace that joins an organization; for roles see `growth`.
 
-mod agent_binding;
+pub(super) mod agent_binding;
+mod identity;
+mod join;
 pub(super) mod words;
 
 use pinfold_model::facts::Question;
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::rbac::{Binding, PolicyRule, RoleRef, Subject};
 use pinfold_model::object::{Facts, ObjectKey};
-use pinfold_model::snapshot::{role_key, subject_key};
+use pinfold_model::snapshot::{Snapshot, role_key, subject_key};
 
 use self::words::{Chain, Telling, Who};
 use super::gate::is_collection_only;
-use super::place_of;
+use super::{growth, place_of};
 use crate::context::{Context, Found};
 use crate::rbac::agents::Agents;
 use crate::rbac::ceiling::{Breach, Limits};
@@ -38,7 +40,24 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         judge_binding(context, binding, found);
     } else if let Facts::AgentRoleBinding(binding) = facts {
         agent_binding::judge(context, binding, found);
+    } else if let Facts::Role(role) = facts {
+        growth::judge(context, role, found);
+    } else {
+        identity::judge(context, found);
+        join::judge(context, found);
     }
+}
+
+/// The view with what was read for this request in place of what it holds of that.
+pub(super) fn current(context: &Context<'_>) -> Snapshot {
+    let mut view = context.view.clone();
+    for (key, object) in &context.facts.answers.objects {
+        match object {
+            Some(object) => view.apply(object.clone()),
+            None => view.remove(key),
+        }
+    }
+    view
 }
 
 fn judge_binding(context: &Context<'_>, binding: &Binding, found: &mut Found) {
@@ -57,9 +76,11 @@ fn judge_binding(context: &Context<'_>, binding: &Binding, found: &mut Found) {
     };
     let chain = |breach: &Breach<'_>| Chain::of(role, &gives, breach).to_string();
     let breaches = Limits::of(context.policy, place).breaches(rules_of(&gives), &[]);
+    let remedy = words::remedy(&breaches);
     for (path, who) in &reached {
         let path = |_: &Breach<'_>| path.clone();
-        Telling { who, place, path: &path, chain: &chain }.ceiling(&CEILING, &breaches, found);
+        Telling { who, place, path: &path, chain: &chain }
+            .ceiling(&CEILING, &breaches, &remedy, found);
     }
     let dangers = Limits::dangers(context.policy, place).breaches(rules_of(&gives), &[]);
     let path = |_: &Breach<'_>| "$.roleRef".to_owned();

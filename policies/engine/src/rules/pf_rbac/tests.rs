@@ -2,7 +2,9 @@
 
 mod agent_bindings;
 mod bindings;
+mod ceilings;
 mod deputies;
+mod growth;
 mod questions;
 mod roles;
 mod subjects;

@@ -1,10 +1,10 @@
 //! PF-RBAC-004 and 007 for AgentRoleBindings: everything that the controller would write, in every namespace of the scope.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pinfold_model::object::ObjectKey;
-use pinfold_model::object::rbac::{AgentRoleBinding, PolicyRule, RoleRef, Subject};
-use pinfold_model::snapshot::{RBAC_GROUP, role_key};
+use pinfold_model::object::rbac::{AgentRoleBinding, PolicyRule, RoleRef};
+use pinfold_model::snapshot::role_key;
 
 use super::words::{self, Chain, Telling, Who};
 use super::{CEILING, ask, role_name, rules_of, settle};
@@ -13,94 +13,88 @@ use crate::rbac::agents::Agents;
 use crate::rbac::ceiling::{Breach, Limits};
 use crate::rbac::describe::excerpt;
 use crate::rbac::effective::gives;
+use crate::rbac::resolver::Unresolved;
+use crate::rules::pf_rbac::agent_binding_subjects::subjects;
 use crate::rules::pf_rbac::scope;
 
 const ROLE_PATH: &str = "$.spec.roleRef";
 const RULES_PATH: &str = "$.spec.resourceRules";
 const TEMPLATE: &str = "RoleTemplate";
+/// Kinds of subjects that are agent identities whatever the records say.
+const AGENT_KINDS: [&str; 3] = ["agent-stack", "runner-pool", "service-account"];
 
 pub(super) fn judge(context: &Context<'_>, binding: &AgentRoleBinding, found: &mut Found) {
-    let Some(who) = agent_of(context, binding) else { return };
+    let own = &context.facts.target.namespace;
+    let Some(who) = agent_of(context, own, binding) else { return };
     // A scope that can't be expanded is PF-RBAC-003's denial.
     let Ok(places) = scope::expand(context, binding) else { return };
-    let places: Vec<&str> = places.iter().map(String::as_str).collect();
-    judge_in(context, binding, &who, &places, found);
-}
-
-/// The agent identity that a binding is for; `None` if it is for people.
-pub(super) fn agent_of(context: &Context<'_>, binding: &AgentRoleBinding) -> Option<Who> {
-    let AgentRoleBinding { subject_kind, subject_name, service_account, .. } = binding;
-    let name = if subject_name.is_empty() { service_account } else { subject_name };
-    match subject_kind.as_str() {
-        "agent-stack" | "runner-pool" | "service-account" => {
-            let identity = format!("{} `{}`", excerpt(subject_kind), excerpt(name));
-            Some(Who { identity, spelling: String::new() })
-        }
-        "user" | "group" => {
-            let kind = if subject_kind == "user" { "User" } else { "Group" };
-            let subject = Subject {
-                kind: kind.to_owned(),
-                api_group: RBAC_GROUP.to_owned(),
-                namespace: String::new(),
-                name: subject_name.clone(),
-            };
-            let agents = Agents::of(context);
-            let reach = agents.reached(&subject, "")?;
-            Some(Who::of_subject(&agents, &subject, reach))
-        }
-        _ => None,
-    }
-}
-
-/// Judges what the binding gives in some namespaces (the empty one is cluster-wide), once for all that are below the same ceilings.
-pub(super) fn judge_in(
-    context: &Context<'_>,
-    binding: &AgentRoleBinding,
-    who: &Who,
-    places: &[&str],
-    found: &mut Found,
-) {
     let mut roles: Vec<ObjectKey> = Vec::new();
     let mut over = false;
-    for place in one_of_each(context, binding, places) {
-        let part = Part { context, who, place };
-        over |= part.judge_rules(&binding.resource_rules, found);
-        if let Some(role) = &binding.role_ref {
-            over |= part.judge_role(role, &mut roles, found);
-        }
+    for place in one_of_each(context, binding, &places) {
+        let part = Part { context, who: &who, place, via: None };
+        over |= part.judge_binding(binding, &mut roles, found);
     }
     settle(context, &roles.iter().collect::<Vec<_>>(), over, found);
+}
+
+/// The agent identity that a binding in the namespace `own` is for; `None` if it is for people. Whatever a stack or a pool runs as is one.
+pub(in super::super) fn agent_of(
+    context: &Context<'_>,
+    own: &str,
+    binding: &AgentRoleBinding,
+) -> Option<Who> {
+    let AgentRoleBinding { subject_kind, subject_name, service_account, .. } = binding;
+    if AGENT_KINDS.contains(&subject_kind.as_str()) {
+        let name = if subject_name.is_empty() { service_account } else { subject_name };
+        let identity = format!("{} `{}`", excerpt(subject_kind), excerpt(name));
+        return Some(Who { identity, spelling: String::new() });
+    }
+    let agents = Agents::of(context);
+    subjects(context, own, binding).iter().find_map(|subject| {
+        let reach = agents.reached(subject, own)?;
+        Some(Who::of_subject(&agents, subject, reach))
+    })
 }
 
 /// The places, but only one for each set of ceilings, where the role is the same in all of them.
 fn one_of_each<'p>(
     context: &Context<'_>,
     binding: &AgentRoleBinding,
-    places: &[&'p str],
+    places: &'p BTreeSet<String>,
 ) -> Vec<&'p str> {
+    let all = places.iter().map(String::as_str);
     if binding.role_ref.as_ref().is_some_and(|role| role.kind == "Role") {
-        return places.to_vec();
+        return all.collect();
     }
     let mut each = BTreeMap::new();
-    for place in places {
-        each.entry(Limits::of(context.policy, place).signature()).or_insert(*place);
+    for place in all {
+        each.entry(Limits::of(context.policy, place).signature()).or_insert(place);
     }
     each.into_values().collect()
 }
 
 /// What a binding gives in one place.
-struct Part<'a> {
-    context: &'a Context<'a>,
-    who: &'a Who,
-    place: &'a str,
+pub(super) struct Part<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) who: &'a Who,
+    pub(super) place: &'a str,
+    /// The field at fault and the binding's name, where the binding isn't the object that is judged.
+    pub(super) via: Option<(&'a str, String)>,
 }
 
 impl Part<'_> {
-    /// Whether rules of the binding itself, or of a template, are beyond; told at their own places.
-    fn judge_rules(&self, rules: &[PolicyRule], found: &mut Found) -> bool {
+    /// Whether the rules of the binding or its role are beyond. The roles that were read are added to `roles`.
+    pub(super) fn judge_binding(
+        &self,
+        binding: &AgentRoleBinding,
+        roles: &mut Vec<ObjectKey>,
+        found: &mut Found,
+    ) -> bool {
         let path =
             |breach: &Breach<'_>| format!("{RULES_PATH}[{}].{}", breach.rule, breach.field());
-        self.judge(rules.iter(), &path, &|_| String::new(), found)
+        let own = self.judge(binding.resource_rules.iter(), &path, &|_| String::new(), found);
+        let role = binding.role_ref.as_ref();
+        role.is_some_and(|role| self.judge_role(role, roles, found)) || own
     }
 
     fn judge_role(&self, role: &RoleRef, roles: &mut Vec<ObjectKey>, found: &mut Found) -> bool {
@@ -112,9 +106,12 @@ impl Part<'_> {
         }
         let gives = match gives(context.view, &context.facts.answers, role, place) {
             Ok(gives) => gives,
+            // Where a binding was judged before, a role that isn't there gives nothing, and is judged when it comes.
+            Err(Unresolved::Absent(_) | Unresolved::Kind) if self.via.is_some() => return false,
             Err(why) => {
                 let (message, remedy) = words::unresolved(&why, role, place, self.who);
-                found.add(CEILING, ROLE_PATH, message, remedy);
+                let path = self.via.as_ref().map_or(ROLE_PATH, |(path, _)| path);
+                found.add(CEILING, path, message, remedy);
                 ask(context, role_key(role, place).iter(), found);
                 return true;
             }
@@ -135,10 +132,19 @@ impl Part<'_> {
         chain: &dyn Fn(&Breach<'_>) -> String,
         found: &mut Found,
     ) -> bool {
-        let Self { context, who, place } = self;
-        let telling = Telling { who, place, path, chain };
+        let Self { context, who, place, via } = self;
+        let own = |breach: &Breach<'_>| match via {
+            Some((path, _)) => (*path).to_owned(),
+            None => path(breach),
+        };
+        let whole = |breach: &Breach<'_>| match (via, chain(breach)) {
+            (None, chain) => chain,
+            (Some((_, name)), chain) if chain.is_empty() => name.clone(),
+            (Some((_, name)), chain) => format!("{name}, {chain}"),
+        };
+        let telling = Telling { who, place, path: &own, chain: &whole };
         let breaches = Limits::of(context.policy, place).breaches(rules.clone(), &[]);
-        telling.ceiling(&CEILING, &breaches, found);
+        telling.ceiling(&CEILING, &breaches, &words::remedy(&breaches), found);
         let dangers = Limits::dangers(context.policy, place).breaches(rules, &[]);
         telling.dangers(&dangers, found);
         !breaches.is_empty() || !dangers.is_empty()

@@ -1,15 +1,17 @@
 //! How findings about agent identities read: who would hold what where, through what, and what denies it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::ObjectKey;
 use pinfold_model::object::rbac::{RoleRef, Subject};
+use pinfold_model::snapshot::SubjectKey;
 
 use super::{DANGER, role_name};
 use crate::context::Found;
 use crate::rbac::agents::{Account, Agents, Naming, Reach};
-use crate::rbac::ceiling::{Breach, Denier, rights_of};
+use crate::rbac::ceiling::{Breach, Denier, MAX_TOLD, rights_of};
 use crate::rbac::describe::{excerpt, place as in_place};
 use crate::rbac::effective::Gives;
 use crate::rbac::resolver::Unresolved;
@@ -17,6 +19,7 @@ use crate::rbac::resolver::Unresolved;
 pub(in super::super) use crate::rbac::describe::excerpt as plain;
 
 /// An agent identity, and under what other name it is meant.
+#[derive(Debug, Clone)]
 pub(in super::super) struct Who {
     /// "ServiceAccount `acme/coder` (named by AgentServiceAccount `acme/x`)".
     pub(in super::super) identity: String,
@@ -44,15 +47,42 @@ impl Who {
     }
 }
 
+impl Who {
+    /// " through Group `g`, RoleBinding `acme/x`"; empty without any step.
+    pub(in super::super) fn through(&self, chain: &str) -> String {
+        let steps = [self.spelling.as_str(), chain];
+        let steps: Vec<&str> = steps.into_iter().filter(|step| !step.is_empty()).collect();
+        if steps.is_empty() { String::new() } else { format!(" through {}", steps.join(", ")) }
+    }
+}
+
 /// An agent identity with what names it.
-pub(in super::super) fn identity(agents: &Agents<'_>, account: &Account) -> String {
+fn identity(agents: &Agents<'_>, account: &Account) -> String {
     let Account { namespace, name } = account;
-    let named = match agents.naming(namespace, name) {
-        Some(Naming::Record(key)) => format!(" (named by {})", object_name(key)),
-        Some(Naming::Pattern) => " (named by `agents.serviceAccounts`)".to_owned(),
-        None => String::new(),
-    };
-    format!("ServiceAccount `{}/{}`{named}", excerpt(namespace), excerpt(name))
+    format!(
+        "ServiceAccount `{}/{}` ({})",
+        excerpt(namespace),
+        excerpt(name),
+        naming(agents, account)
+    )
+}
+
+/// What names an agent identity.
+pub(super) fn naming(agents: &Agents<'_>, account: &Account) -> String {
+    match agents.naming(&account.namespace, &account.name) {
+        Some(Naming::Record(key)) => format!("named by {}", object_name(key)),
+        Some(Naming::Pattern) => "named by `agents.serviceAccounts`".to_owned(),
+        None => "no agent identity".to_owned(),
+    }
+}
+
+/// Under what name a binding means a ServiceAccount; empty if by its own.
+pub(super) fn spelling(subject: &SubjectKey) -> String {
+    match subject {
+        SubjectKey::ServiceAccount(..) => String::new(),
+        SubjectKey::User(name) => format!("User `{}`", excerpt(name)),
+        SubjectKey::Group(name) => format!("Group `{}`", excerpt(name)),
+    }
 }
 
 /// "RoleBinding `acme/x`".
@@ -63,7 +93,6 @@ pub(in super::super) fn object_name(key: &ObjectKey) -> String {
 }
 
 /// By what a right reaches an identity: "RoleBinding `acme/x`, ClusterRole `edit`, which takes in ClusterRole `y`".
-#[derive(Default)]
 pub(in super::super) struct Chain {
     pub(in super::super) steps: Vec<String>,
     pub(in super::super) takes_in: Option<String>,
@@ -77,10 +106,9 @@ impl Chain {
         Self { steps: vec![role_name(role)], takes_in }
     }
 
-    pub(in super::super) fn before(mut self, step: String) -> Self {
-        if !step.is_empty() {
-            self.steps.insert(0, step);
-        }
+    /// With a step before the others.
+    pub(in super::super) fn behind(mut self, step: String) -> Self {
+        self.steps.insert(0, step);
         self
     }
 }
@@ -113,6 +141,7 @@ impl Telling<'_> {
         &self,
         rule: &RuleId,
         breaches: &[Breach<'_>],
+        remedy: &str,
         found: &mut Found,
     ) {
         let Some(first) = breaches.first() else { return };
@@ -121,41 +150,55 @@ impl Telling<'_> {
         let identity = &self.who.identity;
         let message =
             format!("{identity} would hold {rights} {place}{through}; {denies} denies it");
-        found.add(rule.clone(), (self.path)(first), message, remedy(first));
+        found.add(rule.clone(), (self.path)(first), message, remedy);
     }
 
-    /// One finding of PF-RBAC-007 for each danger.
+    /// One finding of PF-RBAC-007 for each field at fault.
     pub(in super::super) fn dangers(&self, dangers: &[Breach<'_>], found: &mut Found) {
+        let mut by_path: BTreeMap<String, Vec<&Breach<'_>>> = BTreeMap::new();
         for danger in dangers {
-            let Denier::Danger(line) = danger.by else { continue };
-            let (right, place) = (danger.right(), in_place(self.place));
-            let (leads_to, through) = (line.leads_to, self.through(danger));
-            let identity = &self.who.identity;
-            let message = format!("{right} {place} {leads_to}; {identity} would hold it{through}");
-            found.add(DANGER, (self.path)(danger), message, REMEDY_DANGER);
+            by_path.entry((self.path)(danger)).or_default().push(danger);
+        }
+        for (path, dangers) in by_path {
+            let Some(first) = dangers.first() else { continue };
+            let told: Vec<String> =
+                dangers.iter().take(MAX_TOLD).map(|one| leads_to(one)).collect();
+            let more = if dangers.len() > MAX_TOLD { "; and more" } else { "" };
+            let (told, place) = (told.join("; "), in_place(self.place));
+            let (identity, through) = (&self.who.identity, self.through(first));
+            let message =
+                format!("{identity} would hold {place}{through} what leads further: {told}{more}");
+            found.add(DANGER, path, message, REMEDY_DANGER);
         }
     }
 
     fn through(&self, breach: &Breach<'_>) -> String {
-        let chain = (self.chain)(breach);
-        let steps = [self.who.spelling.as_str(), chain.as_str()];
-        let steps: Vec<&str> = steps.into_iter().filter(|step| !step.is_empty()).collect();
-        if steps.is_empty() { String::new() } else { format!(" through {}", steps.join(", ")) }
+        self.who.through(&(self.chain)(breach))
     }
 }
 
 const REMEDY_DANGER: &str =
     "give the agent a role without it; have a person or a controller do what it is for";
 
+/// "`list` on `secrets` reads every Secret".
+fn leads_to(danger: &Breach<'_>) -> String {
+    let right = danger.right();
+    match danger.by {
+        Denier::Danger(line) => format!("{right} {}", line.leads_to),
+        Denier::Entry(..) => right,
+    }
+}
+
 /// What would be accepted instead of a breach.
-fn remedy(breach: &Breach<'_>) -> String {
-    let what = match breach.by {
-        Denier::Danger(_) => "see PF-RBAC-007 for what each right leads to".to_owned(),
+pub(in super::super) fn remedy(breaches: &[Breach<'_>]) -> String {
+    let Some(first) = breaches.first() else { return String::new() };
+    let what = match first.by {
+        Denier::Danger(_) => String::new(),
         Denier::Entry(ceiling, _) => {
-            format!("or change ceiling `{}` in the policy", excerpt(&ceiling.name))
+            format!(", or change ceiling `{}` in the policy", excerpt(&ceiling.name))
         }
     };
-    format!("give the agent a role without {}, {what}", breach.right())
+    format!("give the agent a role without {}{what}", rights_of(breaches))
 }
 
 /// Why a role can't be judged for an identity, and the fix.
@@ -165,12 +208,19 @@ pub(in super::super) fn unresolved(
     place: &str,
     who: &Who,
 ) -> (String, &'static str) {
-    let reason = super::super::gate::unresolved(why, role, place);
-    let remedy = match why {
-        Unresolved::Kind => "name a ClusterRole, or a Role of the binding's namespace",
-        Unresolved::Absent(_) => "create the role first, then bind it",
-        Unresolved::TooLarge(_) => "bind a role that aggregates fewer roles",
+    let role = role_name(role);
+    let (reason, remedy) = match why {
+        Unresolved::Kind => (
+            format!("a binding {} can't name {role}", in_place(place)),
+            "name a ClusterRole, or a Role of the binding's namespace",
+        ),
+        Unresolved::Absent(_) => {
+            (format!("there is no {role}"), "create the role first, then bind it")
+        }
+        Unresolved::TooLarge(_) => {
+            (format!("{role} aggregates too many roles"), "bind a role that aggregates fewer roles")
+        }
     };
-    let message = format!("{reason}, so whether {} stays below its ceiling", who.identity);
-    (message, remedy)
+    let identity = &who.identity;
+    (format!("cannot tell whether {identity} stays below its ceiling: {reason}"), remedy)
 }

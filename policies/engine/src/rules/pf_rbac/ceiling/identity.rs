@@ -1,0 +1,129 @@
+//! PF-RBAC-004 for a ServiceAccount that becomes an agent identity: what it holds already counts.
+
+use pinfold_model::facts::{Answers, Operation};
+use pinfold_model::object::rbac::RoleRef;
+use pinfold_model::object::{Facts, Object, ObjectKey};
+use pinfold_model::snapshot::{Snapshot, SubjectKey, names_agent, role_key};
+
+use super::words::{self, Chain, Telling, Who};
+use super::{CEILING, current, rules_of, settle};
+use crate::context::{Context, Found};
+use crate::rbac::agents::{Account, Agents};
+use crate::rbac::ceiling::{Breach, Limits};
+use crate::rbac::describe::excerpt;
+use crate::rbac::effective::{bindings_of, gives};
+use crate::rbac::resolver::Unresolved;
+
+/// How many bindings of an identity are told.
+const MAX_TOLD: usize = 4;
+
+pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
+    let Some(object) = &context.facts.object else { return };
+    let Some((account, path, named)) = becomes(context, object) else { return };
+    let view = current(context);
+    let identity = format!(
+        "ServiceAccount `{}/{}` ({named})",
+        excerpt(&account.namespace),
+        excerpt(&account.name)
+    );
+    let mut identity = Identity { context, identity, path, told: 0, roles: Vec::new() };
+    for (spelling, key, binding) in bindings_of(&view, &account) {
+        identity.judge(&view, spelling, key, &binding.role_ref, found);
+    }
+    settle(context, &identity.roles.iter().collect::<Vec<_>>(), identity.told > 0, found);
+}
+
+/// The ServiceAccount that an object makes an agent identity, the field that does, and by what it is named.
+fn becomes(context: &Context<'_>, object: &Object) -> Option<(Account, &'static str, String)> {
+    let ObjectKey { group, kind, namespace, name } = &object.key;
+    if group.is_empty() && kind == "ServiceAccount" {
+        let created = context.facts.operation == Operation::Create;
+        Agents::of(context).naming(namespace, name).filter(|_| created)?;
+        let account = Account { namespace: namespace.clone(), name: name.clone() };
+        let named = words::naming(&Agents::of(context), &account);
+        return Some((account, "$.metadata.name", named));
+    }
+    let (namespace, name) = names_agent(object)?;
+    let old = context.facts.old_object.as_ref().and_then(names_agent);
+    if old.is_some_and(|old| old == (namespace.clone(), name.clone())) {
+        return None;
+    }
+    let path = if matches!(object.facts, Facts::AgentServiceAccount(_)) {
+        "$.spec.serviceAccountName"
+    } else if matches!(object.facts, Facts::AgentStack(_)) {
+        "$.spec.runtimeIdentity.serviceAccountRef"
+    } else {
+        "$.spec.serviceAccountRef"
+    };
+    Some((Account { namespace, name }, path, format!("named by this {}", excerpt(kind))))
+}
+
+struct Identity<'c> {
+    context: &'c Context<'c>,
+    identity: String,
+    path: &'static str,
+    told: usize,
+    /// Roles that were read, and those that are missing.
+    roles: Vec<ObjectKey>,
+}
+
+impl Identity<'_> {
+    /// One binding that gives the ServiceAccount something. A role that isn't there gives nothing, and is judged when it comes.
+    fn judge(
+        &mut self,
+        view: &Snapshot,
+        spelling: SubjectKey,
+        binding: &ObjectKey,
+        role: &RoleRef,
+        found: &mut Found,
+    ) {
+        let context = self.context;
+        if self.told >= MAX_TOLD || is_exempt(context, binding) {
+            return;
+        }
+        let place = binding.namespace.as_str();
+        let (spelling, identity) = (words::spelling(&spelling), self.identity.clone());
+        let who = Who { identity, spelling };
+        let none = Answers::default();
+        let gives = match gives(view, &none, role, place) {
+            Ok(gives) => gives,
+            Err(Unresolved::Absent(_) | Unresolved::Kind) => {
+                self.roles.extend(role_key(role, place));
+                return;
+            }
+            Err(why @ Unresolved::TooLarge(_)) => {
+                let (message, remedy) = words::unresolved(&why, role, place, &who);
+                found.add(CEILING, self.path, message, remedy);
+                self.told = self.told.saturating_add(1);
+                return;
+            }
+        };
+        self.roles.extend(gives.roles.iter().map(|key| (*key).clone()));
+        let chain = |breach: &Breach<'_>| {
+            Chain::of(role, &gives, breach).behind(words::object_name(binding)).to_string()
+        };
+        let path = |_: &Breach<'_>| self.path.to_owned();
+        let telling = Telling { who: &who, place, path: &path, chain: &chain };
+        let limits = Limits::of(context.policy, place);
+        let breaches = limits.breaches(rules_of(&gives), &[]);
+        let remedy = format!("take it out of {} first", words::object_name(binding));
+        telling.ceiling(&CEILING, &breaches, &remedy, found);
+        // With the built-in ceiling that said it all.
+        let dangers = if limits.is_built_in() {
+            Vec::new()
+        } else {
+            Limits::dangers(context.policy, place).breaches(rules_of(&gives), &[])
+        };
+        telling.dangers(&dangers, found);
+        if !breaches.is_empty() || !dangers.is_empty() {
+            self.told = self.told.saturating_add(1);
+            found.ask(pinfold_model::facts::Question::Object(binding.clone()));
+        }
+    }
+}
+
+/// Whether an exception of the policy lets a binding give more.
+fn is_exempt(context: &Context<'_>, binding: &ObjectKey) -> bool {
+    let mut exceptions = context.policy.exceptions.iter();
+    exceptions.any(|exception| exception.exempts(&CEILING, binding, context.today))
+}

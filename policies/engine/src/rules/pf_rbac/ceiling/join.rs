@@ -1,0 +1,98 @@
+//! PF-RBAC-004 for a namespace that joins an organization: the AgentRoleBindings of the organization would be written there too.
+
+use pinfold_model::object::agent::OrganizationRecord;
+use pinfold_model::object::{Facts, Object};
+
+use super::agent_binding::{Part, agent_of};
+use super::settle;
+use super::words::object_name;
+use crate::context::{Context, Found};
+use crate::organization::labels;
+
+/// How many AgentRoleBindings are told.
+const MAX_TOLD: usize = 4;
+const SCOPE: &str = "organization";
+
+pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
+    let Some(object) = &context.facts.object else { return };
+    for Joins { organization, namespace, path } in joins(context, object) {
+        judge_join(context, &organization, &namespace, &path, found);
+    }
+}
+
+/// A namespace that joins an organization.
+struct Joins {
+    organization: String,
+    namespace: String,
+    path: String,
+}
+
+/// What an object newly says about who owns which namespace.
+fn joins(context: &Context<'_>, object: &Object) -> Vec<Joins> {
+    let old = context.facts.old_object.as_ref();
+    if object.key.group.is_empty() && object.key.kind == "Namespace" {
+        let old: Vec<String> = old
+            .into_iter()
+            .flat_map(|old| labels(context.policy, old))
+            .map(|source| source.organization)
+            .collect();
+        let policy = context.policy;
+        let keys = policy.organizations.namespace_labels.iter();
+        let says = keys.filter_map(|key| Some((key, object.meta.labels.get(key)?)));
+        let new = says.filter(|(_, organization)| !old.contains(organization));
+        return new
+            .map(|(key, organization)| Joins {
+                organization: organization.clone(),
+                namespace: object.key.name.clone(),
+                path: format!("$.metadata.labels['{key}']"),
+            })
+            .collect();
+    }
+    let new = owned(object);
+    let (organization, namespace) = match new {
+        Some(new) if old.and_then(owned) != Some(new) => new,
+        Some(_) | None => return Vec::new(),
+    };
+    let field = if object.key.kind == "Organization" { "namespaceName" } else { "namespace" };
+    let path = format!("$.spec.{field}");
+    vec![Joins { organization: organization.to_owned(), namespace: namespace.to_owned(), path }]
+}
+
+/// Organization and namespace of a record.
+fn owned(object: &Object) -> Option<(&str, &str)> {
+    let Facts::Organization(record) = &object.facts else { return None };
+    let (organization, namespace) = match record {
+        OrganizationRecord::Organization { namespace } => (&object.key.name, namespace),
+        OrganizationRecord::NamespaceBinding { organization, namespace } => {
+            (organization, namespace)
+        }
+        OrganizationRecord::Sharing { .. } => return None,
+    };
+    (!organization.is_empty() && !namespace.is_empty()).then_some((organization, namespace))
+}
+
+fn judge_join(
+    context: &Context<'_>,
+    organization: &str,
+    namespace: &str,
+    path: &str,
+    found: &mut Found,
+) {
+    let mut roles = Vec::new();
+    let mut told: usize = 0;
+    for object in context.view.of_kind("AgentRoleBinding") {
+        let Facts::AgentRoleBinding(binding) = &object.facts else { continue };
+        let name =
+            if binding.scope_name.is_empty() { &binding.organization } else { &binding.scope_name };
+        if told >= MAX_TOLD || binding.scope_kind != SCOPE || name != organization {
+            continue;
+        }
+        let Some(who) = agent_of(context, &object.key.namespace, binding) else { continue };
+        let via = Some((path, object_name(&object.key)));
+        let part = Part { context, who: &who, place: namespace, via };
+        if part.judge_binding(binding, &mut roles, found) {
+            told = told.saturating_add(1);
+        }
+    }
+    settle(context, &roles.iter().collect::<Vec<_>>(), told > 0, found);
+}
