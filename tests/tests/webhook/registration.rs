@@ -28,6 +28,21 @@ pub(crate) fn register(server: &ApiServer, target: &Target<'_>) -> Outcome {
     Ok(())
 }
 
+/// Both configurations as they are, but for a program at this URL, as a file.
+pub(crate) fn leading_to(server: &ApiServer, url: &str) -> Outcome<String> {
+    let mut text = String::new();
+    for (file, path) in [("validating.yaml", "/validate"), ("mutating.yaml", "/mutate")] {
+        let mut configuration = read(server, file)?;
+        let entries = configuration.get_mut("webhooks").and_then(Value::as_array_mut);
+        for entry in entries.ok_or("no webhooks")? {
+            let entry = entry.as_object_mut().ok_or("an entry that is no object")?;
+            entry.insert("clientConfig".to_owned(), json!({"url": format!("{url}{path}")}));
+        }
+        text.push_str(&format!("---\n{configuration}\n"));
+    }
+    Ok(text)
+}
+
 /// YAML with anchors to JSON, by kubectl's own reader.
 fn read(server: &ApiServer, file: &str) -> Outcome<Value> {
     let path = repository("manifests/base").join(file);
@@ -50,11 +65,13 @@ fn lead(configuration: &mut Value, target: &Target<'_>, path: &str) -> Outcome {
         let selector = entry.entry("namespaceSelector").or_insert_with(|| json!({}));
         let ours = json!({"key": "pinfold-test", "operator": "In", "values": [stage]});
         push(selector, "matchExpressions", ours)?;
-        if entry.get("name") == Some(&json!("boundary.pinfold.dev")) {
+        let own =
+            entry.get("name").and_then(Value::as_str).is_some_and(|name| name.starts_with("own"));
+        if own || entry.get("name") == Some(&json!("boundary.pinfold.dev")) {
             // A namespaceSelector lets every cluster-scoped object through.
             let expression = format!(
                 "request.?namespace.orValue('') != '' || request.resource.resource == 'namespaces' || \
-                 object.metadata.?name.orValue('').startsWith('{stage}-')"
+                 request.?name.orValue('').startsWith('{stage}-')"
             );
             let ours = json!({"name": "of-this-test", "expression": expression});
             let conditions = entry.entry("matchConditions").or_insert_with(|| json!([]));

@@ -34,6 +34,12 @@ impl Flags {
         self
     }
 
+    /// A flag without a value.
+    pub(crate) fn with_switch(mut self, flag: &str) -> Self {
+        self.further.push(flag.into());
+        self
+    }
+
     /// `--listen` or `--metrics` at an address of the test's choice.
     pub(crate) fn at(mut self, flag: &str, address: &str) -> Self {
         for (own, chosen) in &mut self.addresses {

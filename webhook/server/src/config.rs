@@ -75,6 +75,15 @@ pub struct Flags {
     /// Seconds to keep serving after SIGTERM while clients move on
     #[arg(long, env = "PINFOLD_DRAIN", value_name = "SECONDS", default_value_t = 15)]
     drain: u16,
+    /// What to do when somebody changes Pinfold's own webhook configurations; keep with --in-cluster, off otherwise
+    #[arg(long, env = "PINFOLD_REGISTRATION", value_enum)]
+    registration: Option<RegistrationMode>,
+    /// The two webhook configurations as they should be, instead of those that ship with this version
+    #[arg(long, env = "PINFOLD_REGISTRATION_FILE", value_name = "FILE")]
+    registration_file: Option<PathBuf>,
+    /// Name of this pod, so that replicas of two versions leave the registration to the newer
+    #[arg(long, env = "PINFOLD_POD", value_name = "NAME")]
+    pod: Option<String>,
     /// Seconds without news from the API server after which everything is denied
     #[arg(long, env = "PINFOLD_VIEW_LAG_MAX", value_name = "SECONDS", default_value_t = 60)]
     view_lag_max: u16,
@@ -87,6 +96,17 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
+}
+
+/// What happens to Pinfold's own webhook configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RegistrationMode {
+    /// Changes are told and undone, a deleted one is made again.
+    Keep,
+    /// Changes are told.
+    Watch,
+    /// Nobody looks.
+    Off,
 }
 
 /// Where the view of the cluster comes from.
@@ -130,6 +150,12 @@ pub struct Config {
     pub metrics: SocketAddr,
     /// Serving certificate.
     pub serving: ServingSource,
+    /// What happens to the webhook configurations.
+    pub registration: RegistrationMode,
+    /// The webhook configurations as they should be, if not those of this version.
+    pub registration_file: Option<PathBuf>,
+    /// The name of this pod, if it is one.
+    pub pod: Option<String>,
     /// Service that the API server calls.
     pub service: String,
     /// Namespace of that Service.
@@ -160,6 +186,9 @@ impl Config {
             listen: any,
             metrics: any,
             serving: ServingSource::SelfManaged { ca_out: Some(ca_out) },
+            registration: RegistrationMode::Off,
+            registration_file: None,
+            pod: None,
             service: "pinfold-webhook".to_owned(),
             namespace: "pinfold-system".to_owned(),
             client_ca: None,
@@ -242,7 +271,12 @@ impl Flags {
             (Some(cert), Some(key)) => ServingSource::Files { cert, key },
             _ => ServingSource::SelfManaged { ca_out: self.tls_ca_out },
         };
+        // One that runs beside a cluster is not the one that the registration leads to, unless somebody says so.
+        let own = if self.in_cluster { RegistrationMode::Keep } else { RegistrationMode::Off };
         Config {
+            registration: self.registration.unwrap_or(own),
+            registration_file: self.registration_file,
+            pod: self.pod,
             policy: self.policy,
             view,
             listen: self.listen,

@@ -41,6 +41,9 @@ pub enum StartError {
     /// The audit directory can't be used.
     #[error(transparent)]
     Audit(#[from] pinfold_ledger::OpenError),
+    /// The registration that is to be kept can't be used.
+    #[error("{0}")]
+    Registration(String),
     /// A file can't be written.
     #[error("can't write `{}`: {source}", path.display())]
     Write {
@@ -70,6 +73,7 @@ impl StartError {
             | Self::Certificates(_)
             | Self::Cluster { .. }
             | Self::Audit(_)
+            | Self::Registration(_)
             | Self::Write { .. } => 2,
             Self::System { .. } => 1,
         }

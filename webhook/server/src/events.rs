@@ -1,4 +1,4 @@
-//! Kubernetes Events of denials, where people look first. Best effort: a full queue or a spent rate loses them, never a request.
+//! Kubernetes Events of denials and of changes of the registration, where people look first. Best effort: a full queue or a spent rate loses them, never a request.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::drain::{DrainWatch, Phase};
 use crate::metrics::Metrics;
+use crate::registration::{Configuration, NAME};
 
 /// Events that wait to be written.
 const QUEUE_MAX: usize = 256;
@@ -26,18 +27,21 @@ const WRITE_MAX: Duration = Duration::from_secs(5);
 /// Where Events about cluster-scoped objects go.
 const CLUSTER_NAMESPACE: &str = "default";
 
-/// One denial to tell about.
+/// Something to tell about.
 #[derive(Debug)]
-pub(crate) struct Denial {
+pub(crate) struct News {
     namespace: String,
     involved: ObjectReference,
+    related: Option<ObjectReference>,
+    reason: &'static str,
+    action: &'static str,
     message: String,
 }
 
 /// Takes denials without waiting.
 #[derive(Debug, Clone)]
 pub(crate) struct Events {
-    queue: mpsc::Sender<Denial>,
+    queue: mpsc::Sender<News>,
     metrics: Metrics,
 }
 
@@ -58,13 +62,50 @@ impl Events {
         if facts.dry_run {
             return;
         }
-        if self.queue.try_send(denial(facts, version, message)).is_err() {
+        self.tell(denial(facts, version, message));
+    }
+
+    /// Tells about a change of the registration. An Event must be in the namespace of its object, and a webhook configuration has none: so
+    /// it is one of the Service that the configuration leads to.
+    pub(crate) fn registration(
+        &self,
+        namespace: &str,
+        service: &str,
+        configuration: Configuration,
+        message: &str,
+    ) {
+        let own = |text: &str| Some(text.to_owned());
+        let involved = ObjectReference {
+            api_version: own("v1"),
+            kind: own("Service"),
+            namespace: own(namespace),
+            name: own(service),
+            ..ObjectReference::default()
+        };
+        let related = ObjectReference {
+            api_version: own("admissionregistration.k8s.io/v1"),
+            kind: own(configuration.kind()),
+            name: own(NAME),
+            ..ObjectReference::default()
+        };
+        self.tell(News {
+            namespace: namespace.to_owned(),
+            involved,
+            related: Some(related),
+            reason: "RegistrationChanged",
+            action: "Registration",
+            message: first_bytes(message, MESSAGE_BYTES_MAX).to_owned(),
+        });
+    }
+
+    fn tell(&self, news: News) {
+        if self.queue.try_send(news).is_err() {
             self.metrics.events.with_label_values(&["dropped"]).inc();
         }
     }
 }
 
-fn denial(facts: &AdmissionFacts, version: &str, message: &str) -> Denial {
+fn denial(facts: &AdmissionFacts, version: &str, message: &str) -> News {
     let target = &facts.target;
     let own = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let api_version = if target.group.is_empty() {
@@ -73,7 +114,10 @@ fn denial(facts: &AdmissionFacts, version: &str, message: &str) -> Denial {
         format!("{}/{version}", target.group)
     };
     let namespace = if target.namespace.is_empty() { CLUSTER_NAMESPACE } else { &target.namespace };
-    Denial {
+    News {
+        related: None,
+        reason: "Denied",
+        action: "Admission",
         namespace: namespace.to_owned(),
         involved: ObjectReference {
             api_version: own(&api_version),
@@ -113,19 +157,19 @@ impl Rate {
 
 async fn write_all(
     client: Client,
-    mut queue: mpsc::Receiver<Denial>,
+    mut queue: mpsc::Receiver<News>,
     metrics: Metrics,
     mut drain: DrainWatch,
 ) {
     let mut rate = Rate::new(Instant::now());
     loop {
-        let denial = tokio::select! {
+        let news = tokio::select! {
             () = drain.reached(Phase::Closing) => return,
-            denial = queue.recv() => denial,
+            news = queue.recv() => news,
         };
-        let Some(denial) = denial else { return };
+        let Some(news) = news else { return };
         let result = if rate.take(Instant::now()) {
-            let written = tokio::time::timeout(WRITE_MAX, write(&client, denial)).await;
+            let written = tokio::time::timeout(WRITE_MAX, write(&client, news)).await;
             if matches!(written, Ok(Ok(()))) { "written" } else { "error" }
         } else {
             "dropped"
@@ -134,8 +178,8 @@ async fn write_all(
     }
 }
 
-async fn write(client: &Client, denial: Denial) -> Result<(), kube::Error> {
-    let Denial { namespace, involved, message } = denial;
+async fn write(client: &Client, news: News) -> Result<(), kube::Error> {
+    let News { namespace, involved, related, reason, action, message } = news;
     let now = Some(Time(Timestamp::now()));
     let event = Event {
         metadata: ObjectMeta {
@@ -145,8 +189,9 @@ async fn write(client: &Client, denial: Denial) -> Result<(), kube::Error> {
         },
         // An Event must be in the namespace of its object, and a cluster-scoped object has none.
         involved_object: involved,
-        action: Some("Admission".to_owned()),
-        reason: Some("Denied".to_owned()),
+        related,
+        action: Some(action.to_owned()),
+        reason: Some(reason.to_owned()),
         message: Some(message),
         type_: Some("Warning".to_owned()),
         source: Some(EventSource {

@@ -31,7 +31,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Flags, Limits, LogFormat, ServingSource, ViewSource};
+pub use config::{Config, Flags, Limits, LogFormat, RegistrationMode, ServingSource, ViewSource};
 pub use error::StartError;
 pub use program::main;
 pub use server::{Addresses, Running, start};

@@ -99,6 +99,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: IntGauge,
     pub(crate) live_questions: IntCounterVec,
     pub(crate) events: IntCounterVec,
+    pub(crate) registration: RegistrationMetrics,
     pub(crate) ready: IntGauge,
 }
 
@@ -109,6 +110,30 @@ pub(crate) struct CacheMetrics {
     pub(crate) undecodable: IntCounterVec,
     pub(crate) lag: Gauge,
     pub(crate) watch_errors: IntCounterVec,
+}
+
+/// Metrics of the webhook configurations.
+#[derive(Debug, Clone)]
+pub(crate) struct RegistrationMetrics {
+    pub(crate) changes: IntCounterVec,
+    pub(crate) intact: IntGaugeVec,
+}
+
+impl RegistrationMetrics {
+    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            changes: make.counters(
+                "pinfold_registration_changes_total",
+                "Changes of Pinfold's own webhook configurations, and what came of them.",
+                &["configuration", "change", "result"],
+            )?,
+            intact: make.gauges(
+                "pinfold_registration_intact",
+                "1 if a webhook configuration is as it should be.",
+                &["configuration"],
+            )?,
+        })
+    }
 }
 
 impl CacheMetrics {
@@ -194,6 +219,7 @@ impl Metrics {
                 "Kubernetes Events of denials.",
                 &["result"],
             )?,
+            registration: RegistrationMetrics::new(&make)?,
             ready: make.int_gauge("pinfold_ready", "1 if the webhook decides.")?,
             registry: registry.clone(),
         };

@@ -1,9 +1,96 @@
 //! Pinfold's own webhook configurations: the API server calls no webhook for them, so they are watched, compared with what they should be,
 //! restored and reported.
 //!
-//! Only the two configurations named `pinfold` are ever read or written.
+//! Only the two configurations named `pinfold` are ever read or written, and every write is a compare-and-swap on what was read. A replica
+//! that doesn't decide, or is about to leave, restores nothing; one that another version has replaced leaves it to that version.
 
+mod compare;
 mod desired;
 mod entry;
+mod pace;
+mod replicas;
+mod report;
+mod restore;
+mod watching;
 
-pub(crate) use desired::Desired;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use pinfold_ledger::Ledger;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::config::{Config, RegistrationMode, ServingSource, ViewSource};
+use crate::drain::DrainWatch;
+use crate::error::StartError;
+use crate::events::Events;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use desired::Service;
+
+pub(crate) use desired::{Configuration, Desired, NAME};
+
+/// What is looked after, and how.
+pub(crate) struct Plan {
+    desired: Desired,
+    /// Whether changes are undone, or only told.
+    keeps: bool,
+    /// Whether the webhook puts its own CA into the configurations, so that `caBundle` is no business of a file.
+    self_managed: bool,
+    namespace: String,
+    service: String,
+    /// The name of this pod, where it is one.
+    pod: Option<String>,
+}
+
+impl Plan {
+    /// What the flags ask for; nothing without a cluster.
+    ///
+    /// # Errors
+    /// If the registration can't be read, with file and field.
+    pub(crate) fn of(config: &Config) -> Result<Option<Self>, StartError> {
+        let keeps = match (config.registration, &config.view) {
+            (RegistrationMode::Off, _) | (_, ViewSource::Files(_)) => return Ok(None),
+            (RegistrationMode::Keep, _) => true,
+            (RegistrationMode::Watch, _) => false,
+        };
+        let service = Service { namespace: &config.namespace, name: &config.service };
+        let desired = match &config.registration_file {
+            Some(file) => Desired::from_file(file),
+            None => Desired::built_in().map(|desired| desired.calling(service)),
+        };
+        let desired = desired.map_err(|error| StartError::Registration(error.to_string()))?;
+        Ok(Some(Self {
+            desired,
+            keeps,
+            self_managed: matches!(config.serving, ServingSource::SelfManaged { .. }),
+            namespace: config.namespace.clone(),
+            service: config.service.clone(),
+            pod: config.pod.clone(),
+        }))
+    }
+}
+
+/// Looks after the registration.
+pub(crate) struct Registration {
+    pub(crate) plan: Plan,
+    pub(crate) client: Client,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Metrics,
+    pub(crate) events: Option<Events>,
+    pub(crate) ledger: Option<Ledger>,
+    pub(crate) audit_max: Duration,
+    /// Told when a configuration changed, because its `caBundle` may have.
+    pub(crate) certificates: Option<Arc<Notify>>,
+}
+
+impl Registration {
+    /// Begins, until the server leaves.
+    pub(crate) fn start(self, drain: &DrainWatch, tasks: &mut JoinSet<()>) {
+        let shared = Arc::new(self);
+        for configuration in Configuration::ALL {
+            tasks.spawn(watching::run(Arc::clone(&shared), configuration, drain.clone()));
+        }
+    }
+}

@@ -16,6 +16,7 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind, ObjectMeta};
 use kube::{Client, Error, ResourceExt as _};
 use pinfold_certs::{Authority, AuthorityError, FileError, Issued, ServingCertificate, Validity};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::drain::DrainWatch;
 use authorities::Authorities;
@@ -30,6 +31,8 @@ const SERVING_RENEW_LEFT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How often Secret and configurations are looked at; sooner while something is missing.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 const RETRY_EVERY: Duration = Duration::from_secs(2);
+/// How soon after a change.
+const NUDGED_AFTER: Duration = Duration::from_millis(100);
 /// How long one look may take.
 const LOOK_MAX: Duration = Duration::from_secs(20);
 
@@ -67,6 +70,8 @@ pub(crate) struct Keeper {
     own: Authority,
     /// Whether the certificate is one that clients of the cluster trust.
     in_place: Arc<AtomicBool>,
+    /// Asks for a look before its time.
+    nudge: Arc<Notify>,
 }
 
 #[derive(Clone)]
@@ -103,7 +108,8 @@ impl Keeper {
         let in_place = Arc::new(AtomicBool::new(cluster.is_none()));
         let issued_by = own.certificate().to_owned();
         let served_until = issued.validity.not_after();
-        Ok(Self { serving, names, issued_by, served_until, cluster, own, in_place })
+        let nudge = Arc::new(Notify::new());
+        Ok(Self { serving, names, issued_by, served_until, cluster, own, in_place, nudge })
     }
 
     pub(crate) fn serving(&self) -> Arc<ServingCertificate> {
@@ -113,6 +119,11 @@ impl Keeper {
     /// Set once the certificate is one that the cluster's clients trust.
     pub(crate) fn in_place(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.in_place)
+    }
+
+    /// Asks for a look before its time: a configuration has changed.
+    pub(crate) fn nudge(&self) -> Arc<Notify> {
+        Arc::clone(&self.nudge)
     }
 
     /// Looks after the certificates until the server closes.
@@ -131,7 +142,13 @@ impl Keeper {
                     RETRY_EVERY
                 }
             };
-            if !drain.pause(pause).await {
+            let nudge = Arc::clone(&self.nudge);
+            let goes_on = tokio::select! {
+                goes_on = drain.pause(pause) => goes_on,
+                // What changed a moment ago may be changing still.
+                () = async { nudge.notified().await; tokio::time::sleep(NUDGED_AFTER).await } => true,
+            };
+            if !goes_on {
                 return;
             }
         }

@@ -26,6 +26,7 @@ use crate::listen::{Port, bind};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::policy_watch::PolicyWatch;
+use crate::registration::{Plan, Registration};
 use crate::route::{Back, Front};
 use crate::self_managed::Keeper;
 use crate::view::{self, View};
@@ -75,12 +76,13 @@ pub(crate) async fn start_with(config: Config, judge: Judge) -> Result<Running, 
     let (drain, watch) = Drain::new();
     let policy = PolicyWatch::start(config.policy.clone())?;
     metrics.policy_in_force(&policy.current().load().digest);
+    let plan = Plan::of(&config)?;
     let client = cluster::client(&config.view).await?;
     let serving = tls::start(&config, client.clone())?;
     let ledger = open_ledger(&config)?;
     let mut tasks = JoinSet::new();
     let parts = Parts { config: &config, metrics: &metrics, drain: &watch };
-    let (view, live, events) = parts.cluster(client, &mut tasks)?;
+    let (view, live, events) = parts.cluster(client.clone(), &mut tasks)?;
     let admission = Arc::new(Admission {
         policy: policy.current(),
         view,
@@ -88,7 +90,7 @@ pub(crate) async fn start_with(config: Config, judge: Judge) -> Result<Running, 
         ledger: ledger.clone(),
         judge,
         live,
-        events,
+        events: events.clone(),
         view_lag_max: config.view_lag_max,
         audit_max: config.limits.audit_max,
         ids: DecisionIds::new(),
@@ -104,6 +106,19 @@ pub(crate) async fn start_with(config: Config, judge: Judge) -> Result<Running, 
     let (back, metrics_address) = parts.back(&health)?;
     let addresses = Addresses { listen, metrics: metrics_address };
     announce(&addresses, config.ready_file.as_deref())?;
+    if let (Some(plan), Some(client)) = (plan, client) {
+        let registration = Registration {
+            plan,
+            client,
+            health,
+            metrics: metrics.clone(),
+            events,
+            ledger: ledger.clone(),
+            audit_max: config.limits.audit_max,
+            certificates: serving.keeper.as_ref().map(Keeper::nudge),
+        };
+        registration.start(&watch, &mut tasks);
+    }
     match serving.keeper {
         Some(keeper) => tasks.spawn(keeper.run(watch.clone())),
         None => tasks.spawn(tls::watch(serving.certificate, watch.clone())),

@@ -18,8 +18,8 @@ use super::entry;
 
 /// The name of both configurations.
 pub(crate) const NAME: &str = "pinfold";
-/// The entry that guards Pinfold's own objects; not there to judge workloads.
-const OWN_ENTRY: &str = "own.pinfold.dev";
+/// The entries that guard Pinfold's own objects; not there to judge what others run.
+const OWN_ENTRIES: [&str; 2] = ["own.pinfold.dev", "own-policies.pinfold.dev"];
 
 const VALIDATING: &str = include_str!("../../../../manifests/base/validating.yaml");
 const MUTATING: &str = include_str!("../../../../manifests/base/mutating.yaml");
@@ -164,7 +164,7 @@ impl Desired {
     pub(crate) fn sent(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut sent: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let entries = self.validating.entries.iter();
-        let entries = entries.filter(|entry| entry["name"] != OWN_ENTRY);
+        let entries = entries.filter(|entry| !OWN_ENTRIES.contains(&entry::name_of(entry)));
         for rule in entries.flat_map(|entry| entry["rules"].as_array().into_iter().flatten()) {
             let made = texts(rule, "operations")
                 .any(|operation| matches!(operation, "CREATE" | "UPDATE" | "*"));

@@ -66,3 +66,14 @@ fn difference_of_objects(left: &Map<String, Value>, right: &Map<String, Value>) 
         Some(format!(".{name}{path}"))
     })
 }
+
+/// The name of an entry.
+pub(crate) fn name_of(entry: &Value) -> &str {
+    entry.get("name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The `caBundle` of an entry, if there is something in it.
+pub(crate) fn bundle_of(entry: &Value) -> Option<&str> {
+    let bundle = entry.pointer("/clientConfig/caBundle").and_then(Value::as_str);
+    bundle.filter(|bundle| !bundle.is_empty())
+}

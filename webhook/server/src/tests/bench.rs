@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::admission::Judge;
-use crate::config::{Config, Limits, ServingSource, ViewSource};
+use crate::config::{Config, Limits, RegistrationMode, ServingSource, ViewSource};
 use crate::server::{Running, start_with};
 
 /// Longest wait for anything in a test.
@@ -81,6 +81,9 @@ impl Bench {
             listen: any,
             metrics: any,
             serving: ServingSource::Files { cert: at("tls.crt"), key: at("tls.key") },
+            registration: RegistrationMode::Off,
+            registration_file: None,
+            pod: None,
             service: "pinfold-webhook".to_owned(),
             namespace: "pinfold-system".to_owned(),
             client_ca: None,

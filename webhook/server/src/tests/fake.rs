@@ -34,6 +34,7 @@ struct State {
     resources: BTreeMap<String, Value>,
     /// What an access review answers.
     grants: bool,
+    access_review: Option<Value>,
     down: bool,
     forbidden: Vec<String>,
     /// Method, path and `accept` of every request.
@@ -114,6 +115,10 @@ impl Fake {
 
     pub(crate) fn grant(&self, grants: bool) {
         self.with(|state| state.grants = grants);
+    }
+
+    pub(crate) fn last_access_review(&self) -> Option<Value> {
+        self.with(|state| state.access_review.clone())
     }
 
     pub(super) fn forbid(&self, plural: &str) {
@@ -234,7 +239,8 @@ impl State {
     }
 
     fn tell(&mut self, at: &At, kind: &str, object: &Value) {
-        let line = format!("{}\n", json!({"type": kind, "object": object}));
+        // In the order of the real one, which a sorted `json!` would turn around.
+        let line = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
         self.watches.retain(|(group, plural, sender)| {
             let wanted = (group, plural) == (&at.0, &at.1);
             !wanted || sender.send(line.clone().into()).is_ok()
@@ -306,6 +312,7 @@ impl State {
         let mut object: Value = serde_json::from_slice(body).unwrap();
         if path.ends_with("subjectaccessreviews") {
             object["status"] = json!({"allowed": self.grants});
+            self.access_review = Some(object.clone());
             return answer(StatusCode::CREATED, &object);
         }
         let (group, plural, namespace, _) = parse(path).unwrap();
