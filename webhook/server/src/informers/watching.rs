@@ -1,12 +1,17 @@
 //! One kind's list and watch, as changes for the keeper.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
 use kube::Api;
-use kube::core::{DynamicObject, ObjectMeta, PartialObjectMeta};
+use kube::core::{
+    ApiResource, DynamicObject, DynamicResourceScope, ObjectMeta, PartialObjectMeta, Resource,
+};
 use kube::runtime::watcher::{self, Config, Event, watcher as watch};
-use pinfold_model::object::{DecodeError, Facts, Meta, Object, ObjectKey, from_value};
+use pinfold_model::object::{self, DecodeError, Facts, Kind, Meta, Object, ObjectKey, from_value};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Shared;
@@ -49,7 +54,7 @@ async fn once(source: &Source, shared: &Shared, pause: &mut Duration) -> Failure
     let config = Config::default().timeout(WATCH_SECONDS).page_size(PAGE_OBJECTS);
     match source.depth {
         Depth::Whole => {
-            let api: Api<DynamicObject> = Api::all_with(client, resource);
+            let api: Api<Written> = Api::all_with(client, resource);
             forward(watch(api, config), source, shared, pause).await
         }
         Depth::Metadata => {
@@ -105,30 +110,112 @@ async fn forward<T: Watched>(
 }
 
 fn change<T: Watched>(event: Event<T>, source: &Source, shared: &Shared) -> Change {
-    let object = |watched: T| Box::new(decoded(watched, source, shared));
+    let object = |watched: T| Box::new(counted(watched.decoded(source), source, shared));
     match event {
         Event::Init => Change::ListBegins(source.clone()),
         Event::InitApply(watched) => Change::Listed(source.clone(), object(watched)),
         Event::InitDone => Change::ListEnds(source.clone()),
         Event::Apply(watched) => Change::Applied(object(watched)),
-        Event::Delete(watched) => Change::Deleted(key(&watched.into_parts().0, source)),
+        Event::Delete(watched) => Change::Deleted(watched.key(source)),
     }
 }
 
-/// What a watch yields: metadata, and the rest where it is fetched.
-pub(crate) trait Watched {
-    fn into_parts(self) -> (ObjectMeta, Value);
-}
+/// What a watch yields.
+trait Watched {
+    fn key(&self, source: &Source) -> ObjectKey;
 
-impl Watched for DynamicObject {
-    fn into_parts(self) -> (ObjectMeta, Value) {
-        (self.metadata, self.data)
-    }
+    fn decoded(self, source: &Source) -> Decoded;
 }
 
 impl Watched for PartialObjectMeta<DynamicObject> {
-    fn into_parts(self) -> (ObjectMeta, Value) {
-        (self.metadata, Value::Null)
+    fn key(&self, source: &Source) -> ObjectKey {
+        key(&self.metadata, source)
+    }
+
+    fn decoded(self, source: &Source) -> Decoded {
+        decode(self.metadata, Value::Null, source)
+    }
+}
+
+/// An object as the API server wrote it. A page of a list is kept as text, which takes a tenth of what its values would, and is read once, into
+/// what rules read.
+#[derive(Debug, Clone)]
+struct Written {
+    /// Name, namespace and version: what the watch itself needs.
+    meta: ObjectMeta,
+    text: Box<RawValue>,
+}
+
+/// Text is borrowed from JSON only; the API server writes the type of an event before its object, so that none is ever read ahead.
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Place {
+            name: Option<String>,
+            namespace: Option<String>,
+            resource_version: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct Placed {
+            metadata: Place,
+        }
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let Placed { metadata } =
+            serde_json::from_str(text.get()).map_err(serde::de::Error::custom)?;
+        let Place { name, namespace, resource_version } = metadata;
+        let meta = ObjectMeta { name, namespace, resource_version, ..ObjectMeta::default() };
+        Ok(Self { meta, text })
+    }
+}
+
+impl Resource for Written {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn kind(resource: &ApiResource) -> Cow<'_, str> {
+        resource.kind.as_str().into()
+    }
+
+    fn group(resource: &ApiResource) -> Cow<'_, str> {
+        resource.group.as_str().into()
+    }
+
+    fn version(resource: &ApiResource) -> Cow<'_, str> {
+        resource.version.as_str().into()
+    }
+
+    fn plural(resource: &ApiResource) -> Cow<'_, str> {
+        resource.plural.as_str().into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.meta
+    }
+}
+
+impl Watched for Written {
+    fn key(&self, source: &Source) -> ObjectKey {
+        key(&self.meta, source)
+    }
+
+    fn decoded(self, source: &Source) -> Decoded {
+        let key = self.key(source);
+        let read = |api_version: &str, kind: &str| {
+            object::decode(&Kind::new(api_version, kind), self.text.get().as_bytes())
+        };
+        match read(&source.resource.api_version, &source.resource.kind) {
+            Ok(object) => Decoded { object: Object { key, ..object }, fault: None },
+            Err(error) => {
+                let bare = read("meta.k8s.io/v1", "PartialObjectMetadata");
+                let meta = bare.map(|bare| bare.meta).unwrap_or_default();
+                Decoded { object: Object { key, meta, facts: Facts::MetaOnly }, fault: Some(error) }
+            }
+        }
     }
 }
 
@@ -143,9 +230,8 @@ fn key(meta: &ObjectMeta, source: &Source) -> ObjectKey {
 }
 
 /// An object as the rules read it. One of an unreadable shape keeps what is readable and is counted.
-fn decoded<T: Watched>(watched: T, source: &Source, shared: &Shared) -> Object {
-    let (meta, data) = watched.into_parts();
-    let Decoded { object, fault } = decode(meta, data, source);
+fn counted(decoded: Decoded, source: &Source, shared: &Shared) -> Object {
+    let Decoded { object, fault } = decoded;
     if let Some(error) = fault {
         let kind = known(KINDS, &source.resource.kind);
         shared.metrics.cache.undecodable.with_label_values(&[kind]).inc();
