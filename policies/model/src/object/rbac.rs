@@ -23,7 +23,6 @@ pub struct Rules(pub(crate) Arc<[Arc<PolicyRule>]>);
 
 impl Rules {
     /// Each rule, in the order of the object.
-    #[must_use]
     pub fn iter(&self) -> RulesIter<'_> {
         self.0.iter().map(AsRef::as_ref)
     }
