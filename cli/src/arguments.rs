@@ -2,13 +2,18 @@
 
 mod cluster;
 mod explain;
+mod scan;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use cluster::ClusterArguments;
-pub(crate) use explain::{Explain, ExplainArguments, ExplainOutput, WhatCanArguments};
+pub(crate) use explain::{
+    BindingArguments, BindingOutput, Explain, ExplainArguments, ExplainOutput, WhatCanArguments,
+    WhoCanArguments,
+};
+pub(crate) use scan::{ScanArguments, ScanOutput};
 
 /// The security gate for AI agents on Kubernetes, offline.
 #[derive(Debug, Parser)]
@@ -30,6 +35,8 @@ pub enum Command {
     Test(TestArguments),
     /// Why: what somebody may do, who may do something, what a binding would add, and by which chain.
     Explain(ExplainArguments),
+    /// What a cluster already has that would be refused.
+    Scan(ScanArguments),
     /// Check and describe policy documents.
     Policy(PolicyArguments),
     /// Verify audit logs.

@@ -14,6 +14,7 @@ mod manifest;
 mod output;
 mod policies;
 mod policy;
+mod scan;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -72,6 +73,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> O
         Command::Try(arguments) => attempt::run(arguments, out),
         Command::Test(arguments) => case::run(arguments, out),
         Command::Explain(arguments) => explain::run(arguments, out, err),
+        Command::Scan(arguments) => scan::run(arguments, out),
         Command::Policy(arguments) => policy::run(arguments, out),
         Command::Audit(arguments) => audit::run(arguments, out),
         Command::Demo => demo::run(out),

@@ -127,9 +127,11 @@ impl Scan<'_> {
 
     /// Whether a finding says again, at a role or an identity, what is said at the bindings that give it.
     fn is_told_elsewhere(&self, rule: &RuleId, facts: &AdmissionFacts) -> bool {
-        let about_holdings =
+        let holdings =
             [RuleId::RBAC_CEILING, RuleId::RBAC_GROWTH, RuleId::RBAC_SUBJECT, RuleId::RBAC_DANGER];
-        about_holdings.contains(rule) && !gives(facts) && (self.all_bindings || is_role(facts))
+        let about_holdings =
+            holdings.contains(rule) || (is_role(facts) && *rule == RuleId::RBAC_OWN);
+        about_holdings && !gives(facts) && (self.all_bindings || is_role(facts))
     }
 }
 

@@ -270,6 +270,14 @@ impl Pages {
         &self.kinds
     }
 
+    /// Leaves out kinds that aren't wanted: nothing is asked about them. For kinds of which nothing has been listed yet.
+    pub fn leave_out(&mut self, unwanted: impl Fn(&ListedKind) -> bool) {
+        self.kinds.retain(|kind| !unwanted(kind));
+        let todo = std::mem::take(&mut self.todo);
+        let wanted = todo.filter(|pager| !unwanted(&ListedKind::of(pager.source())));
+        self.todo = wanted.collect::<Vec<_>>().into_iter();
+    }
+
     /// The next page, or the kind that can't be read (on); `None` at the end. After an [`Unread`] it goes on with the next kind.
     pub async fn next(&mut self) -> Option<Result<Page, Unread>> {
         loop {

@@ -50,10 +50,9 @@ impl Danger {
 #[must_use]
 pub fn of_rule(rule: &RuleId) -> Danger {
     match rule.as_str() {
-        "PF-RBAC-008" => Danger::Critical,
         // Unreadable, or across a boundary.
         "PF-REQ-001" | "PF-REQ-002" | "PF-REQ-003" | "PF-REQ-004" | "PF-REQ-005"
-        | "PF-RBAC-006" | "PF-SEC-001" | "PF-TRU-001" => Danger::High,
+        | "PF-RBAC-006" | "PF-RBAC-008" | "PF-SEC-001" | "PF-TRU-001" => Danger::High,
         "PF-RBAC-001" | "PF-RBAC-002" | "PF-RBAC-003" | "PF-RBAC-004" | "PF-RBAC-005"
         | "PF-RBAC-007" => Danger::Medium,
         rule if rule.starts_with("PF-") => Danger::High,
@@ -63,7 +62,7 @@ pub fn of_rule(rule: &RuleId) -> Danger {
 
 /// Whether rights are what a rule is about.
 fn is_about_rights(rule: &RuleId) -> bool {
-    rule.as_str().starts_with("PF-RBAC-") && *rule != RuleId::RBAC_OWN
+    rule.as_str().starts_with("PF-RBAC-")
 }
 
 /// The danger of a finding on an object, and what its rights lead to (empty if nothing is known).

@@ -1,0 +1,145 @@
+//! A scan of a running cluster: first the view that the webhook would have of it, then every object, page by page.
+
+use pinfold_engine::scan::Depth;
+use pinfold_model::document::nearest;
+use pinfold_model::policy::admission::{AdmissionPolicy, ObjectMatch};
+use pinfold_webhook::cluster::{Cluster, ClusterError, ListedKind, Page, Pages, Unread, View};
+
+use super::owners::Kinds;
+use super::progress::{At, Progress};
+use super::survey::{Bench, Survey};
+use super::{Scanned, Setting, Unlisted, require_namespaces};
+use crate::{CliError, live};
+
+pub(super) fn scan(setting: &Setting<'_>, progress: &mut Progress) -> Result<Scanned, CliError> {
+    live::block_on(listen(setting, progress))?
+}
+
+fn fail(error: &ClusterError) -> CliError {
+    CliError::Input(error.to_string())
+}
+
+/// Scans until the end or until the user interrupts; what was found by then is told.
+async fn listen(setting: &Setting<'_>, progress: &mut Progress) -> Result<Scanned, CliError> {
+    let arguments = &setting.arguments.cluster;
+    let (file, context) = (arguments.kubeconfig.as_deref(), arguments.context.as_deref());
+    let cluster = Cluster::connect(file, context).await.map_err(|error| fail(&error))?;
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    let view = tokio::select! {
+        view = read(&cluster, progress) => view?,
+        _ = &mut interrupted => return Ok(Scanned { interrupted: true, ..Scanned::default() }),
+    };
+    require_namespaces(&setting.filter.namespaces, &view.snapshot)?;
+    let further = further_groups(setting.policy);
+    let mut pages = cluster.whole_objects(&further).await.map_err(|error| fail(&error))?;
+    let without = leave_out(&setting.arguments.without, &mut pages)?;
+    let kinds: Kinds = pages.kinds().iter().map(api_version).collect();
+    let (policy, today, filter) = (setting.policy, setting.today, &setting.filter);
+    let bench = Bench { policy, view: &view.snapshot, today, filter, kinds: &kinds };
+    let mut walk = Walk {
+        survey: Survey::new(bench),
+        unlisted: view.unread.iter().map(unlisted).collect(),
+        kinds: pages.kinds().to_vec(),
+        progress,
+    };
+    let interrupted = tokio::select! {
+        () = walk.all(&mut pages) => false,
+        _ = &mut interrupted => true,
+    };
+    let Walk { survey, mut unlisted, .. } = walk;
+    unlisted.sort();
+    unlisted.dedup();
+    Ok(Scanned { found: survey.finish(), unlisted, without, interrupted })
+}
+
+/// Leaves out the resources that aren't wanted, and says which those are.
+fn leave_out(unwanted: &[String], pages: &mut Pages) -> Result<Vec<String>, CliError> {
+    let known: Vec<String> = pages.kinds().iter().map(resource).collect();
+    if let Some(name) = unwanted.iter().find(|name| !known.contains(name)) {
+        let near = nearest(name, known.iter().map(String::as_str));
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        return Err(CliError::Input(format!("no resource `{name}` would be looked at{near}")));
+    }
+    pages.leave_out(|kind| unwanted.contains(&resource(kind)));
+    let mut without = unwanted.to_vec();
+    without.sort();
+    without.dedup();
+    Ok(without)
+}
+
+/// `roles.rbac.authorization.k8s.io`, as kubectl writes it.
+fn resource(kind: &ListedKind) -> String {
+    match kind.group.as_str() {
+        "" => kind.plural.clone(),
+        group => format!("{}.{group}", kind.plural),
+    }
+}
+
+async fn read(cluster: &Cluster, progress: &mut Progress) -> Result<View, CliError> {
+    let view = cluster.view(|at| {
+        let (listed, remaining) = (at.listed, at.remaining);
+        progress.show("reading", At { kind: at.kind, listed, remaining, kinds: None });
+    });
+    view.await.map_err(|error| fail(&error))
+}
+
+/// One walk over all pages.
+struct Walk<'a, 'p> {
+    survey: Survey<'a>,
+    unlisted: Vec<Unlisted>,
+    kinds: Vec<ListedKind>,
+    progress: &'p mut Progress,
+}
+
+impl Walk<'_, '_> {
+    async fn all(&mut self, pages: &mut Pages) {
+        while let Some(page) = pages.next().await {
+            match page {
+                Ok(page) => self.judge(page),
+                Err(unread) => self.unlisted.push(unlisted(&unread)),
+            }
+        }
+    }
+
+    fn judge(&mut self, page: Page) {
+        let Page { kind, objects, listed, remaining } = page;
+        let done = self.kinds.iter().position(|other| *other == kind).unwrap_or(0);
+        let kinds = Some((done, self.kinds.len()));
+        self.progress.show("judging", At { kind: &kind.kind, listed, remaining, kinds });
+        let depth = if kind.metadata_only { Depth::Metadata } else { Depth::Whole };
+        objects.into_iter().for_each(|object| self.survey.look(object, depth, None));
+    }
+}
+
+fn api_version(kind: &ListedKind) -> ((String, String), String) {
+    ((kind.group.clone(), kind.kind.clone()), version(kind))
+}
+
+fn version(kind: &ListedKind) -> String {
+    match kind.group.as_str() {
+        "" => kind.version.clone(),
+        group => format!("{group}/{}", kind.version),
+    }
+}
+
+fn unlisted(unread: &Unread) -> Unlisted {
+    let kind = &unread.kind;
+    Unlisted {
+        api_version: version(kind),
+        kind: kind.kind.clone(),
+        right: format!("list {} in all namespaces", resource(kind)),
+        reason: unread.reason.clone(),
+    }
+}
+
+/// The groups that a policy's own rules and references are about.
+fn further_groups(policy: &AdmissionPolicy) -> Vec<String> {
+    let custom = policy.custom.iter().map(|rule| &rule.applies);
+    let matches = custom.chain(policy.references.iter().map(|field| &field.applies));
+    let mut groups: Vec<String> =
+        matches.flat_map(|applies: &ObjectMatch| applies.api_groups.iter().cloned()).collect();
+    groups.sort();
+    groups.dedup();
+    groups
+}
