@@ -13,6 +13,10 @@ mod deputy_nobody;
 mod deputy_owner;
 mod gate;
 mod growth;
+mod own;
+mod own_control_plane;
+mod own_impersonation;
+mod own_marks;
 mod role;
 pub(crate) mod role_template;
 pub(crate) mod scope;
@@ -28,13 +32,14 @@ use self::deputy::Principal;
 use crate::context::{Context, Found};
 use crate::rbac::describe::excerpt;
 
-/// Judges PF-RBAC-001, 002 and 003. Deletions give nothing and are not judged; objects that are being deleted still give.
+/// Judges the family. Deletions give nothing, so only PF-RBAC-008 judges them; objects that are being deleted still give.
 pub fn judge(context: &Context<'_>, found: &mut Found) {
+    let principal = deputy::principal(context);
+    own::judge(context, &principal, found);
     if !matches!(context.facts.operation, Operation::Create | Operation::Update) {
         return;
     }
     ceiling::judge(context, found);
-    let principal = deputy::principal(context);
     judge_requester(context, &principal, found);
     subject::judge(context, &principal, found);
 }

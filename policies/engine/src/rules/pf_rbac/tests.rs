@@ -3,8 +3,10 @@
 mod agent_bindings;
 mod bindings;
 mod ceilings;
+mod dangers;
 mod deputies;
 mod growth;
+mod own;
 mod questions;
 mod roles;
 mod subjects;

@@ -120,6 +120,12 @@ fn told(facts: &AdmissionFacts) -> Vec<String> {
     fixture::spoken(&judged(facts))
 }
 
+/// Role, annotations, findings.
+type Annotated = (&'static str, &'static [(&'static str, &'static str)], Texts);
+/// Users, groups, role, findings.
+type Impersonated = (Texts, Texts, &'static str, Texts);
+type Texts = &'static [&'static str];
+
 const ROLE: &str = "PF-RBAC-002 $.roleRef";
 
 #[test]
@@ -206,7 +212,7 @@ fn annotations_of_others_say_nothing() {
 #[test]
 fn what_the_deputy_alone_sets_counts_unsigned_but_never_masters() {
     const PATH: &str = "PF-RBAC-002 $.metadata.annotations['example.org/by']";
-    let cases: [(&str, &[(&str, &str)], &[&str]); 6] = [
+    let cases: [Annotated; 6] = [
         ("view", &[("example.org/by", "dev")], &[]),
         ("view-secrets", &[("example.org/by", "dev")], &[ROLE]),
         ("view-secrets", &[("example.org/by", "dev"), ("example.org/groups", "a,leads")], &[]),
@@ -223,7 +229,7 @@ fn what_the_deputy_alone_sets_counts_unsigned_but_never_masters() {
 #[test]
 fn impersonation_extra_names_one_user_exactly() {
     const PATH: &str = "PF-RBAC-002 $.userInfo.extra['example.org/user']";
-    let cases: [(&[&str], &[&str], &str, &[&str]); 7] = [
+    let cases: [Impersonated; 7] = [
         (&["dev"], &[], "view", &[]),
         (&["dev"], &[], "view-secrets", &[ROLE]),
         (&["dev"], &["leads", "b"], "view-secrets", &[]),
