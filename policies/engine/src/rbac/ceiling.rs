@@ -178,10 +178,8 @@ impl Breach<'_> {
 impl Denier<'_> {
     /// Of two that deny the same right, the one that says more about it.
     fn or_plainer(self, other: Self) -> Self {
-        match other {
-            Self::Danger(danger) if danger.is_wildcard() => self,
-            other => other,
-        }
+        let wildcard = |by: Self| matches!(by, Self::Danger(danger) if danger.is_wildcard());
+        if wildcard(other) && !wildcard(self) { self } else { other }
     }
 
     /// Which ceiling it is of, to stand before "denies".

@@ -137,3 +137,6 @@ fn url<'t>(left: &'t str, right: &'t str) -> Option<&'t str> {
     };
     if covers(left, right) { Some(right) } else { covers(right, left).then_some(left) }
 }
+
+#[cfg(test)]
+mod tests;

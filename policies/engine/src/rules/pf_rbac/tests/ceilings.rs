@@ -1,12 +1,17 @@
 //! PF-RBAC-004: who makes an agent identity hold more, by which way, and which field is at fault.
 
+use pinfold_model::facts::Operation::{Create, Update};
+use pinfold_model::facts::{AdmissionFacts, Question};
 use pinfold_model::finding::RuleId;
+use pinfold_model::object::{Facts, Object, ObjectKey};
 use pinfold_model::pattern::Pattern;
-use pinfold_model::policy::admission::AdmissionPolicy;
-use pinfold_model::policy::rbac::RoleTemplate;
+use pinfold_model::policy::admission::{AdmissionPolicy, Exception, ObjectMatch};
+use pinfold_model::policy::rbac::{Ceiling, RoleTemplate};
+use pinfold_model::snapshot::{RBAC_GROUP, Snapshot};
 
-use super::policy;
-use crate::rbac::notation::{cluster, rules};
+use super::{facts, judge_with, policy, spoken};
+use crate::context::Found;
+use crate::rbac::notation::{cluster, object, rules};
 
 /// `acme/coder` is an agent by record, `acme/bot-*` by pattern; beta has none.
 pub(super) const CLUSTER: &str = "
@@ -134,4 +139,220 @@ pub(super) fn as_root(row: &str) -> String {
         Some((case, rest)) => format!("{case} / root system:masters / {rest}\n"),
         None => String::new(),
     }
+}
+
+/// `strict` in beta, `other` where the policy has nothing else.
+fn with_ceilings() -> AdmissionPolicy {
+    let mut policy = with_agents();
+    let ceiling = |name: &str, globs: &[&str], deny: &str| Ceiling {
+        name: name.to_owned(),
+        namespaces: globs.iter().map(|glob| Pattern::name_glob(glob).expect("a glob")).collect(),
+        deny: rules(deny),
+    };
+    policy.rbac.ceilings = vec![
+        ceiling("strict", &["beta", "gamma-*"], "verbs=get resources=configmaps names=key"),
+        ceiling("other", &[], "verbs=delete resources=pods; verbs=get urls=/debug/*"),
+    ];
+    policy.rbac.agent_ceiling = Some("other".to_owned());
+    policy
+}
+
+/// Which ceiling counts where; what is given cluster-wide is below all of them.
+#[test]
+fn named_ceilings() {
+    const ROWS: &str = "
+    what the other denies / RoleBinding acme/x : ClusterRole/deletes to ServiceAccount/acme/coder / $.subjects[0]
+    what the other denies, in beta / RoleBinding beta/x : ClusterRole/deletes to ServiceAccount/acme/coder / ok
+    what the other denies, everywhere / ClusterRoleBinding x : ClusterRole/deletes to ServiceAccount/acme/coder / $.subjects[0]
+    what the strict one denies / RoleBinding acme/x : ClusterRole/configmaps to ServiceAccount/acme/coder / ok
+    what the strict one denies, in beta / RoleBinding beta/x : ClusterRole/configmaps to ServiceAccount/acme/coder / $.subjects[0]
+    what the strict one denies, by a glob / RoleBinding gamma-1/x : ClusterRole/configmaps to ServiceAccount/acme/coder / $.subjects[0]
+    what the strict one denies, everywhere / ClusterRoleBinding x : ClusterRole/configmaps to ServiceAccount/acme/coder / $.subjects[0]
+    another name / RoleBinding beta/x : ClusterRole/one-configmap to ServiceAccount/acme/coder / ok
+    a URL / ClusterRoleBinding x : ClusterRole/debug to ServiceAccount/acme/coder / $.subjects[0]
+    what only the built-in one denies / RoleBinding acme/x : ClusterRole/secrets to ServiceAccount/acme/coder / ok
+    agents: in beta alone / AgentRoleBinding acme/x : scope=cluster subject=agent-stack/s role=ClusterRole/configmaps / $.spec.roleRef
+    identity: what it holds / AgentServiceAccount acme/q : acme held / $.spec.serviceAccountName
+    identity: what only PF-RBAC-007 is about / AgentServiceAccount acme/q : acme quiet / ok
+    ";
+    let text = format!(
+        "{CLUSTER}
+        ClusterRole deletes : verbs=delete resources=pods
+        ClusterRole configmaps : resources=configmaps
+        ClusterRole one-configmap : resources=configmaps names=other
+        ClusterRole debug : urls=/debug/pprof
+        RoleBinding beta/keys : ClusterRole/configmaps to ServiceAccount/acme/held"
+    );
+    let rows: String = ROWS.lines().map(as_root).collect();
+    super::check_with(&RuleId::RBAC_CEILING, &rows, &cluster(&text), &with_ceilings());
+    // PF-RBAC-007 still is about it: the order of binding and naming makes no difference.
+    let record =
+        facts("root system:masters", Create, "AgentServiceAccount acme/q : acme quiet", "");
+    let found = judge_with(&record, &cluster(&text), &with_ceilings());
+    assert_eq!(spoken(&found), ["PF-RBAC-007 $.spec.serviceAccountName"]);
+}
+
+fn told(request: &AdmissionFacts, view: &Snapshot, policy: &AdmissionPolicy) -> Found {
+    let mut found = judge_with(request, view, policy);
+    found.raw.retain(|raw| raw.rule == RuleId::RBAC_CEILING);
+    found
+}
+
+/// A ServiceAccount that a pattern names is one as soon as it is there; one that a record names likewise.
+#[test]
+fn a_new_service_account() {
+    let view = cluster(&format!(
+        "{CLUSTER}
+        RoleBinding acme/bots : ClusterRole/secrets to ServiceAccount/acme/bot-1 ServiceAccount/acme/coder"
+    ));
+    let mut request = facts("root system:masters", Create, "ServiceAccount acme/bot-1", "");
+    let judged = |request: &AdmissionFacts| spoken(&told(request, &view, &with_agents()));
+    request.target.group = String::new();
+    let key = |name: &str| ObjectKey::new("", "ServiceAccount", "acme", name);
+    for (name, expected) in [("bot-1", 1), ("coder", 1), ("bot-2", 0), ("other", 0), ("quiet", 0)] {
+        request.target = key(name);
+        request.object.as_mut().expect("an object").key = key(name);
+        assert_eq!(judged(&request), vec!["PF-RBAC-004 $.metadata.name"; expected], "{name}");
+    }
+    request.object.as_mut().expect("an object").key = key("bot-1");
+    request.operation = Update;
+    assert!(judged(&request).is_empty(), "nothing becomes of it");
+}
+
+/// A pool is an agent's only while it is untrusted.
+#[test]
+fn a_pool_that_loses_its_trust() {
+    let view = cluster(CLUSTER);
+    let line = "RunnerPool acme/p labels=a:b : quiet";
+    let mut request = facts("root system:masters", Update, line, "RunnerPool acme/p : quiet");
+    let mut trust = |new: bool, old: bool| {
+        for (object, trusted) in [(&mut request.object, new), (&mut request.old_object, old)] {
+            let Some(Facts::RunnerPool(pool)) = object.as_mut().map(|object| &mut object.facts)
+            else {
+                panic!("a pool")
+            };
+            pool.trusted = trusted;
+        }
+        spoken(&told(&request, &view, &with_agents()))
+    };
+    assert_eq!(trust(false, true), ["PF-RBAC-004 $.spec.serviceAccountRef"]);
+    assert!(trust(true, true).is_empty() && trust(true, false).is_empty());
+    assert!(trust(false, false).is_empty());
+}
+
+#[test]
+fn an_exception_of_a_binding_holds_for_whom_it_names() {
+    let mut policy = with_agents();
+    let names = vec![Pattern::name_glob("held").expect("a glob")];
+    policy.exceptions.push(Exception {
+        rules: [RuleId::RBAC_CEILING].into(),
+        applies: ObjectMatch { names, ..ObjectMatch::default() },
+        until: None,
+        owner: "o".into(),
+        reason: "r".into(),
+    });
+    let record =
+        facts("root system:masters", Create, "AgentServiceAccount acme/q : acme quiet", "");
+    assert!(told(&record, &cluster(CLUSTER), &policy).raw.is_empty());
+    let record = facts("root system:masters", Create, "AgentServiceAccount acme/f : acme far", "");
+    assert_eq!(told(&record, &cluster(CLUSTER), &policy).raw.len(), 1);
+}
+
+fn role(kind: &str, namespace: &str, name: &str) -> Question {
+    Question::Object(ObjectKey::new(RBAC_GROUP, kind, namespace, name))
+}
+
+/// What passes is borne out by the roles as they are now, what is denied could be changed by them, and what reaches no agent asks nothing.
+#[test]
+fn questions() {
+    let view = cluster(CLUSTER);
+    let policy = with_agents();
+    let ask = |line: &str| {
+        let found = judge_with(&facts("root system:masters", Create, line, ""), &view, &policy);
+        (found.questions, found.confirmations)
+    };
+    let view_role = role("ClusterRole", "", "view");
+    let (asked, confirmed) = ask("RoleBinding acme/x : ClusterRole/view to ServiceAccount/coder");
+    assert_eq!((asked, confirmed), (vec![], vec![view_role]));
+    let (asked, confirmed) = ask("RoleBinding acme/x : ClusterRole/view to User/a");
+    assert_eq!((asked, confirmed), (vec![], vec![]));
+    let both = vec![role("ClusterRole", "", "lagging"), role("ClusterRole", "", "fresh")];
+    let (asked, _) = ask("RoleBinding acme/x : ClusterRole/lagging to ServiceAccount/coder");
+    assert_eq!(asked, both);
+    let (asked, _) = ask("RoleBinding acme/x : Role/absent to ServiceAccount/coder");
+    assert_eq!(asked, [role("Role", "acme", "absent")]);
+    let (asked, confirmed) = ask("AgentServiceAccount acme/d : acme dangling");
+    assert_eq!((asked, confirmed), (vec![], vec![role("ClusterRole", "", "absent")]));
+}
+
+/// Live forms win: of the role, of what it takes in, and of the binding that a new identity has.
+#[test]
+fn what_was_read_live_counts() {
+    let view = cluster(CLUSTER);
+    let policy = with_agents();
+    let judged = |line: &str, live: &[(ObjectKey, Option<Object>)]| {
+        let mut request = facts("root system:masters", Create, line, "");
+        request.answers.objects = live.to_vec();
+        let found = judge_with(&request, &view, &policy);
+        let asks = !found.confirmations.is_empty();
+        (found.raw.iter().any(|raw| raw.rule == RuleId::RBAC_CEILING), asks)
+    };
+    let now = |line: &str| {
+        let object = object(line);
+        (object.key.clone(), Some(object))
+    };
+    let binding = "RoleBinding acme/x : ClusterRole/view to ServiceAccount/coder";
+    assert_eq!(judged(binding, &[now("ClusterRole view : resources=pods")]), (false, false));
+    assert!(judged(binding, &[now("ClusterRole view : resources=secrets")]).0);
+    let binding = "RoleBinding acme/x : ClusterRole/lagging to ServiceAccount/coder";
+    let gone = (object("ClusterRole fresh :").key, None);
+    assert!(!judged(binding, &[gone]).0, "what it took in is gone");
+    let moved = now("ClusterRole fresh labels=a:b : verbs=list resources=secrets");
+    assert!(!judged(binding, &[moved]).0, "what it took in has another label");
+    let fewer = now("ClusterRole fresh labels=to-lagging:yes : resources=pods");
+    assert!(!judged(binding, &[fewer]).0);
+    let binding = "RoleBinding acme/x : ClusterRole/edit to ServiceAccount/coder";
+    let record = "AgentServiceAccount acme/q : acme quiet";
+    assert!(judged(record, &[]).0);
+    assert!(!judged(record, &[(object("RoleBinding acme/held : ClusterRole/x to").key, None)]).0);
+    assert!(judged(binding, &[]).0);
+}
+
+#[test]
+fn messages() {
+    let view = cluster(CLUSTER);
+    let say = |line: &str| {
+        let found = told(&facts("x system:masters", Create, line, ""), &view, &with_agents());
+        found.raw.into_iter().map(|raw| format!("{}; {}", raw.message, raw.remedy)).next()
+    };
+    let cases = [
+        (
+            "RoleBinding acme/x : ClusterRole/lagging to Group/system:serviceaccounts:acme",
+            "ServiceAccount `acme/coder` (named by AgentServiceAccount `acme/coder`) would hold `list` on `secrets` in namespace `acme` through Group `system:serviceaccounts:acme`, ClusterRole `lagging`, which takes in ClusterRole `fresh`; the built-in ceiling denies it; give the agent a role without `list` on `secrets`",
+        ),
+        (
+            "ClusterRoleBinding x : ClusterRole/cluster-admin to ServiceAccount/acme/bot-1",
+            "ServiceAccount `acme/bot-1` (named by `agents.serviceAccounts`) would hold `*` on `*.*`, `*` on URL `*` cluster-wide through ClusterRole `cluster-admin`; the built-in ceiling denies it; give the agent a role without `*` on `*.*`, `*` on URL `*`",
+        ),
+        (
+            "AgentServiceAccount acme/f : acme far",
+            "ServiceAccount `acme/far` (named by this AgentServiceAccount) would hold `create` on `pods/exec` cluster-wide through User `system:serviceaccount:acme:far`, ClusterRoleBinding `far`, ClusterRole `edit`, which takes in ClusterRole `part`; the built-in ceiling denies it; take it out of ClusterRoleBinding `far` first",
+        ),
+        (
+            "Namespace beta labels=krate.a5c.ai/org:acme",
+            "agent-stack `a` would hold `list` on `secrets` in namespace `beta` through AgentRoleBinding `acme/everywhere`, Role `mixed`; the built-in ceiling denies it; give the agent a role without `list` on `secrets`",
+        ),
+        (
+            "RoleBinding acme/x : ClusterRole/absent to ServiceAccount/coder",
+            "cannot tell whether ServiceAccount `acme/coder` (named by AgentServiceAccount `acme/coder`) stays below its ceiling: there is no ClusterRole `absent`; create the role first, then bind it",
+        ),
+    ];
+    for (line, expected) in cases {
+        assert_eq!(say(line).as_deref(), Some(expected), "{line}");
+    }
+    let binding = "RoleBinding beta/x : ClusterRole/configmaps to ServiceAccount/acme/coder";
+    let view = cluster(&format!("{CLUSTER}\nClusterRole configmaps : resources=configmaps"));
+    let found = told(&facts("x", Create, binding, ""), &view, &with_ceilings());
+    let text = "would hold `get` on `configmaps` named `key` in namespace `beta` through ClusterRole `configmaps`; ceiling `strict` (deny[0]: `get` on `configmaps` named `key`) denies it";
+    assert!(found.raw[0].message.ends_with(text), "{}", found.raw[0].message);
 }
