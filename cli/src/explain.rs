@@ -1,7 +1,9 @@
 //! `pinfold explain`: the chain of records, bindings and roles behind an answer. The engine finds it; here it is only asked and printed.
 
+mod binding;
 mod identity;
 mod what_can;
+mod who_can;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -31,9 +33,8 @@ pub(crate) fn run(
 ) -> Result<Outcome, CliError> {
     match &arguments.question {
         Explain::WhatCan(arguments) => what_can::run(arguments, out, err),
-        Explain::WhoCan(_) | Explain::Binding(_) => {
-            Err(CliError::Input("this is being built".to_owned()))
-        }
+        Explain::WhoCan(arguments) => who_can::run(arguments, out, err),
+        Explain::Binding(arguments) => binding::run(arguments, out, err),
     }
 }
 

@@ -64,7 +64,11 @@ pub(crate) fn check(results: &[Checked], out: &mut dyn Write) -> io::Result<()> 
     writeln!(out, "{} objects: {allowed} allowed, {denied} not", results.len())
 }
 
-fn write_finding(finding: &Finding, paint: &Paint, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_finding(
+    finding: &Finding,
+    paint: &Paint,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let Finding { rule, mode, path, message, remedy } = finding;
     let rule = match mode {
         Mode::Enforce => paint.bad(rule.as_str()),

@@ -22,6 +22,7 @@ use pinfold_model::snapshot::Snapshot;
 pub use asked::{Asked, Scope};
 pub use chain::{Chain, Right};
 pub use identity::{Fault, Hop, Identity, requester_of};
+pub use narrow::Passing;
 pub use native::{Content, Native, NotNative, natives};
 pub use proposal::{Grant, Lacks, News, Proposal, Receiver, Shortage, Source, proposal};
 pub use what_can::{WhatCan, what_can};

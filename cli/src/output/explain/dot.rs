@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::shape::{Chain, Rule, WhatCan};
+use super::shape::{Bindings, Chain, Right, Rule, WhatCan, WhoCan};
 use super::table;
 
 /// A text as a quoted id of the DOT language: only quotes and backslashes mean anything in it, and line ends become spaces.
@@ -90,11 +90,13 @@ impl Graph {
         writeln!(out, "}}")
     }
 
-    /// Draws a chain behind a node.
-    fn chain(&mut self, start: usize, chain: &Chain) {
+    /// Draws a chain, behind a node if there is one.
+    fn chain(&mut self, start: Option<usize>, chain: &Chain) {
         let spelling = table::subject(&chain.spelling);
         let spelled = self.node(&format!("s {spelling}"), &spelling, Shape::Spelling);
-        self.edge(start, spelled, "");
+        if let Some(start) = start {
+            self.edge(start, spelled, "");
+        }
         let binding = table::named(&chain.binding);
         let bound = self.node(&format!("b {binding}"), &binding, Shape::Binding);
         match &chain.source {
@@ -112,7 +114,12 @@ impl Graph {
         let missing = chain.unresolved.is_some();
         let role = self.node(&key, &label, if missing { Shape::Missing } else { Shape::Role });
         self.edge(bound, role, "");
-        for right in &chain.rights {
+        self.rights(role, &chain.rights);
+    }
+
+    /// Draws the rights of a role.
+    fn rights(&mut self, role: usize, rights: &[Right]) {
+        for right in rights {
             let over = right.ceiling.is_some();
             let shape = if over { Shape::OverCeiling } else { Shape::Right };
             let label = rule(&right.rule);
@@ -169,7 +176,54 @@ pub(crate) fn what_can(answer: &WhatCan, out: &mut dyn Write) -> io::Result<()> 
         graph.edge(last, identity, "");
     }
     for chain in &answer.chains {
-        graph.chain(identity, chain);
+        graph.chain(Some(identity), chain);
+    }
+    graph.write(out)
+}
+
+pub(crate) fn who_can(answer: &WhoCan, out: &mut dyn Write) -> io::Result<()> {
+    let mut graph = Graph::default();
+    for able in &answer.subjects {
+        let label = table::subject(&able.subject);
+        let spelled = graph.node(&format!("s {label}"), &label, Shape::Spelling);
+        for agent in &able.agents {
+            let label = format!("{}/{}", agent.namespace, agent.name);
+            let agent = graph.node(&format!("i {label}"), &label, Shape::Agent);
+            graph.edge(agent, spelled, "");
+        }
+        for chain in &able.chains {
+            graph.chain(None, chain);
+        }
+    }
+    graph.write(out)
+}
+
+pub(crate) fn bindings(answer: &Bindings, out: &mut dyn Write) -> io::Result<()> {
+    let mut graph = Graph::default();
+    for binding in &answer.bindings {
+        let label = table::named(&binding.binding);
+        let shape = if binding.decision == "denied" { Shape::Missing } else { Shape::Binding };
+        let bound = graph.node(&format!("b {label}"), &label, shape);
+        for receiver in &binding.receivers {
+            let label = table::subject(&receiver.subject);
+            let spelled = graph.node(&format!("s {label}"), &label, Shape::Spelling);
+            graph.edge(spelled, bound, "");
+            for agent in &receiver.agents {
+                let label = format!("{}/{}", agent.namespace, agent.name);
+                let agent = graph.node(&format!("i {label}"), &label, Shape::Agent);
+                graph.edge(agent, spelled, "");
+            }
+        }
+        for grant in &binding.grants {
+            let label = format!("{} {}", grant.source.kind, grant.source.name);
+            let missing = grant.unresolved.is_some();
+            let shape = if missing { Shape::Missing } else { Shape::Role };
+            let home = if grant.source.kind == "Role" { grant.place.as_str() } else { "" };
+            let key = format!("r {} {home}/{}", grant.source.kind, grant.source.name);
+            let role = graph.node(&key, label.trim_end(), shape);
+            graph.edge(bound, role, &table::place(&grant.place));
+            graph.rights(role, &grant.rights);
+        }
     }
     graph.write(out)
 }

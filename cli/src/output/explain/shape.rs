@@ -1,5 +1,8 @@
 //! The answers of `pinfold explain`, as they are published (docs/cli-json.md). A contract: fields may be added, never renamed.
 
+mod binding;
+mod who_can;
+
 use pinfold_engine::explain;
 use pinfold_engine::rbac::agents::Naming;
 use pinfold_engine::rbac::resolver::Unresolved;
@@ -10,6 +13,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::output::JSON_VERSION;
+
+pub(crate) use binding::{Author, Binding, Bindings, Grant, Missing, Receiver};
+pub(crate) use who_can::{Able, Question, WhoCan};
 
 /// An object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -226,5 +232,27 @@ pub(crate) fn unresolved(why: &Unresolved) -> String {
         Unresolved::Kind => "no role of that kind can be bound there".to_owned(),
         Unresolved::Absent(key) => format!("there is no {key}"),
         Unresolved::TooLarge(key) => format!("{key} aggregates too many roles"),
+    }
+}
+
+/// An agent identity, and what makes it one.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Agent {
+    /// Namespace of the ServiceAccount.
+    pub(crate) namespace: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// Objects, or `agents.serviceAccounts of the policy`.
+    pub(crate) because: Vec<String>,
+}
+
+impl Agent {
+    fn all(agents: &[explain::AgentIdentity<'_>]) -> Vec<Self> {
+        let agent = |agent: &explain::AgentIdentity<'_>| Self {
+            namespace: agent.account.namespace.clone(),
+            name: agent.account.name.clone(),
+            because: agent.because.iter().map(naming).collect(),
+        };
+        agents.iter().map(agent).collect()
     }
 }

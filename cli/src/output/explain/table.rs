@@ -1,10 +1,16 @@
 //! For people: a table grouped by place and resource, like `kubectl auth can-i --list`, and below it the chains by number.
 
+mod binding;
+mod who_can;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use super::shape::{Chain, Hop, ObjectName, Right, Subject, WhatCan};
 use crate::output::human::Paint;
+
+pub(crate) use binding::bindings;
+pub(crate) use who_can::who_can;
 
 /// Text from an object, safe for a terminal.
 pub(super) fn plain(text: &str) -> String {

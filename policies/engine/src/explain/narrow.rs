@@ -12,14 +12,26 @@ use crate::rbac::coverage::{Coverage, covers};
 /// How many single rights are looked at; of more nothing is proposed.
 const MAX_ATOMS: usize = 4_096;
 
-/// The part that would pass; `None` if that is all, or nothing, or too much to tell. Without `held` only the ceiling counts, and it counts only
-/// where rights were marked with it.
-pub(super) fn narrowed(
+/// What of some rights would pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passing {
+    /// All of it.
+    All,
+    /// These.
+    Part(Vec<PolicyRule>),
+    /// Nothing of it.
+    Nothing,
+    /// There is too much to tell.
+    CannotTell,
+}
+
+/// What of some rights would pass. Without `held` only the ceiling counts, and it counts only where rights were marked with it.
+pub(super) fn passing(
     world: &World<'_>,
     place: &str,
     rights: &[Right<'_>],
     held: Option<&[&PolicyRule]>,
-) -> Option<Vec<PolicyRule>> {
+) -> Passing {
     let capped = rights.iter().any(|right| right.ceiling.is_some());
     let limits = capped.then(|| Limits::of(world.policy, place));
     let passes = |atom: &PolicyRule| {
@@ -29,11 +41,17 @@ pub(super) fn narrowed(
     };
     let mut atoms = Vec::new();
     for right in rights {
-        atoms_of(right.rule, &mut atoms)?;
+        if atoms_of(right.rule, &mut atoms).is_none() {
+            return Passing::CannotTell;
+        }
     }
     let all = atoms.len();
     atoms.retain(passes);
-    (atoms.len() < all && !atoms.is_empty()).then(|| joined(atoms))
+    match atoms.len() {
+        left if left == all => Passing::All,
+        0 => Passing::Nothing,
+        _ => Passing::Part(joined(atoms)),
+    }
 }
 
 /// The single rights of a rule; `None` if there are too many.

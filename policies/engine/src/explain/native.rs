@@ -8,6 +8,7 @@ use pinfold_model::snapshot::RBAC_GROUP;
 
 use super::World;
 use super::agent_binding::{self, TEMPLATE};
+use super::identity::agent_object;
 
 /// A native object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub fn natives(world: &World<'_>, binding: &ObjectKey) -> Result<Vec<Native>, No
         return Ok(vec![Native { key: object.key.clone(), content }]);
     }
     let Facts::AgentRoleBinding(binding) = &object.facts else { return Ok(Vec::new()) };
-    let subjects = agent_binding::subjects(world, &object.key, binding);
+    let subjects = meant(world, &agent_binding::subjects(world, &object.key, binding));
     if subjects.is_empty() {
         return Err(NotNative::Nobody);
     }
@@ -66,6 +67,26 @@ pub fn natives(world: &World<'_>, binding: &ObjectKey) -> Result<Vec<Native>, No
         writer.write(world, binding, &mut natives)?;
     }
     Ok(natives)
+}
+
+/// The subjects without those that are only the name of an AgentServiceAccount that stands for another of them: the rules count both, a
+/// controller means one.
+fn meant(world: &World<'_>, subjects: &[Subject]) -> Vec<Subject> {
+    let stands_for_another = |subject: &Subject| {
+        let Subject { namespace, name, .. } = subject;
+        let account = ObjectKey::new("", "ServiceAccount", namespace, name);
+        let record = agent_object(world.view, "AgentServiceAccount", namespace, name);
+        let Some(Facts::AgentServiceAccount(record)) = record.map(|object| &object.facts) else {
+            return false;
+        };
+        let target = |one: &&Subject| {
+            one.namespace == record.namespace && one.name == record.service_account
+        };
+        subject.kind == "ServiceAccount"
+            && world.view.get(&account).is_none()
+            && subjects.iter().find(target).is_some_and(|target| target != subject)
+    };
+    subjects.iter().filter(|subject| !stands_for_another(subject)).cloned().collect()
 }
 
 /// Writes what one place gets.

@@ -1,6 +1,6 @@
 //! What a proposed binding would give: where, to whom, what of it is new to them, what meets the ceiling, and what its author lacks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use pinfold_model::facts::Requester;
 use pinfold_model::object::rbac::{AgentRoleBinding, PolicyRule, RoleRef, Subject};
@@ -10,12 +10,13 @@ use pinfold_model::snapshot::{RBAC_GROUP, Snapshot, SubjectKey, subject_key};
 use super::World;
 use super::agent_binding::{self, TEMPLATE};
 use super::ceiling::mark_rights;
-use super::chain::{Right, rights};
+use super::chain::Right;
 use super::identity::requester_of;
-use super::narrow::narrowed;
+use super::narrow::{Passing, passing};
 use super::who_can::{AgentIdentity, Members, members};
 use crate::rbac::agents::AUTHENTICATED;
 use crate::rbac::coverage::{Coverage, Missing, covers};
+use crate::rbac::effective::{Given, Gives, gives};
 use crate::rbac::resolver::{MASTERS, Resolver, Unresolved};
 
 /// For how many agent identities behind one subject it is told what is new to them.
@@ -69,8 +70,8 @@ pub struct Grant<'a> {
     pub news: Vec<News>,
     /// What the author doesn't hold of them; `None` if it isn't known who that is.
     pub lacks: Option<Lacks>,
-    /// The part of the rights that the author holds and that meets no ceiling, if that is less than all and more than nothing.
-    pub narrowed: Option<Vec<PolicyRule>>,
+    /// What of the rights the author holds and no ceiling denies.
+    pub passing: Passing,
 }
 
 /// What is new to somebody.
@@ -123,6 +124,7 @@ pub fn proposal<'a>(
         world,
         before: &before,
         author,
+        is_agent_binding: matches!(object.facts, Facts::AgentRoleBinding(_)),
         receivers: receivers(world, object, subjects),
     };
     if let Facts::Binding(binding) = &object.facts {
@@ -161,6 +163,8 @@ struct Weigher<'w, 'a> {
     /// The cluster without the binding.
     before: &'w Snapshot,
     author: Option<&'w Requester>,
+    /// Whether nobody but Pinfold asks whether its author may give it.
+    is_agent_binding: bool,
     receivers: Vec<Receiver<'a>>,
 }
 
@@ -190,7 +194,7 @@ impl<'a> Weigher<'_, 'a> {
     fn grant(&self, place: &str, source: Source<'a>) -> Grant<'a> {
         let world = self.world;
         let rules = match source {
-            Source::Role(role) => Resolver::new(world.view, world.answers).granted(role, place),
+            Source::Role(role) => return self.role_grant(place, role),
             Source::Template(name) => match world.policy.rbac.role_templates.get(name) {
                 Some(template) => Ok(template.rules.iter().collect()),
                 None => Err(Unresolved::Absent(ObjectKey::new("", TEMPLATE, "", name))),
@@ -206,41 +210,56 @@ impl<'a> Weigher<'_, 'a> {
         source: Source<'a>,
         rules: Result<Vec<&'a PolicyRule>, Unresolved>,
     ) -> Grant<'a> {
-        let place_name = place.to_owned();
         let rules = match rules {
             Ok(rules) => rules,
-            Err(why) => {
-                let (news, lacks, narrowed) = (Vec::new(), None, None);
-                return Grant {
-                    place: place_name,
-                    source,
-                    rights: Err(why),
-                    news,
-                    lacks,
-                    narrowed,
-                };
-            }
+            Err(why) => return unresolved(place, source, why),
         };
-        let mut given = match source {
-            Source::Role(role) => rights(self.world, role, place, rules.clone()),
-            Source::Template(_) | Source::Rules => own_rights(place, &rules),
+        let given = own_rights(place, &rules);
+        self.measure(place, source, given, &rules)
+    }
+
+    /// What a role would give as soon as the aggregation controller has looked; its author is held to what the role says now, except where
+    /// nobody but Pinfold asks.
+    fn role_grant(&self, place: &str, role: &'a RoleRef) -> Grant<'a> {
+        let World { view, answers, .. } = *self.world;
+        let source = Source::Role(role);
+        let stored = || Resolver::new(view, answers).granted(role, place);
+        let gives = gives(view, answers, role, place);
+        let (gives, stored) = match gives.and_then(|gives| Ok((gives, stored()?))) {
+            Ok(both) => both,
+            Err(why) => return unresolved(place, source, why),
         };
+        let given = joined(place, &gives);
+        let asked =
+            if self.is_agent_binding { given.iter().map(|one| one.rule).collect() } else { stored };
+        self.measure(place, source, given, &asked)
+    }
+
+    /// Weighs rights; the author is asked for `asked`.
+    fn measure(
+        &self,
+        place: &str,
+        source: Source<'a>,
+        mut given: Vec<Right<'a>>,
+        asked: &[&PolicyRule],
+    ) -> Grant<'a> {
         if self.receivers.iter().any(|one| !one.agents.is_empty() || one.by_pattern) {
             mark_rights(self.world, place, &mut given);
         }
         let counted: Vec<&PolicyRule> = given.iter().map(|right| right.rule).collect();
-        let lacks = self.author.map(|author| self.lacks(author, place, source, &rules));
+        let lacks = self.author.map(|author| self.lacks(author, place, source, asked));
         let news = self.news(place, &counted);
-        let held = self.held_if_needed(place, lacks.as_ref());
-        let narrowed = narrowed(self.world, place, &given, held.as_deref());
-        Grant { place: place_name, source, rights: Ok(given), news, lacks, narrowed }
+        let held = self.held_by_author(place, lacks.as_ref());
+        let passing = passing(self.world, place, &given, held.as_deref());
+        let (place, rights) = (place.to_owned(), Ok(given));
+        Grant { place, source, rights, news, lacks, passing }
     }
 
-    /// What the author holds, where that is what counts.
-    fn held_if_needed(&self, place: &str, lacks: Option<&Lacks>) -> Option<Vec<&PolicyRule>> {
+    /// What the author holds, if that matters: for less than a whole role somebody has to write one, and `bind` doesn't help there.
+    fn held_by_author(&self, place: &str, lacks: Option<&Lacks>) -> Option<Vec<&PolicyRule>> {
         match lacks? {
-            Lacks::Master | Lacks::MayBind(_) => None,
-            Lacks::MustHold(_) => Some(self.held(self.author?, place)),
+            Lacks::Master => None,
+            Lacks::MayBind(_) | Lacks::MustHold(_) => Some(self.held(self.author?, place)),
         }
     }
 
@@ -298,6 +317,28 @@ impl<'a> Weigher<'_, 'a> {
         }
         news
     }
+}
+
+fn unresolved<'a>(place: &str, source: Source<'a>, why: Unresolved) -> Grant<'a> {
+    let (place, rights) = (place.to_owned(), Err(why));
+    Grant { place, source, rights, news: Vec::new(), lacks: None, passing: Passing::CannotTell }
+}
+
+/// Each rule once, with all roles that it is taken in from.
+fn joined<'a>(place: &str, gives: &Gives<'a>) -> Vec<Right<'a>> {
+    let mut known: HashMap<&PolicyRule, usize> = HashMap::new();
+    let mut rights: Vec<Right<'a>> = Vec::new();
+    let counts = |given: &&Given<'a>| place.is_empty() || !given.rule.resources.is_empty();
+    for given in gives.rules.iter().filter(counts) {
+        let at = *known.entry(given.rule).or_insert_with(|| {
+            rights.push(Right { rule: given.rule, from: Vec::new(), ceiling: None });
+            rights.len().saturating_sub(1)
+        });
+        if let (Some(right), Some(from)) = (rights.get_mut(at), given.from) {
+            right.from.push(from);
+        }
+    }
+    rights
 }
 
 /// Rights that are no role's.
