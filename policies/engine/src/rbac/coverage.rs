@@ -3,7 +3,8 @@
 //! An atom is one group, resource, verb and resource name (or none), or one non-resource URL and verb; a *single* owner rule must cover
 //! it. Each text that is wanted gets a row with one bit for each owner rule that grants it; an atom is covered if its rows have a bit in
 //! common. Texts with equal rows are judged together, so the work follows the number of different rows and not the number of atoms, and
-//! it is bounded: lists long enough to exhaust [`MAX_STEPS`] are never taken for covered.
+//! it is bounded: lists long enough to exhaust [`MAX_STEPS`] are never taken for covered. A wanted rule that is itself one of the owner's is
+//! not looked into: most people give roles that they hold.
 
 mod index;
 mod product;
@@ -82,19 +83,43 @@ pub fn covers<'o, 'w>(
     wanted: impl IntoIterator<Item = &'w PolicyRule>,
 ) -> Coverage<'w> {
     let owner: Vec<&PolicyRule> = owner.into_iter().collect();
-    let wanted: Vec<&PolicyRule> = wanted.into_iter().collect();
+    let mut open: Vec<(usize, &PolicyRule)> = wanted.into_iter().enumerate().collect();
+    leave_out_owned(&mut open, &owner);
+    if open.is_empty() {
+        return Coverage::Covered;
+    }
+    let wanted: Vec<&PolicyRule> = open.iter().map(|(_, rule)| *rule).collect();
     let mut budget = Budget::of(MAX_STEPS);
     let Some(index) = Index::new(&owner, &wanted, &mut budget) else { return Coverage::TooLarge };
     let mut found = Shortfall::default();
-    for (position, rule) in wanted.iter().enumerate() {
-        let missing = match missing_of(&index, position, rule, &mut budget) {
+    for (row, (position, rule)) in open.iter().enumerate() {
+        let missing = match missing_of(&index, row, rule, &mut budget) {
             Some(missing) => missing,
             None if found.rules == 0 => return Coverage::TooLarge,
             None => break,
         };
-        found.note(position, missing);
+        found.note(*position, missing);
     }
     if found.rules == 0 { Coverage::Covered } else { Coverage::Missing(found) }
+}
+
+/// Takes out the wanted rules that are the owner's own, not equal but the very same, which a view shares among its roles. One with names and URLs
+/// stays, because an owner's rule with names grants no URLs.
+fn leave_out_owned(wanted: &mut Vec<(usize, &PolicyRule)>, owner: &[&PolicyRule]) {
+    let mut addresses: Vec<*const PolicyRule> =
+        wanted.iter().map(|(_, rule)| std::ptr::from_ref(*rule)).collect();
+    addresses.sort_unstable();
+    let mut owned = vec![false; addresses.len()];
+    for rule in owner {
+        if let Ok(at) = addresses.binary_search(&std::ptr::from_ref(*rule)) {
+            owned.get_mut(at).into_iter().for_each(|owned| *owned = true);
+        }
+    }
+    wanted.retain(|(_, rule)| {
+        let covers_itself = rule.resource_names.is_empty() || rule.non_resource_urls.is_empty();
+        let at = addresses.binary_search(&std::ptr::from_ref(*rule)).ok();
+        !(covers_itself && at.and_then(|at| owned.get(at)).is_some_and(|owned| *owned))
+    });
 }
 
 impl<'w> Shortfall<'w> {

@@ -190,4 +190,17 @@ proptest! {
         }
         prop_assert_eq!(covers(&rules, &rules), Coverage::Covered);
     }
+
+    /// That a wanted rule is the owner's own, and not just equal to it, saves work and changes no answer.
+    #[test]
+    fn own_rules_are_judged_as_their_copies(
+        owner in prop::collection::vec(rule(), 1..6),
+        wanted in prop::collection::vec(rule(), 0..4),
+        own in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+    ) {
+        let own = own.iter().map(|at| &owner[at.index(owner.len())]);
+        let mixed: Vec<&PolicyRule> = wanted.iter().chain(own).chain(&wanted).collect();
+        let copies: Vec<PolicyRule> = mixed.iter().map(|rule| (*rule).clone()).collect();
+        prop_assert_eq!(covers(&owner, mixed), covers(&owner, &copies));
+    }
 }
