@@ -1,5 +1,7 @@
 //! A scan of a running cluster: first the view that the webhook would have of it, then every object, page by page.
 
+use std::collections::BTreeSet;
+
 use pinfold_engine::scan::Depth;
 use pinfold_model::document::nearest;
 use pinfold_model::policy::admission::{AdmissionPolicy, ObjectMatch};
@@ -31,8 +33,7 @@ async fn listen(setting: &Setting<'_>, progress: &mut Progress) -> Result<Scanne
         _ = &mut interrupted => return Ok(Scanned { interrupted: true, ..Scanned::default() }),
     };
     require_namespaces(&setting.filter.namespaces, &view.snapshot)?;
-    let further = further_groups(setting.policy);
-    let mut pages = cluster.whole_objects(&further).await.map_err(|error| fail(&error))?;
+    let mut pages = pages(&cluster, setting.policy).await.map_err(|error| fail(&error))?;
     let without = leave_out(&setting.arguments.without, &mut pages)?;
     let kinds: Kinds = pages.kinds().iter().map(api_version).collect();
     let (policy, today, filter) = (setting.policy, setting.today, &setting.filter);
@@ -133,13 +134,28 @@ fn unlisted(unread: &Unread) -> Unlisted {
     }
 }
 
-/// The groups that a policy's own rules and references are about.
-fn further_groups(policy: &AdmissionPolicy) -> Vec<String> {
+/// Every kind that the registration names, and those that the policy's own rules and references are about.
+async fn pages(cluster: &Cluster, policy: &AdmissionPolicy) -> Result<Pages, ClusterError> {
+    let registered = cluster.whole_objects(&[]).await?;
+    let groups: BTreeSet<&String> =
+        matches_of(policy).flat_map(|applies| applies.api_groups.iter()).collect();
+    if groups.is_empty() {
+        return Ok(registered);
+    }
+    let groups: Vec<String> = groups.into_iter().cloned().collect();
+    let mut pages = cluster.whole_objects(&groups).await?;
+    let wanted = |kind: &ListedKind, applies: &ObjectMatch| {
+        applies.api_groups.contains(&kind.group)
+            && (applies.kinds.is_empty() || applies.kinds.contains(&kind.kind))
+    };
+    let is_registered = |kind: &ListedKind| registered.kinds().contains(kind);
+    pages.leave_out(|kind| {
+        !is_registered(kind) && !matches_of(policy).any(|applies| wanted(kind, applies))
+    });
+    Ok(pages)
+}
+
+fn matches_of(policy: &AdmissionPolicy) -> impl Iterator<Item = &ObjectMatch> {
     let custom = policy.custom.iter().map(|rule| &rule.applies);
-    let matches = custom.chain(policy.references.iter().map(|field| &field.applies));
-    let mut groups: Vec<String> =
-        matches.flat_map(|applies: &ObjectMatch| applies.api_groups.iter().cloned()).collect();
-    groups.sort();
-    groups.dedup();
-    groups
+    custom.chain(policy.references.iter().map(|field| &field.applies))
 }
