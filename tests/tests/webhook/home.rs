@@ -35,10 +35,9 @@ impl Home {
             let path = repository("manifests/base").join(file);
             server.kubectl(&["apply", "-f", &path.to_string_lossy()], "")?.ok()?;
         }
-        for (name, labels) in [
-            ("nobodys", ""),
-            ("acme", "krate.a5c.ai/organization: acme, pinfold.dev/agents: 'true'"),
-        ] {
+        for (name, labels) in
+            [("nobodys", ""), ("acme", "krate.a5c.ai/org: acme, pinfold.dev/agents: 'true'")]
+        {
             server.apply(&format!(
                 "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{{labels}}}}}}}"
             ))?;

@@ -73,6 +73,13 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) fn start(flags: &Flags) -> Outcome<Self> {
+        let replica = Self::start_unready(flags)?;
+        replica.process.wait_ready(READY_WITHIN, || replica.is_ready())?;
+        Ok(replica)
+    }
+
+    /// One that listens, whether it decides or not.
+    pub(crate) fn start_unready(flags: &Flags) -> Outcome<Self> {
         let (process, ready_file) = flags.spawn()?;
         process.wait_ready(READY_WITHIN, || ready_file.exists())?;
         let addresses: Value = serde_json::from_slice(&std::fs::read(&ready_file)?)?;
@@ -81,9 +88,7 @@ impl Replica {
             Ok(text.ok_or_else(|| format!("no `{name}` in {addresses}"))?.parse()?)
         };
         let (listen, metrics) = (address("listen")?, address("metrics")?);
-        let replica = Self { process, listen, metrics };
-        replica.process.wait_ready(READY_WITHIN, || replica.is_ready())?;
-        Ok(replica)
+        Ok(Self { process, listen, metrics })
     }
 
     /// What the kubelet's probe would find.

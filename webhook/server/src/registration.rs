@@ -31,6 +31,9 @@ use desired::Service;
 
 pub(crate) use desired::{Configuration, Desired, NAME};
 
+/// Who Pinfold is in `metadata.managedFields` of the configurations.
+pub(crate) const FIELD_MANAGER: &str = "pinfold-webhook";
+
 /// What is looked after, and how.
 pub(crate) struct Plan {
     desired: Desired,

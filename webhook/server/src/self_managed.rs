@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::drain::DrainWatch;
+use crate::registration::FIELD_MANAGER;
 use authorities::Authorities;
 
 /// The Secret with the CA and its key.
@@ -264,7 +265,9 @@ impl Cluster {
             "metadata": {"resourceVersion": found.resource_version()},
             "webhooks": webhooks,
         });
-        api.patch(CONFIGURATION, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        let by =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        api.patch(CONFIGURATION, &by, &Patch::Merge(patch)).await?;
         tracing::info!(kind = resource.kind, "caBundle published");
         Ok(true)
     }

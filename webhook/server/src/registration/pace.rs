@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Pause after the second restoration in a row; it doubles up to the longest, which bounds them to four a minute.
+/// Pause after the second restoration in a row; it doubles up to the longest, which bounds them to 12 a minute. Longer would only serve
+/// somebody who keeps changing it.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(15);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// After this long without one, the next restoration is the first again.
 const CALM: Duration = Duration::from_secs(60);
 
@@ -54,7 +55,7 @@ mod tests {
                 }
             }
         }
-        assert!((40..=50).contains(&tried), "{tried} in ten minutes");
+        assert!((115..=130).contains(&tried), "{tried} in ten minutes");
         let calm = now + CALM + PAUSE_MAX;
         assert_eq!(pace.wait(calm), None);
         pace.tried(calm);

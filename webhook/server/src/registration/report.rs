@@ -9,7 +9,7 @@ use pinfold_model::finding::RuleId;
 
 use super::compare::Difference;
 use super::desired::Configuration;
-use super::{NAME, Registration};
+use super::{FIELD_MANAGER, NAME, Registration};
 use crate::audit;
 
 /// Most differing fields that are named.
@@ -134,7 +134,9 @@ impl Report<'_> {
                 self.outcome.explained()
             );
         };
-        let writer = last_writer(found).unwrap_or_else(|| "nobody that is known".to_owned());
+        // Whoever only takes fields away is not among the field managers.
+        let unknown = || "somebody who left no trace but in the API server's audit log".to_owned();
+        let writer = last_writer(found).unwrap_or_else(unknown);
         let paths = self.paths();
         format!(
             "{kind} `{NAME}` is not as it should be: {paths}; last written by {writer}; {}",
@@ -169,11 +171,11 @@ impl Report<'_> {
     }
 }
 
-/// The field manager that wrote last, and when.
+/// The field manager that wrote last, and when; not if that is Pinfold itself.
 fn last_writer(found: &DynamicObject) -> Option<String> {
     let writers = found.metadata.managed_fields.as_ref()?.iter();
     let last = writers.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
-    let manager = last.manager.as_deref().unwrap_or_default();
+    let manager = last.manager.as_deref().filter(|manager| *manager != FIELD_MANAGER)?;
     let time = last.time.as_ref().map(|time| format!(" at {}", time.0)).unwrap_or_default();
     Some(format!("`{manager}`{time}"))
 }

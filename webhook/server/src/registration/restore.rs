@@ -5,13 +5,10 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::core::{DynamicObject, ObjectMeta};
 use serde_json::{Value, json};
 
-use super::NAME;
 use super::compare::Bundles;
 use super::desired::{Configuration, Wanted};
 use super::entry::name_of;
-
-/// Who Pinfold is in `metadata.managedFields`.
-const FIELD_MANAGER: &str = "pinfold-webhook";
+use super::{FIELD_MANAGER, NAME};
 
 /// The wanted entries with a CA each: the one that was there when all was well, else the one that is there now, else that of another entry,
 /// since one Service is behind all of them.
