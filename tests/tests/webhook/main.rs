@@ -16,6 +16,7 @@ mod kept;
 mod kubernetes;
 mod manifests;
 mod offline;
+mod own;
 mod records;
 mod registration;
 mod reload;
