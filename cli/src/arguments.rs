@@ -37,6 +37,8 @@ pub enum Command {
     Explain(ExplainArguments),
     /// What a cluster already has that would be refused.
     Scan(ScanArguments),
+    /// Sign manifests that a deputy applies, with the name of the person behind them.
+    Vouch(crate::vouch::VouchArguments),
     /// Check and describe policy documents.
     Policy(PolicyArguments),
     /// Verify audit logs.

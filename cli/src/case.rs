@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use pinfold_model::document::{self, Dialect, Node};
+use pinfold_model::facts::Requester;
 use pinfold_model::policy::test_case::{Case, CaseEgress, CaseUser, PolicyTestDocument};
 use pinfold_model::policy::{PolicySet, load};
 use pinfold_model::snapshot::Snapshot;
@@ -153,8 +154,8 @@ fn admission(setting: &Setting, case: &Case, object: &Value) -> Result<Actual, C
     };
     let operation = check::parse_operation(case.operation.as_deref().unwrap_or("CREATE"))?;
     let requester = case.user.as_ref().map(|user| {
-        let CaseUser { name, uid, groups } = user.clone();
-        identity(name, uid, groups)
+        let CaseUser { name, uid, groups, extra } = user.clone();
+        Requester { extra, ..identity(name, uid, groups) }
     });
     let bench = Bench { policy, view: &setting.cluster, today: today() };
     let subresource = case.subresource.as_deref().unwrap_or_default();

@@ -15,6 +15,7 @@ mod output;
 mod policies;
 mod policy;
 mod scan;
+mod vouch;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -74,6 +75,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> O
         Command::Test(arguments) => case::run(arguments, out),
         Command::Explain(arguments) => explain::run(arguments, out, err),
         Command::Scan(arguments) => scan::run(arguments, out),
+        Command::Vouch(arguments) => vouch::run(arguments, out),
         Command::Policy(arguments) => policy::run(arguments, out),
         Command::Audit(arguments) => audit::run(arguments, out),
         Command::Demo => demo::run(out),

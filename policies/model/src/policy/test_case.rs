@@ -1,5 +1,7 @@
 //! PolicyTest documents: expectations that live beside the policy.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -78,6 +80,9 @@ pub struct CaseUser {
     /// Groups.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// Extra keys, each with its values.
+    #[serde(default)]
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 /// Which agent.
