@@ -1,5 +1,5 @@
 //! Who is an agent identity, in every spelling that a binding can use: ServiceAccount, User, and the groups that the API server puts
-//! every ServiceAccount into.
+//! every ServiceAccount into; and whoever doesn't say who they are.
 //!
 //! A ServiceAccount is one because an AgentServiceAccount, an AgentStack or an untrusted RunnerPool names it, or a pattern of the policy.
 
@@ -14,6 +14,10 @@ use crate::context::Context;
 pub const ALL_ACCOUNTS: &str = "system:serviceaccounts";
 /// Everybody who is known is in it.
 pub const AUTHENTICATED: &str = "system:authenticated";
+/// Everybody is in it who doesn't say who they are, so every agent that leaves its token at home.
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// Their user name.
+pub const ANONYMOUS: &str = "system:anonymous";
 /// User names of ServiceAccounts begin so.
 const ACCOUNT_USER: &str = "system:serviceaccount:";
 /// Groups of the ServiceAccounts of one namespace begin so.
@@ -89,6 +93,7 @@ impl<'a> Agents<'a> {
     pub fn reached(&self, subject: &Subject, namespace: &str) -> Option<Reach> {
         match subject_key(subject, namespace)? {
             SubjectKey::ServiceAccount(namespace, name) => self.one(&namespace, &name),
+            SubjectKey::User(user) if user == ANONYMOUS => self.in_group(UNAUTHENTICATED),
             SubjectKey::User(user) => {
                 let (namespace, name) = account_of_user(&user)?;
                 self.one(namespace, name)
@@ -104,7 +109,7 @@ impl<'a> Agents<'a> {
 
     fn in_group(&self, group: &str) -> Option<Reach> {
         let place = match group {
-            ALL_ACCOUNTS | AUTHENTICATED => None,
+            ALL_ACCOUNTS | AUTHENTICATED | UNAUTHENTICATED => None,
             group => Some(group.strip_prefix(NAMESPACE_GROUP)?),
         };
         if let Some((namespace, name)) = self.view.first_agent(place) {
@@ -125,9 +130,9 @@ pub fn account_of_user(user: &str) -> Option<(&str, &str)> {
     user.strip_prefix(ACCOUNT_USER)?.split_once(':')
 }
 
-/// Every subject that a binding can name a ServiceAccount by.
+/// Every subject that a binding can name a ServiceAccount by, with or without its token.
 #[must_use]
-pub fn spellings(account: &Account) -> [SubjectKey; 5] {
+pub fn spellings(account: &Account) -> [SubjectKey; 7] {
     let Account { namespace, name } = account;
     [
         SubjectKey::ServiceAccount(namespace.clone(), name.clone()),
@@ -135,5 +140,7 @@ pub fn spellings(account: &Account) -> [SubjectKey; 5] {
         SubjectKey::Group(format!("{NAMESPACE_GROUP}{namespace}")),
         SubjectKey::Group(ALL_ACCOUNTS.to_owned()),
         SubjectKey::Group(AUTHENTICATED.to_owned()),
+        SubjectKey::Group(UNAUTHENTICATED.to_owned()),
+        SubjectKey::User(ANONYMOUS.to_owned()),
     ]
 }

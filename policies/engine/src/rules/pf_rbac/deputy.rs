@@ -50,7 +50,10 @@ pub(crate) struct Refusal {
 pub(crate) fn principal<'a>(context: &Context<'a>) -> Principal<'a> {
     let Some(requester) = &context.facts.requester else { return Principal::Unknown };
     let Some(deputy) = deputy_of(context.policy, requester) else {
-        return Principal::Requester(requester);
+        return match is_other(context.policy, requester) {
+            true => Principal::Refused(other_account(requester)),
+            false => Principal::Requester(requester),
+        };
     };
     let says = match by_extra(deputy, requester) {
         Some(says) => Some(says),
@@ -244,6 +247,21 @@ pub(super) fn deputy_of<'a>(
     requester: &Requester,
 ) -> Option<&'a Deputy> {
     policy.rbac.deputies.iter().find(|deputy| is(&deputy.identity, requester))
+}
+
+/// Whether somebody has a deputy's name and not its uid: what is pinned to be judged as a deputy is not freed by making the account again.
+fn is_other(policy: &AdmissionPolicy, requester: &Requester) -> bool {
+    policy.rbac.deputies.iter().any(|deputy| is_named(&deputy.identity, &requester.name))
+}
+
+fn other_account(requester: &Requester) -> Refusal {
+    let message = format!(
+        "`{}` is named a deputy with another uid than `{}`, so nobody knows for whom it acts",
+        excerpt(&requester.name),
+        excerpt(&requester.uid)
+    );
+    let remedy = "if the ServiceAccount was made again on purpose, give its new uid in the policy's `rbac.deputies`";
+    Refusal::new("$.userInfo.uid", message, remedy)
 }
 
 /// Whether somebody is an identity of the policy: by name, and by uid where the policy pins one.
