@@ -22,6 +22,8 @@ pub(crate) mod role_template;
 pub(crate) mod scope;
 mod subject;
 
+pub use self::ceiling::standing::{Overstep, affected, identities, matters, oversteps};
+
 use pinfold_model::facts::{AdmissionFacts, Operation};
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::rbac::{AgentRoleBinding, Binding, Role};

@@ -7,6 +7,7 @@
 pub(super) mod agent_binding;
 mod identity;
 mod join;
+pub(super) mod standing;
 pub(super) mod words;
 
 use pinfold_model::facts::Question;
@@ -108,6 +109,12 @@ fn old_subjects<'a>(context: &Context<'a>, binding: &Binding) -> &'a [Subject] {
     let Some(old) = &context.facts.old_object else { return &[] };
     let Facts::Binding(old) = &old.facts else { return &[] };
     if old.role_ref == binding.role_ref { &old.subjects } else { &[] }
+}
+
+/// Whether an exception of the policy lets a binding give more.
+fn is_exempt(context: &Context<'_>, binding: &ObjectKey) -> bool {
+    let mut exceptions = context.policy.exceptions.iter();
+    exceptions.any(|exception| exception.exempts(&CEILING, binding, context.today))
 }
 
 pub(super) fn rules_of<'g, 'a>(

@@ -57,7 +57,7 @@ impl Who {
 }
 
 /// An agent identity with what names it.
-fn identity(agents: &Agents<'_>, account: &Account) -> String {
+pub(super) fn identity(agents: &Agents<'_>, account: &Account) -> String {
     let Account { namespace, name } = account;
     format!(
         "ServiceAccount `{}/{}` ({})",
