@@ -22,6 +22,7 @@ mod registration;
 mod reload;
 mod replica;
 mod restart;
+mod scan;
 mod service;
 mod stage;
 mod staleness;
