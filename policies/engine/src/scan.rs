@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use pinfold_model::facts::{AdmissionFacts, Answers, Operation};
 use pinfold_model::finding::{Finding, RuleId};
 use pinfold_model::json_path::JsonPath;
-use pinfold_model::object::{Change, Facts, Object};
+use pinfold_model::object::{Change, Facts, Object, ObjectKey};
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
 use serde_json::Value;
@@ -123,6 +123,26 @@ impl Scan<'_> {
         unjudged.sort();
         unjudged.dedup();
         Judged { findings, unjudged }
+    }
+
+    /// What is found at one of Pinfold's own webhook configurations that differs from what ships; `None` if the policy has the rule off or an
+    /// exception names the configuration.
+    #[must_use]
+    pub fn differs(&self, key: &ObjectKey, change: &str, path: &str) -> Option<Weighed> {
+        let rule = RuleId::RBAC_OWN;
+        let mode = self.policy.mode_of(&rule)?;
+        let mut exceptions = self.policy.exceptions.iter();
+        if exceptions.any(|exception| exception.exempts(&rule, key, self.today)) {
+            return None;
+        }
+        let message =
+            format!("Pinfold's registration is not what ships with this version: {change}");
+        let remedy = "apply the manifests of this version again, and let the webhook keep them; if an overlay means it, exempt this object";
+        let (path, remedy) =
+            (format!("$.{}", path.trim_start_matches(['$', '.'])), remedy.to_owned());
+        let finding = Finding { rule, mode, path, message, remedy };
+        let leads_to = "cluster-wide: decides what Pinfold is asked about".to_owned();
+        Some(Weighed { finding, danger: Danger::Critical, leads_to })
     }
 
     /// Whether a finding says again, at a role or an identity, what is said at the bindings that give it.

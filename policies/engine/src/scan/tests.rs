@@ -1,6 +1,7 @@
 //! What a scan leaves out, and in what order its findings are looked at.
 
-use pinfold_model::finding::RuleId;
+use pinfold_model::finding::{Mode, RuleId};
+use pinfold_model::object::ObjectKey;
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
 
@@ -187,5 +188,32 @@ fn rights_are_told_at_the_bindings() {
         assert_eq!(found, Vec::<String>::new(), "{line}");
         let expected = [Unjudged::Requester, Unjudged::Change];
         assert!(unjudged.iter().all(|(_, why)| expected.contains(why)), "{line}: {unjudged:?}");
+    }
+}
+
+#[test]
+fn a_changed_registration_is_told_unless_the_policy_means_it() {
+    let key = ObjectKey::new(
+        "admissionregistration.k8s.io",
+        "ValidatingWebhookConfiguration",
+        "",
+        "pinfold",
+    );
+    let cases = [
+        ("{}", Some(Mode::Enforce)),
+        ("rules: [{id: PF-RBAC-008, mode: warn}]", Some(Mode::Warn)),
+        ("rules: [{id: PF-RBAC-008, mode: \"off\"}]", None),
+        (
+            "exceptions: [{rules: [PF-RBAC-008], match: {kinds: [ValidatingWebhookConfiguration]}, owner: o, reason: overlay}]",
+            None,
+        ),
+    ];
+    let cluster = Snapshot::default();
+    for (spec, mode) in cases {
+        let policy = policy(if spec == "{}" { "custom: []" } else { spec });
+        let scan = Scan { policy: &policy, view: &cluster, today: TODAY, all_bindings: true };
+        let told = scan.differs(&key, "failure-policy", "webhooks[b].failurePolicy");
+        assert_eq!(told.as_ref().map(|told| told.finding.mode), mode, "{spec}");
+        assert!(told.is_none_or(|told| told.finding.path == "$.webhooks[b].failurePolicy"));
     }
 }
