@@ -40,3 +40,6 @@ pub struct World<'a> {
     /// Today in UTC.
     pub today: Date,
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ pub(crate) fn object(line: &str) -> Object {
     let extras = Words::of(extras, &["labels", "annotations", "uid", "owner", "aggregates"]);
     let group = match kind {
         "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => RBAC_GROUP,
-        "Namespace" => "",
+        "Namespace" | "ServiceAccount" => "",
         _ => "krate.a5c.ai",
     };
     let owner = |name: &str| pinfold_model::object::meta::Owner {
