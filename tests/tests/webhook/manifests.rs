@@ -2,8 +2,9 @@
 //! nobody behind it, its own repair and the system's work go on.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
-use pinfold_tests::{ApiServer, until};
+use pinfold_tests::{ApiServer, KubeAssets, until};
 use serde_json::Value;
 
 use crate::Outcome;
@@ -85,6 +86,25 @@ fn everything_is_accepted_and_locks_nobody_out() -> Outcome {
         repaired.lines().filter(|line| line.ends_with("serverside-applied")).count(),
         wanted
     );
+    Ok(())
+}
+
+/// The table of docs/registration.md, row by row, by the script that users have for it.
+#[test]
+fn what_waits_for_pinfold_is_as_documented() -> Outcome {
+    let server = ApiServer::start()?;
+    let kubectl = KubeAssets::find()?.program("kubectl");
+    let tools = kubectl.parent().ok_or("kubectl is nowhere")?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(tools.to_owned()).chain(std::env::split_paths(&path));
+    let output = Command::new(repository("manifests/away-test"))
+        .env("KUBECONFIG", server.kubeconfig())
+        .env("PATH", std::env::join_paths(all)?)
+        .env("KUBECACHEDIR", tempfile::tempdir()?.path())
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.lines().filter(|line| line.starts_with("ok ")).count() > 50, "{said}");
     Ok(())
 }
 
