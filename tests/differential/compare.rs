@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
-use serde_json::json;
 
-use crate::Outcome;
 use crate::engine::{self, Judgement};
-use crate::kinds::{Identity, set, text};
-use crate::requests::{Request, Verb};
-use crate::server::{Answered, Server, Stored, Verdict};
+use crate::kinds::{Identity, text};
+use crate::requests::Request;
+use crate::server::{Answered, Stored, Verdict};
+use crate::settle::{Doubt, doubts};
 
 /// Where the engine denies what the API server's check lets by. Everything else that differs is a difference; so is any
 /// allowance of what the API server denies.
@@ -65,8 +64,8 @@ pub(crate) struct Compared {
     pub(crate) native: Finding,
     /// Of the AgentRoleBinding that leads to the same binding.
     pub(crate) agent: Option<Finding>,
-    /// What else has to be asked to know that the engine is stricter as documented, and what that would be.
-    pub(crate) doubts: Vec<(Stricter, Request)>,
+    /// What else has to be asked to know that the engine is as strict as documented.
+    pub(crate) doubts: Vec<Doubt>,
 }
 
 /// Compares; what is stricter is still in doubt.
@@ -88,13 +87,7 @@ pub(crate) fn compare(request: &Request, answered: &Answered, ground: &Ground<'_
             ground,
         ));
     }
-    for finding in [Some(&compared.native), compared.agent.as_ref()].into_iter().flatten() {
-        if let Finding::Stricter(why) = finding
-            && let Some(doubt) = doubt(request, *why, ground)
-        {
-            compared.doubts.push((*why, doubt));
-        }
-    }
+    compared.doubts = doubts(request, &compared, reviews, ground);
     compared
 }
 
@@ -154,6 +147,7 @@ fn side_by_side(
     }
 }
 
+/// The role that a binding names.
 fn role_of(request: &Request, ground: &Ground<'_>) -> Option<Identity> {
     let reference = request.role_ref(ground.stored)?;
     let kind = text(&reference, "/kind").to_owned();
@@ -161,61 +155,8 @@ fn role_of(request: &Request, ground: &Ground<'_>) -> Option<Identity> {
     Some((kind, namespace, text(&reference, "/name").to_owned()))
 }
 
-fn shadow_of<'g>(request: &Request, ground: &'g Ground<'_>) -> Option<&'g String> {
+/// The filled role in the place of an unfilled aggregate that a binding names.
+pub(crate) fn shadow_of<'g>(request: &Request, ground: &'g Ground<'_>) -> Option<&'g String> {
     let (kind, _, name) = role_of(request, ground)?;
     ground.shadows.get(&name).filter(|_| kind == "ClusterRole")
-}
-
-/// The request that the API server must deny, if the engine is stricter for this reason.
-fn doubt(request: &Request, why: Stricter, ground: &Ground<'_>) -> Option<Request> {
-    let mut other = request.clone();
-    match why {
-        Stricter::NamedEscalate => {
-            other.verb = Verb::Post;
-            other.name = String::new();
-        }
-        Stricter::UnfilledAggregate => {
-            // As a new binding, because the reference of a stored one can't change.
-            let shadow = shadow_of(request, ground)?;
-            other.verb = Verb::Post;
-            other.name = String::new();
-            other.creates = true;
-            other.body = request.kind.object(&request.namespace, "doubted");
-            let mut reference = request.role_ref(ground.stored)?;
-            set(&mut reference, "", "name", json!(shadow));
-            set(&mut other.body, "", "roleRef", reference);
-        }
-        Stricter::ForeignRoleRef | Stricter::AgentAbsentRole | Stricter::AgentRoleRef => {
-            return None;
-        }
-    }
-    Some(other)
-}
-
-/// Asks what is in doubt; what the API server lets by is a difference after all.
-pub(crate) async fn settle(server: &Server, stored: &Stored, compared: &mut [Compared]) -> Outcome {
-    let doubts: Vec<(usize, Stricter, Request)> = compared
-        .iter()
-        .enumerate()
-        .flat_map(|(number, compared)| {
-            compared.doubts.iter().map(move |(why, request)| (number, *why, request.clone()))
-        })
-        .collect();
-    let requests: Vec<Request> = doubts.iter().map(|(_, _, request)| request.clone()).collect();
-    for ((number, why, _), answer) in doubts.iter().zip(server.ask(&requests, stored).await?) {
-        let Some(compared) = compared.get_mut(*number) else { continue };
-        let unsettled = match answer {
-            Ok(answered) if !answered.verdict.passed() => continue,
-            Ok(answered) => format!("not {why:?}, the API server says {:?}", answered.verdict),
-            Err(error) => error,
-        };
-        for finding in [Some(&mut compared.native), compared.agent.as_mut()].into_iter().flatten() {
-            if matches!(finding, Finding::Stricter(found) if found == why) {
-                *finding = Finding::Differs(format!(
-                    "the engine denies and the API server doesn't: {unsettled}"
-                ));
-            }
-        }
-    }
-    Ok(())
 }

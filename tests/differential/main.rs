@@ -15,6 +15,7 @@ mod requests;
 mod rules;
 mod run;
 mod server;
+mod settle;
 mod shrink;
 #[cfg(test)]
 mod tests;

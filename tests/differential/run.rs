@@ -12,12 +12,13 @@ use tokio::runtime::Runtime;
 
 use crate::Outcome;
 use crate::access;
-use crate::compare::{Compared, Finding, Ground, compare, settle};
+use crate::compare::{Compared, Finding, Ground, compare};
 use crate::counts::Counts;
 use crate::engine;
 use crate::random::Random;
 use crate::requests::{Request, Requests};
 use crate::server::{Answered, Server, Stored};
+use crate::settle::settle;
 use crate::shrink::{Case, Probe, shrink, yaml};
 use crate::world::{User, World};
 
