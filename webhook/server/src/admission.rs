@@ -23,7 +23,7 @@ use pinfold_review::{Review, ReviewError, explain, parse};
 use crate::answer;
 use crate::audit::{self, Verdict};
 use crate::events::Events;
-use crate::live::Live;
+use crate::live::{Asked, Live};
 use crate::metrics::Metrics;
 use crate::policy_watch::Published;
 use crate::view::View;
@@ -206,7 +206,7 @@ impl Admission {
             Endpoint::Mutate => {
                 let mut mutation = (self.judge.mutate)(&review.facts, &view, policy, today);
                 for _ in 0..LIVE_ROUNDS_MAX {
-                    if !self.ask(&mutation.questions, review).await {
+                    if !self.ask(&mutation.questions, review).await.news {
                         break;
                     }
                     mutation = (self.judge.mutate)(&review.facts, &view, policy, today);
@@ -222,11 +222,17 @@ impl Admission {
             }
             Endpoint::Validate => {
                 let mut decision = (self.judge.admit)(&review.facts, &view, policy, today);
+                let mut unanswered = Vec::new();
                 for _ in 0..LIVE_ROUNDS_MAX {
-                    if !self.ask(&decision.questions, review).await {
+                    let round = self.ask(&decision.questions, review).await;
+                    unanswered = round.unanswered;
+                    if !round.news {
                         break;
                     }
                     decision = (self.judge.admit)(&review.facts, &view, policy, today);
+                }
+                if let Some(message) = unconfirmed(&decision, &unanswered) {
+                    return Outcome::refused(&message, CONFIRM_REMEDY);
                 }
                 let bears_state = audit::bears_state(&review.facts, &decision, &view, policy);
                 Outcome { decision, mutation: None, bears_state }
@@ -234,18 +240,18 @@ impl Admission {
         }
     }
 
-    /// Asks the API server what isn't answered yet; whether anything was answered, so that judging again could help.
-    async fn ask(&self, questions: &[Question], review: &mut Review) -> bool {
-        let Some(live) = &self.live else { return false };
+    /// Asks the API server what isn't answered yet.
+    async fn ask(&self, questions: &[Question], review: &mut Review) -> Round {
+        let Some(live) = &self.live else { return Round::default() };
         let open = questions.iter().filter(|question| !review.facts.answers.has(question));
         let open: Vec<Question> = open.cloned().collect();
         if open.is_empty() {
-            return false;
+            return Round::default();
         }
-        let answers = live.ask(&open, review).await;
-        let answered = !answers.access.is_empty() || !answers.objects.is_empty();
+        let Asked { answers, unanswered } = live.ask(&open, review).await;
+        let news = !answers.access.is_empty() || !answers.objects.is_empty();
         review.facts.answers.extend(answers);
-        answered
+        Round { news, unanswered }
     }
 
     /// The policy, if there is one and the view is good enough to decide by it.
@@ -261,17 +267,20 @@ impl Admission {
             );
         };
         if !self.view.is_synced() {
+            let cause = self.view.lag_cause();
+            let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
             return not(
-                "the view of the cluster is not complete yet",
+                &format!("the view of the cluster is not complete yet{cause}"),
                 "try again in a few seconds; if it stays so, see the webhook's log for kinds that it may not list",
             );
         }
         let lag = self.view.lag();
         if lag > self.view_lag_max {
             let message = format!(
-                "the view of the cluster is {} s old, at most {} s are allowed",
+                "the view of the cluster is {} s old, at most {} s are allowed: {}",
                 lag.as_secs(),
-                self.view_lag_max.as_secs()
+                self.view_lag_max.as_secs(),
+                self.view.lag_cause()
             );
             return not(&message, "restore the webhook's connection to the API server");
         }
@@ -336,6 +345,34 @@ impl Admission {
     }
 }
 
+/// What a round of questions brought.
+#[derive(Default)]
+struct Round {
+    /// Whether anything was answered, so that judging again could help.
+    news: bool,
+    unanswered: Vec<Question>,
+}
+
+/// Ends the message of [`unconfirmed`].
+const CONFIRM_REMEDY: &str =
+    "try again; if it stays so, restore the webhook's connection to the API server";
+
+/// Why a permission doesn't count: it rests on something that had to be read as it is now, and the API server didn't say.
+fn unconfirmed(decision: &Decision, unanswered: &[Question]) -> Option<String> {
+    if !decision.allowed() {
+        return None;
+    }
+    let open = decision.questions.iter().find(|question| unanswered.contains(question))?;
+    Some(match open {
+        Question::Object(key) => {
+            format!("this rests on {key} as it is now, and the API server didn't tell")
+        }
+        Question::Access(_) => {
+            "this rests on what somebody may do now, and the API server didn't tell".to_owned()
+        }
+    })
+}
+
 /// Why nothing can be decided now.
 #[derive(Debug)]
 pub(crate) struct NotReady {
@@ -358,6 +395,6 @@ async fn read(body: Bytes) -> Result<Review, ReviewError> {
 }
 
 /// Today in UTC.
-fn today() -> Date {
+pub(crate) fn today() -> Date {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }

@@ -16,6 +16,7 @@
 //! ```
 
 mod paging;
+mod registered;
 mod scanned;
 
 use std::path::Path;
@@ -31,6 +32,7 @@ use crate::config::ViewSource;
 use crate::error::StartError;
 use crate::informers::{self, Decoded, Source, decode};
 use paging::{Pager, explained};
+pub use registered::Registered;
 
 /// How long a connection to the API server may take to come about.
 const CONNECT_MAX: Duration = Duration::from_secs(5);

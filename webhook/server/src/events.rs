@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, PostParams};
 use pinfold_model::facts::AdmissionFacts;
+use pinfold_model::object::ObjectKey;
 use pinfold_review::first_bytes;
 use tokio::sync::mpsc;
 
@@ -94,6 +95,27 @@ impl Events {
             related: Some(related),
             reason: "RegistrationChanged",
             action: "Registration",
+            message: first_bytes(message, MESSAGE_BYTES_MAX).to_owned(),
+        });
+    }
+
+    /// Tells about a binding that gives an agent identity more than its ceiling.
+    pub(crate) fn overstepped(&self, binding: &ObjectKey, message: &str) {
+        let own = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let namespace = [binding.namespace.as_str(), CLUSTER_NAMESPACE];
+        let namespace = namespace.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        self.tell(News {
+            namespace: namespace.to_owned(),
+            involved: ObjectReference {
+                api_version: own(&format!("{}/v1", binding.group)),
+                kind: own(&binding.kind),
+                namespace: own(&binding.namespace),
+                name: own(&binding.name),
+                ..ObjectReference::default()
+            },
+            related: None,
+            reason: "CeilingOverstepped",
+            action: "Watch",
             message: first_bytes(message, MESSAGE_BYTES_MAX).to_owned(),
         });
     }

@@ -25,7 +25,9 @@ mod registration;
 mod route;
 mod self_managed;
 mod server;
+mod standing;
 mod tls;
+mod touched;
 mod view;
 
 #[cfg(test)]

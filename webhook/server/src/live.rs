@@ -29,20 +29,27 @@ pub(crate) struct Live {
     pub(crate) metrics: Metrics,
 }
 
+/// What the API server said.
+#[derive(Default)]
+pub(crate) struct Asked {
+    pub(crate) answers: Answers,
+    /// What it was asked and didn't say.
+    pub(crate) unanswered: Vec<Question>,
+}
+
 enum Answer {
     Access(AccessQuestion, bool),
     Object(ObjectKey, Box<Option<Object>>),
 }
 
 impl Live {
-    /// Asks what can be asked. A question without an answer stays open, and the decision as it was.
-    pub(crate) async fn ask(&self, questions: &[Question], review: &Review) -> Answers {
+    /// Asks what can be asked: of a kind that isn't watched nothing is in the view either.
+    pub(crate) async fn ask(&self, questions: &[Question], review: &Review) -> Asked {
         let mut answers = Answers::default();
-        let mut asked: FuturesUnordered<_> = questions
-            .iter()
-            .take(QUESTIONS_MAX)
-            .map(|question| self.ask_one(question, review))
-            .collect();
+        let questions = questions.iter().filter(|question| self.can_ask(question));
+        let questions: Vec<_> = questions.take(QUESTIONS_MAX).collect();
+        let mut asked: FuturesUnordered<_> =
+            questions.iter().map(|question| self.ask_one(question, review)).collect();
         let gather = async {
             while let Some(answer) = asked.next().await {
                 match answer {
@@ -57,7 +64,16 @@ impl Live {
         if tokio::time::timeout(ANSWERS_MAX, gather).await.is_err() {
             self.count("any", "timeout");
         }
-        answers
+        drop(asked);
+        let open = questions.into_iter().filter(|question| !answers.has(question));
+        Asked { unanswered: open.cloned().collect(), answers }
+    }
+
+    fn can_ask(&self, question: &Question) -> bool {
+        match question {
+            Question::Access(_) => true,
+            Question::Object(key) => self.sources.of(key).is_some(),
+        }
     }
 
     async fn ask_one(&self, question: &Question, review: &Review) -> Option<Answer> {

@@ -100,6 +100,7 @@ pub(crate) struct Metrics {
     pub(crate) live_questions: IntCounterVec,
     pub(crate) events: IntCounterVec,
     pub(crate) registration: RegistrationMetrics,
+    pub(crate) ceiling: CeilingMetrics,
     pub(crate) ready: IntGauge,
 }
 
@@ -117,6 +118,28 @@ pub(crate) struct CacheMetrics {
 pub(crate) struct RegistrationMetrics {
     pub(crate) changes: IntCounterVec,
     pub(crate) intact: IntGaugeVec,
+}
+
+/// Metrics of what agent identities have come to hold.
+#[derive(Debug, Clone)]
+pub(crate) struct CeilingMetrics {
+    pub(crate) identities_over: IntGauge,
+    pub(crate) oversteps: IntCounter,
+}
+
+impl CeilingMetrics {
+    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            identities_over: make.int_gauge(
+                "pinfold_agent_identities_over_ceiling",
+                "Agent identities that hold more than their ceiling.",
+            )?,
+            oversteps: make.counter(
+                "pinfold_ceiling_oversteps_total",
+                "Bindings found to give an agent identity more than its ceiling.",
+            )?,
+        })
+    }
 }
 
 impl RegistrationMetrics {
@@ -220,6 +243,7 @@ impl Metrics {
                 &["result"],
             )?,
             registration: RegistrationMetrics::new(&make)?,
+            ceiling: CeilingMetrics::new(&make)?,
             ready: make.int_gauge("pinfold_ready", "1 if the webhook decides.")?,
             registry: registry.clone(),
         };

@@ -29,6 +29,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use desired::Service;
 
+pub(crate) use compare::{Bundles, Standard};
 pub(crate) use desired::{Configuration, Desired, NAME};
 
 /// Who Pinfold is in `metadata.managedFields` of the configurations.

@@ -29,6 +29,7 @@ use crate::policy_watch::PolicyWatch;
 use crate::registration::{Plan, Registration};
 use crate::route::{Back, Front};
 use crate::self_managed::Keeper;
+use crate::standing::Standing;
 use crate::view::{self, View};
 use crate::{cluster, tls};
 
@@ -95,6 +96,9 @@ pub(crate) async fn start_with(config: Config, judge: Judge) -> Result<Running, 
         audit_max: config.limits.audit_max,
         ids: DecisionIds::new(),
     });
+    if client.is_some() {
+        tasks.spawn(Standing::new(Arc::clone(&admission)).run(watch.clone()));
+    }
     let health = Arc::new(Health {
         admission,
         serving: Arc::clone(&serving.certificate),

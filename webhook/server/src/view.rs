@@ -14,14 +14,19 @@ use pinfold_model::snapshot::Snapshot;
 use pinfold_model::sources;
 
 use crate::error::StartError;
+use crate::touched::Touched;
 
 /// A shared, replaceable snapshot with its age.
 #[derive(Debug)]
 pub(crate) struct View {
     snapshot: ArcSwap<Snapshot>,
+    /// Which objects changed that agent identities hold rights by.
+    pub(crate) touched: Touched,
     started: Instant,
     /// Milliseconds after `started` up to which the view is known to be right.
     right_until: AtomicU64,
+    /// What keeps the view from being newer.
+    lag_cause: ArcSwap<String>,
     synced: AtomicBool,
     /// A view from files never grows old.
     fixed: bool,
@@ -41,8 +46,10 @@ impl View {
     fn new(snapshot: Snapshot, fixed: bool) -> Self {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
+            touched: Touched::default(),
             started: Instant::now(),
             right_until: AtomicU64::new(0),
+            lag_cause: ArcSwap::default(),
             synced: AtomicBool::new(fixed),
             fixed,
         }
@@ -73,6 +80,18 @@ impl View {
         let since = moment.saturating_duration_since(self.started).as_millis();
         let since = u64::try_from(since).unwrap_or(u64::MAX);
         self.right_until.fetch_max(since, Ordering::Release);
+    }
+
+    /// Says what keeps the view from being newer; empty if nothing does.
+    pub(crate) fn set_lag_cause(&self, cause: String) {
+        if **self.lag_cause.load() != cause {
+            self.lag_cause.store(Arc::new(cause));
+        }
+    }
+
+    /// What keeps the view from being newer.
+    pub(crate) fn lag_cause(&self) -> Arc<String> {
+        self.lag_cause.load_full()
     }
 
     /// How old the view may be.

@@ -37,6 +37,15 @@ struct Watch {
     broken_since: Option<Instant>,
 }
 
+impl State {
+    /// Whether the API server has given a sign of life lately.
+    fn answers(&self, now: Instant) -> bool {
+        let answered = BEAT_EVERY.saturating_add(BEAT_MAX);
+        let silent = |last_beat| now.saturating_duration_since(last_beat);
+        self.last_beat.is_some_and(|last_beat| silent(last_beat) <= answered)
+    }
+}
+
 impl Freshness {
     pub(super) fn new() -> Self {
         Self { state: Mutex::new(State::default()) }
@@ -85,13 +94,25 @@ impl Freshness {
         state.discovered && state.watches.values().all(|watch| watch.listed)
     }
 
+    /// What keeps the view from being newer; empty if nothing does.
+    fn lag_cause(&self, now: Instant) -> String {
+        let state = self.lock();
+        if !state.answers(now) {
+            return "the API server doesn't answer".to_owned();
+        }
+        let broken = state
+            .watches
+            .iter()
+            .filter_map(|(source, watch)| Some((watch.broken_since?, &source.resource.plural)));
+        let oldest = broken.min_by_key(|(since, _)| *since);
+        oldest.map(|(_, plural)| format!("`{plural}` can't be watched")).unwrap_or_default()
+    }
+
     /// The last moment at which all is known to have been right.
     fn right_at(&self, now: Instant) -> Option<Instant> {
         let state = self.lock();
         let last_beat = state.last_beat?;
-        let silent = now.saturating_duration_since(last_beat);
-        let answered = BEAT_EVERY.saturating_add(BEAT_MAX);
-        let alive = if silent <= answered { now } else { last_beat };
+        let alive = if state.answers(now) { now } else { last_beat };
         let broken = state.watches.values().filter_map(|watch| watch.broken_since).min();
         Some(broken.map_or(alive, |broken| broken.min(alive)))
     }
@@ -125,9 +146,11 @@ pub(super) async fn heartbeat(shared: Shared) {
 /// Tells the view how fresh it is until the server closes.
 pub(super) async fn watch(freshness: Arc<Freshness>, view: Arc<View>, mut drain: DrainWatch) {
     loop {
-        if let Some(moment) = freshness.right_at(Instant::now()) {
+        let now = Instant::now();
+        if let Some(moment) = freshness.right_at(now) {
             view.right_at(moment);
         }
+        view.set_lag_cause(freshness.lag_cause(now));
         if !view.is_synced() && freshness.is_complete() {
             view.set_synced(true);
             tracing::info!(objects = view.snapshot().len(), "the view of the cluster is complete");

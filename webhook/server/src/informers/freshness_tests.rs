@@ -58,6 +58,24 @@ fn silence_of_the_api_server_ages_the_view() {
 }
 
 #[test]
+fn what_keeps_the_view_old_is_named() {
+    let (freshness, one, two) = two();
+    let begin = Instant::now();
+    assert_eq!(freshness.lag_cause(begin), "the API server doesn't answer");
+    freshness.beat();
+    assert_eq!(freshness.lag_cause(begin), "");
+    freshness.broken(&two);
+    freshness.broken(&one);
+    let first = format!("`{}` can't be watched", two.resource.plural);
+    assert_eq!(freshness.lag_cause(Instant::now()), first);
+    freshness.listed(&two);
+    freshness.listed(&one);
+    assert_eq!(freshness.lag_cause(Instant::now()), "");
+    let much_later = Instant::now() + BEAT_EVERY + BEAT_MAX + Duration::from_secs(1);
+    assert_eq!(freshness.lag_cause(much_later), "the API server doesn't answer");
+}
+
+#[test]
 fn a_kind_that_is_dropped_ages_nothing() {
     let (freshness, one, _) = two();
     freshness.beat();

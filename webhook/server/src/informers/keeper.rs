@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use pinfold_engine::rules::pf_rbac::matters;
 use pinfold_model::object::{Object, ObjectKey};
 use pinfold_model::snapshot::{Sharing, Snapshot};
 use tokio::sync::mpsc;
@@ -32,15 +33,24 @@ pub(super) enum Change {
     KindGone(Source),
 }
 
+/// Namespace, slash and name of an object: neither holds a slash.
+type Place = Box<str>;
+
+fn place(key: &ObjectKey) -> Place {
+    format!("{}/{}", key.namespace, key.name).into()
+}
+
 /// Owns the snapshot.
 pub(super) struct Keeper {
     view: Arc<View>,
     metrics: Metrics,
     snapshot: Snapshot,
     sharing: Sharing,
-    /// What running lists have named so far.
-    named: HashMap<Source, HashSet<ObjectKey>>,
+    /// What was there before a running list and hasn't been named by it yet. Nothing in the first, which is the biggest.
+    unnamed: HashMap<Source, HashSet<Place>>,
     counts: HashMap<String, i64>,
+    /// What has changed since readers last saw anything new.
+    touched: Vec<ObjectKey>,
 }
 
 impl Keeper {
@@ -50,8 +60,9 @@ impl Keeper {
             metrics,
             snapshot: Snapshot::default(),
             sharing: Sharing::default(),
-            named: HashMap::new(),
+            unnamed: HashMap::new(),
             counts: HashMap::new(),
+            touched: Vec::new(),
         }
     }
 
@@ -70,6 +81,9 @@ impl Keeper {
                 self.apply(change);
             }
             self.view.publish(self.snapshot.clone());
+            if !self.touched.is_empty() {
+                self.view.touched.add(self.touched.drain(..));
+            }
             self.show_counts();
         }
     }
@@ -77,21 +91,25 @@ impl Keeper {
     pub(super) fn apply(&mut self, change: Change) {
         match change {
             Change::ListBegins(source) => {
-                self.named.insert(source, HashSet::new());
+                let all = self.of(&source);
+                self.unnamed.insert(source, all);
             }
             Change::Listed(source, object) => {
-                self.named.entry(source).or_default().insert(object.key.clone());
+                if let Some(unnamed) = self.unnamed.get_mut(&source) {
+                    unnamed.remove(&place(&object.key));
+                }
                 self.put(*object);
             }
             Change::ListEnds(source) => {
-                let named = self.named.remove(&source).unwrap_or_default();
-                self.keep_only(&source, &named);
+                let gone = self.unnamed.remove(&source).unwrap_or_default();
+                self.take_all(&source, &gone);
             }
             Change::Applied(object) => self.put(*object),
             Change::Deleted(key) => self.take(&key),
             Change::KindGone(source) => {
-                self.named.remove(&source);
-                self.keep_only(&source, &HashSet::new());
+                self.unnamed.remove(&source);
+                let all = self.of(&source);
+                self.take_all(&source, &all);
             }
         }
     }
@@ -100,6 +118,7 @@ impl Keeper {
         if self.snapshot.get(&object.key).is_none() {
             self.count(&object.key, 1);
         }
+        self.touch(&object.key);
         self.snapshot.apply(self.sharing.keep(object));
     }
 
@@ -107,22 +126,30 @@ impl Keeper {
         if self.snapshot.get(key).is_some() {
             self.count(key, -1);
         }
+        self.touch(key);
         self.snapshot.remove(key);
     }
 
-    fn keep_only(&mut self, source: &Source, named: &HashSet<ObjectKey>) {
-        let of_kind = |key: &ObjectKey| {
-            key.kind == source.resource.kind && key.group == source.resource.group
-        };
-        let vanished: Vec<ObjectKey> = self
-            .snapshot
-            .iter()
-            .map(|object| &object.key)
-            .filter(|key| of_kind(key) && !named.contains(*key))
-            .cloned()
-            .collect();
-        for key in vanished {
-            self.take(&key);
+    /// Notes a change that agent identities may hold rights by.
+    fn touch(&mut self, key: &ObjectKey) {
+        if matters(key) {
+            self.touched.push(key.clone());
+        }
+    }
+
+    /// Where there are objects of a kind.
+    fn of(&self, source: &Source) -> HashSet<Place> {
+        let resource = &source.resource;
+        let keys = self.snapshot.iter().map(|object| &object.key);
+        keys.filter(|key| key.kind == resource.kind && key.group == resource.group)
+            .map(place)
+            .collect()
+    }
+
+    fn take_all(&mut self, source: &Source, places: &HashSet<Place>) {
+        let resource = &source.resource;
+        for (namespace, name) in places.iter().filter_map(|place| place.split_once('/')) {
+            self.take(&ObjectKey::new(&resource.group, &resource.kind, namespace, name));
         }
     }
 

@@ -165,6 +165,53 @@ async fn the_api_server_is_asked_where_the_view_cannot_tell() {
     assert!(!ask(&server, &by_eve).await.allowed(), "no answer leaves the denial");
 }
 
+/// A binding to an agent passes by the role as it is now, and not if nobody says how that is.
+#[tokio::test]
+async fn a_permission_that_rests_on_a_role_needs_the_role_as_it_is() {
+    let fake = Fake::start().await;
+    let labels = json!({"krate.a5c.ai/org": "acme", "pinfold.dev/agents": "true"});
+    fake.put("namespaces", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "acme", "labels": labels}}));
+    let of_rbac = |kind: &str, name: &str| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
+            "metadata": {"name": name, "namespace": "acme"}})
+    };
+    let mut role = of_rbac("Role", "viewer");
+    role["rules"] = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]);
+    fake.put("roles", role);
+    fake.put(
+        "agentserviceaccounts",
+        json!({"apiVersion": "krate.a5c.ai/v1", "kind": "AgentServiceAccount",
+            "metadata": {"name": "coder", "namespace": "acme"}, "spec": {"serviceAccountName": "coder"}}),
+    );
+    fake.crd("krate.a5c.ai", "agentserviceaccounts", "AgentServiceAccount");
+    fake.grant(true);
+    let server = bench(&fake).start().await;
+    ready(&server).await;
+    objects(&server, "AgentServiceAccount", 1.0).await;
+    objects(&server, "Role", 1.0).await;
+    let mut binding = of_rbac("RoleBinding", "x");
+    binding["subjects"] = json!([{"kind": "ServiceAccount", "name": "coder", "namespace": "acme"}]);
+    binding["roleRef"] =
+        json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "viewer"});
+    let create = |uid: &str| review(uid, "CREATE", "acme", &binding);
+
+    let allowed = ask(&server, &create("u-1")).await;
+    assert!(allowed.allowed(), "{}", allowed.message());
+    let read = |(_, path, _): &(String, String, String)| path.ends_with("/roles/viewer");
+    assert!(fake.seen().iter().any(read), "nobody asked how the role is now");
+    fake.forbid("roles");
+    let denied = ask(&server, &create("u-2")).await;
+    assert!(!denied.allowed(), "allowed by an old view");
+    let message = denied.message();
+    assert!(
+        message.contains("Role.rbac.authorization.k8s.io acme/viewer as it is now"),
+        "{message}"
+    );
+    assert!(message.contains("PF-REQ-"), "{message}");
+    fake.permit_all();
+    assert!(ask(&server, &create("u-3")).await.allowed());
+}
+
 #[tokio::test]
 async fn denials_become_events_but_dry_runs_do_not() {
     let fake = Fake::start().await;

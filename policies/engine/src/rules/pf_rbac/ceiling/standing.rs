@@ -25,7 +25,7 @@ const MAX_TOLD: usize = 16;
 const MAX_BINDINGS: usize = 1_024;
 
 /// A binding that gives an agent identity more than its ceiling.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Overstep {
     /// The RoleBinding or ClusterRoleBinding.
     pub binding: ObjectKey,
