@@ -2,9 +2,10 @@
 
 use pinfold_model::facts::Operation::Create;
 use pinfold_model::finding::RuleId;
+use serde_json::json;
 
-use super::{CLUSTER, check, facts, judge};
-use crate::rbac::notation::cluster;
+use super::{CLUSTER, check, check_with, facts, judge, judge_with, policy, spoken};
+use crate::rbac::notation::{cluster, object, rules};
 
 const ROWS: &str = "
     cluster-admin by a namespace editor / dev / AgentRoleBinding acme/x : scope=cluster role=ClusterRole/cluster-admin / $.spec.roleRef
@@ -99,4 +100,143 @@ fn all_places_are_told() {
     let message = &found.raw[0].message;
     assert!(message.contains("in namespace `acme`"), "{message}");
     assert!(message.ends_with(", nor in `acme-two`"), "{message}");
+}
+
+/// Scope, and whether `dev` (in acme alone), `both` (in all of the organization) and `lead` (everywhere) may view there.
+const SCOPES: [(&str, [bool; 3]); 8] = [
+    ("namespace", [true, true, true]),
+    ("namespace/acme", [true, true, true]),
+    ("namespace/acme-two", [false, true, true]),
+    ("repository/web", [true, true, true]),
+    ("repository/api", [false, false, true]),
+    ("organization", [false, true, true]),
+    ("organization/acme", [false, true, true]),
+    ("cluster", [false, false, true]),
+];
+const SUBJECTS: [&str; 6] = [
+    "user/ada",
+    "group/devs",
+    "team/devs",
+    "agent-stack/fixer",
+    "runner-pool/small",
+    "service-account/coder",
+];
+/// Escalation policy, and whether it asks for the approval of an administrator.
+const POLICIES: [(&str, bool); 4] =
+    [("", false), ("deny", false), ("allow-if-owner", false), ("require-admin-approval", true)];
+/// What is given (all of it what `view` gives), where it is told, and whether a cluster scope can have it.
+const GIVEN: [(&str, &str, bool); 4] = [
+    ("role=ClusterRole/view", "$.spec.roleRef", true),
+    ("role=Role/reads", "$.spec.roleRef", false),
+    ("role=RoleTemplate/viewer", "$.spec.roleRef", true),
+    ("| verbs=get,list,watch resources=pods,services", "$.spec.resourceRules[0]", true),
+];
+
+/// Every scope with every kind of subject, every escalation policy, every kind of role and both API groups: only where it is held and what was
+/// approved decide, whoever the subject is.
+#[test]
+fn every_scope_subject_policy_and_role() {
+    let mut view = cluster(CLUSTER);
+    for namespace in ["acme-two", "beta", "gamma"] {
+        view.apply(object(&format!("Role {namespace}/reads : resources=pods")));
+    }
+    let mut policy = policy();
+    let template = pinfold_model::policy::rbac::RoleTemplate {
+        description: String::new(),
+        rules: rules("verbs=get,list,watch resources=pods,services").into(),
+    };
+    policy.rbac.role_templates.insert("viewer".to_owned(), template);
+    let mut cases = 0;
+    for (scope, held) in SCOPES {
+        for (who, held) in ["dev", "both", "lead"].into_iter().zip(held) {
+            for ((escalation, approval), (given, path, in_cluster)) in
+                POLICIES.into_iter().flat_map(|one| GIVEN.map(|other| (one, other)))
+            {
+                for (name, subject) in ["x", "approved"]
+                    .into_iter()
+                    .flat_map(|name| SUBJECTS.map(|subject| (name, subject)))
+                {
+                    let line = format!(
+                        "AgentRoleBinding acme/{name} : org=acme scope={scope} subject={subject} policy={escalation} {given}"
+                    );
+                    let mut expected = Vec::new();
+                    if approval && name != "approved" {
+                        expected.push("PF-RBAC-003 $.spec.escalationPolicy".to_owned());
+                    }
+                    let possible = in_cluster || scope != "cluster";
+                    if !held || !possible {
+                        expected.push(format!("PF-RBAC-003 {path}"));
+                    }
+                    for group in ["krate.a5c.ai", "kradle.a5c.ai"] {
+                        let mut request = facts(who, Create, &line, "");
+                        group.clone_into(&mut request.target.group);
+                        let mut told = spoken(&judge_with(&request, &view, &policy));
+                        told.retain(|line| line.starts_with("PF-RBAC-003"));
+                        assert_eq!(told, expected, "{group} {who}: {line}");
+                        cases += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(cases, 8 * 3 * 4 * 4 * 2 * 6 * 2);
+}
+
+#[test]
+fn templates_of_the_policy() {
+    let view = cluster(CLUSTER);
+    let mut policy = policy();
+    let template = pinfold_model::policy::rbac::RoleTemplate {
+        description: String::new(),
+        rules: rules("resources=pods; resources=secrets").into(),
+    };
+    policy.rbac.role_templates.insert("viewer".to_owned(), template);
+    let rows = "
+        not held / dev / AgentRoleBinding acme/x : role=RoleTemplate/viewer / $.spec.roleRef
+        held / ops / AgentRoleBinding acme/x : role=RoleTemplate/viewer / ok
+        by the group of the agents' API / ops / AgentRoleBinding acme/x : role=krate.a5c.ai!RoleTemplate/viewer / ok
+        by another group / ops / AgentRoleBinding acme/x : role=example.org!RoleTemplate/viewer / $.spec.roleRef
+        not there / ops / AgentRoleBinding acme/x : role=RoleTemplate/viewers / $.spec.roleRef
+        to bind anything is no right to a template / wide-binder / AgentRoleBinding acme/x : role=RoleTemplate/viewer / $.spec.roleRef
+    ";
+    check_with(&RuleId::RBAC_AGENT_BINDING, rows, &view, &policy);
+    let request = facts("ops", Create, "AgentRoleBinding acme/x : role=RoleTemplate/viewers", "");
+    let found = judge_with(&request, &view, &policy);
+    let told = found.raw.iter().find(|raw| raw.rule == RuleId::RBAC_AGENT_BINDING).expect("told");
+    assert!(told.remedy.contains("rbac.roleTemplates"), "{told:?}");
+}
+
+/// An approval holds for what was looked at, if it says what that was.
+#[test]
+fn an_approval_is_bound_to_the_content_that_it_names() {
+    let binding = |role: &str| {
+        json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "AgentRoleBinding",
+            "metadata": {"name": "x", "namespace": "acme"},
+            "spec": {"subject": {"kind": "user", "name": "ada"}, "scope": {"kind": "namespace"},
+                "roleRef": {"kind": "ClusterRole", "name": role}, "escalationPolicy": "require-admin-approval"}})
+    };
+    let document = binding("view");
+    let digest = crate::vouch::digest_of_member(&document, "spec").expect("a digest").to_string();
+    let cases = [
+        (digest.as_str(), "view", None),
+        (digest.as_str(), "nothing", Some("was approved with another content")),
+        ("sha256:00", "view", Some("was approved with another content")),
+    ];
+    for (approved, role, refused) in cases {
+        let mut view = cluster(CLUSTER);
+        let line = format!(
+            "AgentApproval acme/a : phase=Approved approver=root requested=lead target=AgentRoleBinding/x digest={approved}"
+        );
+        view.apply(object(&line));
+        let request = crate::organization::fixture::request("dev", &binding(role), None);
+        let found = judge(&request, &view);
+        let told: Vec<&str> = found.raw.iter().map(|raw| raw.message.as_str()).collect();
+        match refused {
+            None => assert!(told.is_empty(), "{told:?}"),
+            Some(text) => assert!(told[0].contains(text), "{told:?}"),
+        }
+    }
+    let request = crate::organization::fixture::request("dev", &document, None);
+    let remedy = &judge(&request, &cluster(CLUSTER)).raw[0].remedy;
+    assert!(remedy.contains(&digest), "{remedy}");
 }
