@@ -26,6 +26,40 @@ pub struct Limits<'a> {
     in_platform: bool,
 }
 
+/// What is beyond in one place.
+#[derive(Debug, Clone)]
+pub struct Beyond<'a> {
+    /// Beyond the ceilings there: PF-RBAC-004.
+    pub ceiling: Vec<Breach<'a>>,
+    /// On the built-in list: PF-RBAC-007.
+    pub dangers: Vec<Breach<'a>>,
+}
+
+impl<'a> Beyond<'a> {
+    /// What these rules give in a place (empty for cluster-wide) and `before` didn't.
+    #[must_use]
+    pub fn of<'r>(
+        policy: &'a AdmissionPolicy,
+        place: &str,
+        rules: impl Iterator<Item = &'r PolicyRule> + Clone,
+        before: &[&PolicyRule],
+    ) -> Self {
+        let limits = Limits::of(policy, place);
+        let ceiling = limits.breaches(rules.clone(), before);
+        let dangers = match limits.named.as_slice() {
+            [] => ceiling.clone(),
+            _ => Limits::dangers(policy, place).breaches(rules, before),
+        };
+        Self { ceiling, dangers }
+    }
+
+    /// Whether nothing is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ceiling.is_empty() && self.dangers.is_empty()
+    }
+}
+
 /// A right that a ceiling denies.
 #[derive(Debug, Clone)]
 pub struct Breach<'a> {
@@ -70,9 +104,8 @@ impl<'a> Limits<'a> {
         Self { named, built_in: rest.is_none(), in_platform }
     }
 
-    /// The built-in list alone, whatever the policy's ceilings are: PF-RBAC-007.
-    #[must_use]
-    pub fn dangers(policy: &AdmissionPolicy, place: &str) -> Self {
+    /// The built-in list alone, whatever the policy's ceilings are.
+    fn dangers(policy: &AdmissionPolicy, place: &str) -> Self {
         Self { named: Vec::new(), built_in: true, in_platform: is_platform(policy, place) }
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pinfold_model::facts::{AccessQuestion, Answers, Requester};
 use pinfold_model::object::rbac::{Binding, LabelSelector, PolicyRule, RoleRef, Rules};
 use pinfold_model::object::{Facts, Object, ObjectKey};
-use pinfold_model::snapshot::{RBAC_GROUP, Snapshot, SubjectKey, role_key, selects};
+use pinfold_model::snapshot::{RBAC_GROUP, Snapshot, SubjectKey, role_key};
 
 /// The group whose members hold everything; the API server asks no authorizer about them.
 pub const MASTERS: &str = "system:masters";
@@ -181,11 +181,11 @@ impl<'a> Resolver<'a> {
             if !role.rules.is_empty() || selectors.is_empty() {
                 continue;
             }
-            let selected = self
-                .view
-                .of_kind("ClusterRole")
-                .filter(|other| other.key.group == RBAC_GROUP && selected_by(selectors, other));
-            for other in selected {
+            let selected = selectors.iter().flat_map(|one| self.view.cluster_roles(one));
+            // In one order, whatever the order of changes was.
+            let selected: BTreeMap<&ObjectKey, &Object> =
+                selected.map(|other| (&other.key, other)).collect();
+            for other in selected.into_values() {
                 if seen.insert(other.key.name.as_str()) {
                     open.push(other);
                 }
@@ -200,11 +200,6 @@ impl<'a> Resolver<'a> {
 
 /// A role, its stored rules, its aggregation's selectors.
 type Found<'a> = (&'a Object, &'a Rules, &'a [LabelSelector]);
-
-fn selected_by(selectors: &[LabelSelector], role: &Object) -> bool {
-    let labels = &role.meta.labels;
-    selectors.iter().any(|selector| selects(selector, |label| labels.get(label).cloned()))
-}
 
 /// Under which names bindings can mean the requester.
 pub(crate) fn subjects_of(requester: &Requester) -> impl Iterator<Item = SubjectKey> {

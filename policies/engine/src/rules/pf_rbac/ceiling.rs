@@ -21,7 +21,7 @@ use super::gate::is_collection_only;
 use super::{growth, place_of};
 use crate::context::{Context, Found};
 use crate::rbac::agents::Agents;
-use crate::rbac::ceiling::{Breach, Limits};
+use crate::rbac::ceiling::{Beyond, Breach};
 use crate::rbac::effective::{Gives, gives};
 
 pub(super) const CEILING: RuleId = RuleId::RBAC_CEILING;
@@ -76,17 +76,16 @@ fn judge_binding(context: &Context<'_>, binding: &Binding, found: &mut Found) {
         }
     };
     let chain = |breach: &Breach<'_>| Chain::of(role, &gives, breach).to_string();
-    let breaches = Limits::of(context.policy, place).breaches(rules_of(&gives), &[]);
-    let remedy = words::remedy(&breaches);
+    let beyond = Beyond::of(context.policy, place, rules_of(&gives), &[]);
+    let remedy = words::remedy(&beyond.ceiling);
     for (path, who) in &reached {
         let path = |_: &Breach<'_>| path.clone();
-        Telling { who, place, path: &path, chain: &chain }
-            .ceiling(&CEILING, &breaches, &remedy, found);
+        let telling = Telling { who, place, path: &path, chain: &chain };
+        telling.ceiling(&CEILING, &beyond.ceiling, &remedy, found);
     }
-    let dangers = Limits::dangers(context.policy, place).breaches(rules_of(&gives), &[]);
     let path = |_: &Breach<'_>| "$.roleRef".to_owned();
-    Telling { who: first, place, path: &path, chain: &chain }.dangers(&dangers, found);
-    settle(context, &gives.roles, !breaches.is_empty() || !dangers.is_empty(), found);
+    Telling { who: first, place, path: &path, chain: &chain }.dangers(&beyond.dangers, found);
+    settle(context, &gives.roles, !beyond.is_empty(), found);
 }
 
 /// The subjects that reach agent identities, each with its path; of an update those that are new, because the others gain nothing.

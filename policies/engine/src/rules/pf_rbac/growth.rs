@@ -19,7 +19,7 @@ use self::gains::{Edit, Gains};
 use super::ceiling::words::{Chain, Telling, object_name};
 use super::deputy;
 use crate::context::{Context, Found};
-use crate::rbac::ceiling::{Breach, Limits};
+use crate::rbac::ceiling::{Beyond, Breach, Limits};
 use crate::rbac::coverage::Coverage;
 use crate::rbac::describe::{excerpt, permissions, place as in_place};
 use crate::rbac::resolver::{MASTERS, Resolver};
@@ -113,12 +113,10 @@ impl Growth<'_> {
             }
             let policy = context.policy;
             let limits = Limits::of(policy, &bound.place);
-            let (breaches, dangers) = ceilings.entry(limits.signature()).or_insert_with(|| {
-                let dangers = Limits::dangers(policy, &bound.place);
-                (self.gains.breaches(&limits), self.gains.breaches(&dangers))
-            });
-            let dangers = if told.is_empty() { dangers.as_slice() } else { &[] };
-            let refused = self.tell(bound, breaches, dangers, found)
+            let beyond = ceilings
+                .entry(limits.signature())
+                .or_insert_with(|| self.gains.beyond(policy, &bound.place));
+            let refused = self.tell(bound, beyond, told.is_empty(), found)
                 || self.judge_editor(bound, &mut lacks, found);
             if refused {
                 told.push(&bound.binding);
@@ -128,13 +126,7 @@ impl Growth<'_> {
     }
 
     /// Whether a ceiling or the list of dangers refuses what an identity would gain.
-    fn tell(
-        &self,
-        bound: &Bound,
-        breaches: &[Breach<'_>],
-        dangers: &[Breach<'_>],
-        found: &mut Found,
-    ) -> bool {
+    fn tell(&self, bound: &Bound, beyond: &Beyond<'_>, first: bool, found: &mut Found) -> bool {
         let path = |breach: &Breach<'_>| self.edit.path(self.gains, Some(breach));
         let chain = |breach: &Breach<'_>| self.chain(bound, Some(breach)).to_string();
         let Bound { who, place, binding } = bound;
@@ -149,9 +141,11 @@ impl Growth<'_> {
         let remedy =
             format!("leave it out, or first take the agent out of {}", object_name(binding));
         let telling = Telling { who, place, path: &path, chain: &chain };
-        telling.ceiling(&GROWTH, breaches, &remedy, found);
-        telling.dangers(dangers, found);
-        !breaches.is_empty() || !dangers.is_empty()
+        telling.ceiling(&GROWTH, &beyond.ceiling, &remedy, found);
+        if first {
+            telling.dangers(&beyond.dangers, found);
+        }
+        !beyond.is_empty()
     }
 
     /// Whether the editor lacks something of what an identity would gain.

@@ -6,6 +6,7 @@ mod ceilings;
 mod dangers;
 mod deputies;
 mod growth;
+mod invariant;
 mod own;
 mod questions;
 mod roles;

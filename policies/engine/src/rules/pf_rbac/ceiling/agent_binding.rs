@@ -10,7 +10,7 @@ use super::words::{self, Chain, Telling, Who};
 use super::{CEILING, ask, role_name, rules_of, settle};
 use crate::context::{Context, Found};
 use crate::rbac::agents::Agents;
-use crate::rbac::ceiling::{Breach, Limits};
+use crate::rbac::ceiling::{Beyond, Breach, Limits};
 use crate::rbac::describe::excerpt;
 use crate::rbac::effective::gives;
 use crate::rbac::resolver::Unresolved;
@@ -143,10 +143,9 @@ impl Part<'_> {
             (Some((_, name)), chain) => format!("{name}, {chain}"),
         };
         let telling = Telling { who, place, path: &own, chain: &whole };
-        let breaches = Limits::of(context.policy, place).breaches(rules.clone(), &[]);
-        telling.ceiling(&CEILING, &breaches, &words::remedy(&breaches), found);
-        let dangers = Limits::dangers(context.policy, place).breaches(rules, &[]);
-        telling.dangers(&dangers, found);
-        !breaches.is_empty() || !dangers.is_empty()
+        let beyond = Beyond::of(context.policy, place, rules, &[]);
+        telling.ceiling(&CEILING, &beyond.ceiling, &words::remedy(&beyond.ceiling), found);
+        telling.dangers(&beyond.dangers, found);
+        !beyond.is_empty()
     }
 }

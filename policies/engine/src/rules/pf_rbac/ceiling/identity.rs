@@ -1,15 +1,15 @@
 //! PF-RBAC-004 for a ServiceAccount that becomes an agent identity: what it holds already counts.
 
-use pinfold_model::facts::{Answers, Operation};
+use pinfold_model::facts::{Answers, Operation, Question};
 use pinfold_model::object::rbac::RoleRef;
 use pinfold_model::object::{Facts, Object, ObjectKey};
 use pinfold_model::snapshot::{Snapshot, SubjectKey, names_agent, role_key};
 
 use super::words::{self, Chain, Telling, Who};
-use super::{CEILING, current, rules_of, settle};
+use super::{CEILING, current, is_exempt, rules_of, settle};
 use crate::context::{Context, Found};
 use crate::rbac::agents::{Account, Agents};
-use crate::rbac::ceiling::{Breach, Limits};
+use crate::rbac::ceiling::{Beyond, Breach, Limits};
 use crate::rbac::describe::excerpt;
 use crate::rbac::effective::{bindings_of, gives};
 use crate::rbac::resolver::Unresolved;
@@ -26,11 +26,11 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         excerpt(&account.namespace),
         excerpt(&account.name)
     );
-    let mut identity = Identity { context, identity, path, told: 0, roles: Vec::new() };
+    let mut identity = Identity::new(context, identity, path);
     for (spelling, key, binding) in bindings_of(&view, &account) {
-        identity.judge(&view, spelling, key, &binding.role_ref, found);
+        identity.judge(&view, &spelling, key, &binding.role_ref, found);
     }
-    settle(context, &identity.roles.iter().collect::<Vec<_>>(), identity.told > 0, found);
+    identity.settle(found);
 }
 
 /// The ServiceAccount that an object makes an agent identity, the field that does, and by what it is named.
@@ -58,21 +58,33 @@ fn becomes(context: &Context<'_>, object: &Object) -> Option<(Account, &'static 
     Some((Account { namespace, name }, path, format!("named by this {}", excerpt(kind))))
 }
 
-struct Identity<'c> {
+/// What an agent identity holds already.
+pub(super) struct Identity<'c> {
     context: &'c Context<'c>,
+    /// In words, with what names it.
     identity: String,
-    path: &'static str,
+    /// The field at fault.
+    path: &'c str,
     told: usize,
     /// Roles that were read, and those that are missing.
     roles: Vec<ObjectKey>,
 }
 
-impl Identity<'_> {
+impl<'c> Identity<'c> {
+    pub(super) fn new(context: &'c Context<'c>, identity: String, path: &'c str) -> Self {
+        Self { context, identity, path, told: 0, roles: Vec::new() }
+    }
+
+    /// Asks what could change, or must bear out, what was found.
+    pub(super) fn settle(&self, found: &mut Found) {
+        settle(self.context, &self.roles.iter().collect::<Vec<_>>(), self.told > 0, found);
+    }
+
     /// One binding that gives the ServiceAccount something. A role that isn't there gives nothing, and is judged when it comes.
-    fn judge(
+    pub(super) fn judge(
         &mut self,
         view: &Snapshot,
-        spelling: SubjectKey,
+        spelling: &SubjectKey,
         binding: &ObjectKey,
         role: &RoleRef,
         found: &mut Found,
@@ -82,7 +94,7 @@ impl Identity<'_> {
             return;
         }
         let place = binding.namespace.as_str();
-        let (spelling, identity) = (words::spelling(&spelling), self.identity.clone());
+        let (spelling, identity) = (words::spelling(spelling), self.identity.clone());
         let who = Who { identity, spelling };
         let none = Answers::default();
         let gives = match gives(view, &none, role, place) {
@@ -104,26 +116,17 @@ impl Identity<'_> {
         };
         let path = |_: &Breach<'_>| self.path.to_owned();
         let telling = Telling { who: &who, place, path: &path, chain: &chain };
-        let limits = Limits::of(context.policy, place);
-        let breaches = limits.breaches(rules_of(&gives), &[]);
+        let mut beyond = Beyond::of(context.policy, place, rules_of(&gives), &[]);
         let remedy = format!("take it out of {} first", words::object_name(binding));
-        telling.ceiling(&CEILING, &breaches, &remedy, found);
+        telling.ceiling(&CEILING, &beyond.ceiling, &remedy, found);
         // With the built-in ceiling that said it all.
-        let dangers = if limits.is_built_in() {
-            Vec::new()
-        } else {
-            Limits::dangers(context.policy, place).breaches(rules_of(&gives), &[])
-        };
-        telling.dangers(&dangers, found);
-        if !breaches.is_empty() || !dangers.is_empty() {
+        if Limits::of(context.policy, place).is_built_in() {
+            beyond.dangers.clear();
+        }
+        telling.dangers(&beyond.dangers, found);
+        if !beyond.is_empty() {
             self.told = self.told.saturating_add(1);
-            found.ask(pinfold_model::facts::Question::Object(binding.clone()));
+            found.ask(Question::Object(binding.clone()));
         }
     }
-}
-
-/// Whether an exception of the policy lets a binding give more.
-fn is_exempt(context: &Context<'_>, binding: &ObjectKey) -> bool {
-    let mut exceptions = context.policy.exceptions.iter();
-    exceptions.any(|exception| exception.exempts(&CEILING, binding, context.today))
 }

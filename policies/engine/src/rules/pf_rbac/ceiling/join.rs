@@ -1,13 +1,19 @@
-//! PF-RBAC-004 for a namespace that joins an organization: the AgentRoleBindings of the organization would be written there too.
+//! PF-RBAC-004 for a namespace that joins an organization: the AgentRoleBindings of the organization would be written there too, and what is
+//! bound there already comes along.
+
+use std::collections::BTreeSet;
 
 use pinfold_model::object::agent::OrganizationRecord;
 use pinfold_model::object::{Facts, Object};
+use pinfold_model::snapshot::RBAC_GROUP;
 
 use super::agent_binding::{Part, agent_of};
-use super::settle;
-use super::words::object_name;
+use super::identity::Identity;
+use super::words::{self, object_name};
+use super::{current, is_exempt, settle};
 use crate::context::{Context, Found};
 use crate::organization::labels;
+use crate::rbac::agents::{Account, Agents, spellings};
 
 /// How many AgentRoleBindings are told.
 const MAX_TOLD: usize = 4;
@@ -17,6 +23,7 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let Some(object) = &context.facts.object else { return };
     for Joins { organization, namespace, path } in joins(context, object) {
         judge_join(context, &organization, &namespace, &path, found);
+        judge_standing(context, &namespace, &path, found);
     }
 }
 
@@ -84,7 +91,8 @@ fn judge_join(
         let Facts::AgentRoleBinding(binding) = &object.facts else { continue };
         let name =
             if binding.scope_name.is_empty() { &binding.organization } else { &binding.scope_name };
-        if told >= MAX_TOLD || binding.scope_kind != SCOPE || name != organization {
+        let meant = binding.scope_kind == SCOPE && name == organization;
+        if told >= MAX_TOLD || !meant || is_exempt(context, &object.key) {
             continue;
         }
         let Some(who) = agent_of(context, &object.key.namespace, binding) else { continue };
@@ -95,4 +103,24 @@ fn judge_join(
         }
     }
     settle(context, &roles.iter().collect::<Vec<_>>(), told > 0, found);
+}
+
+/// The RoleBindings that are there and reach an agent identity which some object names.
+fn judge_standing(context: &Context<'_>, namespace: &str, path: &str, found: &mut Found) {
+    let view = current(context);
+    let agents = Agents::of(context);
+    let mut seen = BTreeSet::new();
+    let accounts: BTreeSet<(&str, &str)> = view.agents().collect();
+    for (home, name) in accounts {
+        let account = Account { namespace: home.to_owned(), name: name.to_owned() };
+        let mut identity = Identity::new(context, words::identity(&agents, &account), path);
+        for spelling in spellings(&account) {
+            for (key, binding) in view.bindings_in(&spelling, namespace) {
+                let native = key.group == RBAC_GROUP && key.kind == "RoleBinding";
+                if native && seen.insert(key) {
+                    identity.judge(&view, &spelling, key, &binding.role_ref, found);
+                }
+            }
+        }
+    }
 }

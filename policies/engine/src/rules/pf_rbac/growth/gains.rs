@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use pinfold_model::facts::Answers;
 use pinfold_model::object::rbac::{LabelSelector, PolicyRule, Role};
 use pinfold_model::object::{Facts, Object, ObjectKey};
+use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
 
 use crate::context::Context;
-use crate::rbac::ceiling::{Breach, Limits};
+use crate::rbac::ceiling::{Beyond, Breach, Limits};
 use crate::rbac::coverage::{Coverage, covers};
 use crate::rbac::effective::{Given, Roles, selected, takers};
 use crate::rbac::resolver::Unresolved;
@@ -124,8 +125,13 @@ impl Gains<'_> {
         limits.breaches(self.rules(), &self.before)
     }
 
+    /// What of it is beyond in a place, and wasn't given before.
+    pub(super) fn beyond<'p>(&self, policy: &'p AdmissionPolicy, place: &str) -> Beyond<'p> {
+        Beyond::of(policy, place, self.rules(), &self.before)
+    }
+
     /// The rules; none if they can't be told.
-    pub(super) fn rules(&self) -> impl Iterator<Item = &PolicyRule> {
+    pub(super) fn rules(&self) -> impl Iterator<Item = &PolicyRule> + Clone {
         self.given.iter().flatten().map(|given| given.rule)
     }
 

@@ -35,6 +35,8 @@ pub(super) const CLUSTER: &str = "
     RoleBinding beta/held : ClusterRole/view to ServiceAccount/acme/quiet
     RoleBinding acme/gone : ClusterRole/absent to ServiceAccount/acme/dangling
     RoleBinding beta/team : ClusterRole/secrets to Group/system:serviceaccounts:gamma
+    AgentServiceAccount iota/third : iota third
+    RoleBinding theta/old : ClusterRole/secrets to ServiceAccount/iota/third
     ClusterRoleBinding far : ClusterRole/edit to User/system:serviceaccount:acme:far
     AgentRoleBinding acme/everywhere : org=acme scope=organization/acme subject=agent-stack/a role=Role/mixed
     AgentRoleBinding acme/people : org=acme scope=organization/acme subject=team/t role=Role/mixed
@@ -108,6 +110,7 @@ const ROWS: &str = "
     join: a namespace without such a Role / Namespace delta labels=krate.a5c.ai/org:acme / ok
     join: another organization / Namespace beta labels=krate.a5c.ai/org:delta <- Namespace beta / ok
     join: rules of its own / Namespace delta labels=krate.a5c.ai/org:gamma / $.metadata.labels['krate.a5c.ai/org']
+    join: with a binding in it that is beyond / Namespace theta labels=krate.a5c.ai/org:delta <- Namespace theta / $.metadata.labels['krate.a5c.ai/org']
     join: it was a member / Namespace beta labels=krate.a5c.ai/org:acme <- Namespace beta labels=krate.a5c.ai/org:acme annotations=a:b / ok
     join: by a record / OrgNamespaceBinding b : acme beta / $.spec.namespace
     join: by an organization / Organization acme : beta / $.spec.namespaceName
