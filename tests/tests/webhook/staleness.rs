@@ -28,7 +28,7 @@ fn binding(role: &str) -> String {
 }
 
 /// A stage whose webhook sees the cluster through a door that is open.
-fn behind_a_gate(name: &'static str, flag: &[&str]) -> Outcome<(Stage, Replica, WatchGate)> {
+pub(crate) fn behind_a_gate(name: &'static str, flag: &[&str]) -> Outcome<(Stage, Replica, WatchGate)> {
     let stage = Stage::prepare(name)?;
     let gate = WatchGate::open(stage.server.url(), stage.server.authority_pem(), &stage.authority)?;
     fs::write(stage.path("gate-ca.crt"), stage.authority.certificate_pem())?;

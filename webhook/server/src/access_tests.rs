@@ -66,10 +66,6 @@ async fn identical_questions_are_asked_once_and_others_each() {
         assert_eq!(asked(&fake), 2 + number, "{other:?}");
     }
     assert!(!access.ask(&ada(), &question("s")).await.unwrap().cached, "another role");
-    let bob = AccessQuestion { user: Some(Box::new(others[0].clone())), ..question("r") };
-    let about_bob = access.ask(&ada(), &bob).await.unwrap();
-    assert!(!about_bob.granted, "about whom the question is, whoever asks");
-    assert_eq!(fake.last_access_review().unwrap()["spec"]["user"], "bob");
 }
 
 #[tokio::test]
@@ -129,13 +125,8 @@ async fn a_question_about_another_user_is_asked_about_them() {
     let user = Requester { name: "grace".to_owned(), ..Requester::default() };
     let behalf = AccessQuestion { user: Some(Box::new(user.clone())), ..question("r") };
     assert!(!access.ask(&ada(), &behalf).await.unwrap().cached);
+    assert_eq!(fake.last_access_review().unwrap()["spec"]["user"], "grace");
     assert!(!access.ask(&ada(), &question("r")).await.unwrap().cached, "ada is another one");
+    assert_eq!(fake.last_access_review().unwrap()["spec"]["user"], "ada");
     assert!(access.ask(&user, &question("r")).await.unwrap().cached, "grace is the same");
-    let about: Vec<String> = fake
-        .seen()
-        .iter()
-        .filter(|(_, path, _)| path.ends_with("subjectaccessreviews"))
-        .map(|(_, _, body)| body.clone())
-        .collect();
-    assert!(about[0].contains("grace") && !about[0].contains("ada"), "{about:?}");
 }
