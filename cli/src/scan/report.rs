@@ -155,7 +155,7 @@ fn result(object: &Reported, told: &Told) -> (&'static str, Value) {
 
 fn failure(unlisted: &Unlisted) -> (&'static str, Value) {
     let Unlisted { api_version, kind, right, reason } = unlisted;
-    error(format!("can't list {kind} ({api_version}): {reason}; the right to `{right}` is needed"))
+    error(format!("can't read {kind} ({api_version}): {reason}; the right to `{right}` is needed"))
 }
 
 fn error(message: String) -> (&'static str, Value) {

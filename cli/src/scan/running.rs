@@ -4,14 +4,20 @@ use std::collections::BTreeSet;
 
 use pinfold_engine::scan::Depth;
 use pinfold_model::document::nearest;
+use pinfold_model::object::ObjectKey;
 use pinfold_model::policy::admission::{AdmissionPolicy, ObjectMatch};
-use pinfold_webhook::cluster::{Cluster, ClusterError, ListedKind, Page, Pages, Unread, View};
+use pinfold_webhook::cluster::{
+    Cluster, ClusterError, ListedKind, Page, Pages, Registered, Unread, View,
+};
 
 use super::owners::Kinds;
 use super::progress::{At, Progress};
 use super::survey::{Bench, Survey};
 use super::{Scanned, Setting, Unlisted, require_namespaces};
 use crate::{CliError, live};
+
+/// The name of Pinfold's own webhook configurations.
+const NAME: &str = "pinfold";
 
 pub(super) fn scan(setting: &Setting<'_>, progress: &mut Progress) -> Result<Scanned, CliError> {
     live::block_on(listen(setting, progress))?
@@ -44,6 +50,9 @@ async fn listen(setting: &Setting<'_>, progress: &mut Progress) -> Result<Scanne
         kinds: pages.kinds().to_vec(),
         progress,
     };
+    if setting.filter.namespaces.is_empty() {
+        walk.registration(cluster.registration().await.map_err(|error| fail(&error))?);
+    }
     let interrupted = tokio::select! {
         () = walk.all(&mut pages) => false,
         _ = &mut interrupted => true,
@@ -99,6 +108,25 @@ impl Walk<'_, '_> {
             match page {
                 Ok(page) => self.judge(page),
                 Err(unread) => self.unlisted.push(unlisted(&unread)),
+            }
+        }
+    }
+
+    /// A cluster without Pinfold has neither configuration, and nothing to tell.
+    fn registration(&mut self, found: Vec<Result<Registered, Unread>>) {
+        let is_there = found.iter().flatten().any(|one| one.exists);
+        for one in found {
+            match one {
+                Ok(one) if is_there => {
+                    let key = ObjectKey::new(&one.kind.group, &one.kind.kind, "", one.name);
+                    let version = version(&one.kind);
+                    self.survey.look_at_registration(&key, &version, &one.differences);
+                }
+                Ok(_) => {}
+                Err(unread) => {
+                    let right = format!("get {} `{NAME}`", resource(&unread.kind));
+                    self.unlisted.push(Unlisted { right, ..unlisted(&unread) });
+                }
             }
         }
     }

@@ -145,6 +145,26 @@ impl<'a> Survey<'a> {
         }
     }
 
+    /// Tells differences of one of Pinfold's own webhook configurations: the kind of change, and where.
+    pub(super) fn look_at_registration(
+        &mut self,
+        key: &ObjectKey,
+        api_version: &str,
+        differences: &[(&str, String)],
+    ) {
+        if !self.bench.filter.has_place(key) {
+            return;
+        }
+        let looked = (api_version.to_owned(), key.kind.clone());
+        self.found.looked.insert(looked, 1);
+        let Bench { policy, view, today, .. } = self.bench;
+        let scan = Scan { policy, view, today, all_bindings: true };
+        let told = differences.iter().filter_map(|(change, path)| scan.differs(key, change, path));
+        let told = told.collect();
+        let entry = Entry { api_version: api_version.to_owned(), ..Entry::default() };
+        self.keep(key.clone(), key, entry, told);
+    }
+
     fn judge(&mut self, object: Object, value: Value, depth: Depth, entry: Entry) {
         let Bench { policy, view, today, kinds, filter } = self.bench;
         let (key, uid) = (object.key.clone(), object.meta.uid.clone());

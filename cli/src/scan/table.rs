@@ -141,7 +141,7 @@ fn write_gaps(summary: &Summary<'_>, paint: &Paint, out: &mut dyn Write) -> io::
     for unlisted in &scanned.unlisted {
         let (kind, reason) = (plain(&unlisted.kind), plain(&unlisted.reason));
         let label = paint.bad("not complete:");
-        writeln!(out, "{label} can't list {kind} ({}): {reason}", plain(&unlisted.api_version))?;
+        writeln!(out, "{label} can't read {kind} ({}): {reason}", plain(&unlisted.api_version))?;
         writeln!(
             out,
             "  the right to `{}` is missing, or the API server could not answer",

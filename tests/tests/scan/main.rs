@@ -8,11 +8,12 @@ mod reports;
 mod rights;
 
 use std::fmt::Write as _;
+use std::fs;
 
 use pinfold::Outcome;
 use pinfold_tests::ApiServer;
 
-use command::{Place, Scanned};
+use command::{Place, Scanned, repository};
 
 /// What tests and their parts answer with.
 type Answer<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -45,6 +46,7 @@ fn a_cluster_is_scanned_as_it_fills() -> Answer {
     reports::are_accepted_by_the_server(&place)?;
     rights::documented_ones_are_enough_and_missing_ones_are_said(&place)?;
     a_long_list_is_read_to_its_end(&place)?;
+    a_changed_registration_is_told(&place)?;
     Ok(())
 }
 
@@ -138,5 +140,29 @@ fn a_long_list_is_read_to_its_end(place: &Place<'_>) -> Answer {
     assert_eq!(scanned.told()?, ["high zz-bad"], "{}", scanned.out);
     // The namespace itself, and all bindings.
     assert_eq!(scanned.number("/summary/objects")?, LONG + 1, "{}", scanned.out);
+    Ok(())
+}
+
+/// Last, because from here on the API server asks a webhook that isn't there.
+fn a_changed_registration_is_told(place: &Place<'_>) -> Answer {
+    let file = |name: &str| fs::read_to_string(repository(&format!("manifests/base/{name}")));
+    let (validating, mutating) = (file("validating.yaml")?, file("mutating.yaml")?);
+    place.server.apply(&validating)?;
+    place.server.apply(&mutating)?;
+    let own = ["--rules", "PF-RBAC-008", "--min-danger", "critical"];
+    let of_registration = |scanned: &Scanned| -> Answer<Vec<String>> {
+        Ok(scanned.told()?.into_iter().filter(|told| told == "critical pinfold").collect())
+    };
+    let shipped = place.scan(None, &own)?;
+    assert_eq!(of_registration(&shipped)?, Vec::<String>::new(), "{}", shipped.out);
+    let delete = ["delete", "mutatingwebhookconfiguration", "pinfold"];
+    place.server.kubectl(&delete, "")?.ok()?;
+    place.server.apply(&validating.replacen("failurePolicy: Fail", "failurePolicy: Ignore", 1))?;
+    let changed = place.scan(None, &own)?;
+    assert_eq!(changed.outcome, Outcome::Denied);
+    assert_eq!(of_registration(&changed)?.len(), 2, "{}", changed.out);
+    for part in ["$.webhooks[boundary.pinfold.dev].failurePolicy", "this version: deleted"] {
+        assert!(changed.out.contains(part), "no {part} in {}", changed.out);
+    }
     Ok(())
 }

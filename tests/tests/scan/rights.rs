@@ -38,7 +38,7 @@ pub(crate) fn documented_ones_are_enough_and_missing_ones_are_said(place: &Place
     assert!(partial.told()?.contains(&"high stolen".to_owned()), "the rest is told: {partial:?}");
     let table = place.scan_as(&scanner, &["--without", "secrets"])?;
     assert!(
-        table.out.contains("not complete: can't list Role (rbac.authorization.k8s.io/v1)"),
+        table.out.contains("not complete: can't read Role (rbac.authorization.k8s.io/v1)"),
         "{table:?}"
     );
     assert!(table.out.contains("not looked at, as asked for: secrets"), "{table:?}");
