@@ -51,7 +51,8 @@ pub(crate) fn check(stage: &Stage, user: User<'_>, manifest: &str) -> Outcome<Ch
     read(&document).ok_or_else(|| format!("no result in {document}: {}", said()).into())
 }
 
-fn read(document: &Value) -> Option<Checked> {
+/// The first result of a `pinfold check -o json`.
+pub(crate) fn read(document: &Value) -> Option<Checked> {
     let result = document.get("results")?.get(0)?;
     let text = |value: &Value, field: &str| Some(value.get(field)?.as_str()?.to_owned());
     let denials = result.get("findings")?.as_array()?.iter();
