@@ -1,5 +1,9 @@
 //! The webhook configurations of `manifests/`, made to call a stage's webhook, for a stage's objects.
 
+mod home;
+mod kept;
+mod own;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use pinfold_tests::ApiServer;

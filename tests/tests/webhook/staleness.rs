@@ -1,5 +1,7 @@
 //! A view that is behind: what was edited a moment ago is judged as it is, not as the view remembers it. And resources that come later.
 
+mod race;
+
 use std::fs;
 
 use pinfold_tests::{KubectlOutput, until};
@@ -28,7 +30,7 @@ fn binding(role: &str) -> String {
 }
 
 /// A stage whose webhook sees the cluster through a door that is open.
-pub(crate) fn behind_a_gate(name: &'static str, flag: &[&str]) -> Outcome<(Stage, Replica, WatchGate)> {
+fn behind_a_gate(name: &'static str, flag: &[&str]) -> Outcome<(Stage, Replica, WatchGate)> {
     let stage = Stage::prepare(name)?;
     let gate = WatchGate::open(stage.server.url(), stage.server.authority_pem(), &stage.authority)?;
     fs::write(stage.path("gate-ca.crt"), stage.authority.certificate_pem())?;

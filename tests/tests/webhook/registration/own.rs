@@ -2,8 +2,8 @@
 
 use pinfold_tests::{KubectlOutput, User, until};
 
+use super::home::{Home, SOON};
 use crate::Outcome;
-use crate::home::{Home, SOON};
 use crate::replica::Replica;
 
 const SYSTEM: &str = "pinfold-system";

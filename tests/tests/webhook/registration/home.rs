@@ -8,9 +8,9 @@ use pinfold_tests::{ApiServer, KubectlOutput, until};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::leading_to;
 use crate::Outcome;
 use crate::kubernetes::{install_resources, repository, webhook_kubeconfig};
-use crate::registration::leading_to;
 use crate::replica::{Flags, Replica};
 use crate::service::Service;
 

@@ -3,9 +3,9 @@
 
 use pinfold_tests::until;
 
+use super::behind_a_gate;
 use crate::Outcome;
 use crate::stage::{ROOT, SOON, Stage};
-use crate::staleness::behind_a_gate;
 
 /// Below the ceiling, and beyond it.
 const NARROW: &str = "[{apiGroups: [''], resources: [pods], verbs: [get]}]";

@@ -5,8 +5,8 @@ use std::time::Instant;
 use pinfold_tests::{KubectlOutput, until};
 use serde_json::Value;
 
+use super::home::{Home, SOON};
 use crate::Outcome;
-use crate::home::{Home, SOON};
 use crate::replica::Replica;
 
 const VALIDATING: &str = "validatingwebhookconfiguration";
