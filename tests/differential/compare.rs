@@ -1,4 +1,4 @@
-//! Both answers to one request side by side, and the few places where the engine is stricter on purpose.
+//! Both answers to one request side by side, and the few places where they differ on purpose.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::requests::Request;
 use crate::server::{Answered, Stored, Verdict};
 use crate::settle::{Doubt, doubts};
 
-/// Where the engine denies what the API server's check lets by. Everything else that differs is a difference; so is any
-/// allowance of what the API server denies.
+/// Where the answers may differ, on purpose; everything else that differs is a difference. But for the first, the engine is the stricter one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stricter {
-    /// `escalate` limited to names helps PUT and apply, which name an object in the path, though they create it. A review doesn't say
-    /// how a creation was sent, so the engine judges all as POST. Held to: the API server denies the same as POST.
-    NamedEscalate,
+pub(crate) enum Listed {
+    /// A Role or ClusterRole created by PUT or apply, which say its name where POST has none, so that rights to `escalate` that are limited
+    /// to names count differently. A review doesn't say how a creation was sent, so the engine judges all as POST. Held to: the API
+    /// server says what the engine says, if the same is sent by POST.
+    JudgedAsPost,
     /// A ClusterRole that aggregates and that the controller hasn't filled gives nothing yet; the engine judges what it will give. Held
     /// to: the API server denies the same with a role that the controller did fill.
     UnfilledAggregate,
@@ -29,9 +29,9 @@ pub(crate) enum Stricter {
     AgentRoleRef,
 }
 
-impl Stricter {
+impl Listed {
     pub(crate) const ALL: [Self; 5] = [
-        Self::NamedEscalate,
+        Self::JudgedAsPost,
         Self::UnfilledAggregate,
         Self::ForeignRoleRef,
         Self::AgentAbsentRole,
@@ -44,8 +44,8 @@ impl Stricter {
 pub(crate) enum Finding {
     /// The same.
     Same,
-    /// Stricter, in this way.
-    Stricter(Stricter),
+    /// Listed, in this way.
+    Listed(Listed),
     /// Not the same.
     Differs(String),
 }
@@ -64,11 +64,11 @@ pub(crate) struct Compared {
     pub(crate) native: Finding,
     /// Of the AgentRoleBinding that leads to the same binding.
     pub(crate) agent: Option<Finding>,
-    /// What else has to be asked to know that the engine is as strict as documented.
+    /// What else has to be asked to know that the answers differ as listed, no more and no less.
     pub(crate) doubts: Vec<Doubt>,
 }
 
-/// Compares; what is stricter is still in doubt.
+/// Compares; whether what differs does so as listed is still in doubt.
 pub(crate) fn compare(request: &Request, answered: &Answered, ground: &Ground<'_>) -> Compared {
     let mut compared = Compared { native: Finding::Same, agent: None, doubts: Vec::new() };
     let Answered { verdict, reviews } = answered;
@@ -87,7 +87,7 @@ pub(crate) fn compare(request: &Request, answered: &Answered, ground: &Ground<'_
             ground,
         ));
     }
-    compared.doubts = doubts(request, &compared, reviews, ground);
+    compared.doubts = doubts(request, &compared, answered, ground);
     compared
 }
 
@@ -98,12 +98,14 @@ fn native(
     ground: &Ground<'_>,
 ) -> Finding {
     side_by_side("binding or role", verdict, judged, || {
-        if verdict.refused_for(&["roleRef.apiGroup"]) {
-            Some(Stricter::ForeignRoleRef)
-        } else if request.kind.is_role() && request.creates && !request.name.is_empty() {
-            Some(Stricter::NamedEscalate)
+        if request.kind.is_role() && request.creates && !request.name.is_empty() {
+            Some(Listed::JudgedAsPost)
+        } else if !verdict.passed() {
+            None
+        } else if verdict.refused_for(&["roleRef.apiGroup"]) {
+            Some(Listed::ForeignRoleRef)
         } else {
-            shadow_of(request, ground).map(|_| Stricter::UnfilledAggregate)
+            shadow_of(request, ground).map(|_| Listed::UnfilledAggregate)
         }
     })
 }
@@ -116,22 +118,24 @@ fn agent_binding(
 ) -> Finding {
     side_by_side("AgentRoleBinding", verdict, judged, || {
         let role = role_of(request, ground);
-        if verdict.refused_for(&["roleRef.apiGroup", "roleRef.kind"]) {
-            Some(Stricter::AgentRoleRef)
+        if !verdict.passed() {
+            None
+        } else if verdict.refused_for(&["roleRef.apiGroup", "roleRef.kind"]) {
+            Some(Listed::AgentRoleRef)
         } else if role.is_some_and(|role| ground.stored.object(&role).is_none()) {
-            Some(Stricter::AgentAbsentRole)
+            Some(Listed::AgentAbsentRole)
         } else {
-            shadow_of(request, ground).map(|_| Stricter::UnfilledAggregate)
+            shadow_of(request, ground).map(|_| Listed::UnfilledAggregate)
         }
     })
 }
 
-/// The same, or a denial for which there may be a listed reason, or a difference.
+/// The same, or not for a listed reason, or a difference.
 fn side_by_side(
     what: &str,
     verdict: &Verdict,
     judged: Result<Judgement, String>,
-    stricter: impl FnOnce() -> Option<Stricter>,
+    listed: impl FnOnce() -> Option<Listed>,
 ) -> Finding {
     let judged = match judged {
         Ok(judged) => judged,
@@ -139,12 +143,13 @@ fn side_by_side(
             return Finding::Differs(format!("{what}: the engine can't read it: {error}"));
         }
     };
-    let told = || format!("{what}: API server {verdict:?}; engine {judged:?}");
-    match (judged.allowed, verdict.passed()) {
-        (true, true) | (false, false) => Finding::Same,
-        (true, false) => Finding::Differs(told()),
-        (false, true) => stricter().map_or_else(|| Finding::Differs(told()), Finding::Stricter),
+    if judged.allowed == verdict.passed() {
+        return Finding::Same;
     }
+    listed().map_or_else(
+        || Finding::Differs(format!("{what}: API server {verdict:?}; engine {judged:?}")),
+        Finding::Listed,
+    )
 }
 
 /// The role that a binding names.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use crate::compare::{Compared, Finding, Stricter};
+use crate::compare::{Compared, Finding, Listed};
 use crate::kinds::RbacKind;
 use crate::requests::{Request, Verb};
 use crate::server::Verdict;
@@ -43,7 +43,7 @@ pub(crate) struct Counts {
     by_operation: BTreeMap<(RbacKind, &'static str), Count>,
     by_matter: BTreeMap<&'static str, Count>,
     by_verb: BTreeMap<Verb, Count>,
-    stricter: BTreeMap<Stricter, usize>,
+    listed: BTreeMap<Listed, usize>,
     agent_bindings: usize,
     /// SubjectAccessReviews: no, yes.
     pub(crate) access: (usize, usize),
@@ -60,8 +60,8 @@ impl Counts {
         let agent = compared.agent.as_ref();
         self.agent_bindings = self.agent_bindings.saturating_add(usize::from(agent.is_some()));
         for finding in std::iter::once(&compared.native).chain(agent) {
-            if let Finding::Stricter(why) = finding {
-                let count = self.stricter.entry(*why).or_default();
+            if let Finding::Listed(why) = finding {
+                let count = self.listed.entry(*why).or_default();
                 *count = count.saturating_add(1);
             }
         }
@@ -92,8 +92,8 @@ impl Counts {
                 thin.push(format!("{what}: {count:?}"));
             }
         }
-        let missing = Stricter::ALL.into_iter().filter(|why| !self.stricter.contains_key(why));
-        thin.extend(missing.map(|why| format!("never stricter by {why:?}")));
+        let missing = Listed::ALL.into_iter().filter(|why| !self.listed.contains_key(why));
+        thin.extend(missing.map(|why| format!("never apart by {why:?}")));
         if self.access.0.min(self.access.1).saturating_mul(5) < self.access.0.max(self.access.1) {
             thin.push(format!("SubjectAccessReviews, no and yes: {:?}", self.access));
         }
@@ -120,6 +120,6 @@ impl fmt::Display for Counts {
         }
         writeln!(out, "  AgentRoleBindings compared: {}", self.agent_bindings)?;
         writeln!(out, "  SubjectAccessReviews: {} no, {} yes", self.access.0, self.access.1)?;
-        writeln!(out, "  stricter, as documented: {:?}", self.stricter)
+        writeln!(out, "  apart as listed: {:?}", self.listed)
     }
 }

@@ -173,7 +173,7 @@ fn difference(compared: &Compared) -> Option<&str> {
     [Some(&compared.native), compared.agent.as_ref()].into_iter().flatten().find_map(|finding| {
         match finding {
             Finding::Differs(why) => Some(why.as_str()),
-            Finding::Same | Finding::Stricter(_) => None,
+            Finding::Same | Finding::Listed(_) => None,
         }
     })
 }

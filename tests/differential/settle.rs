@@ -1,35 +1,30 @@
-//! What has to be asked besides: whether the engine is stricter as documented, no more and no less.
+//! What has to be asked besides: whether the answers differ as listed, no more and no less.
 
 use serde_json::{Value, json};
 
 use crate::Outcome;
-use crate::compare::{Compared, Finding, Ground, Stricter, shadow_of};
+use crate::compare::{Compared, Finding, Ground, Listed, shadow_of};
 use crate::kinds::{GROUP, set, text};
 use crate::recorder::Reviews;
 use crate::requests::{Request, Verb};
-use crate::server::{Server, Stored};
+use crate::server::{Answered, Server, Stored};
 
 /// A further request, and what the API server must say to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Doubt {
+    about: Listed,
     request: Request,
-    expected: Expected,
-}
-
-#[derive(Debug, Clone)]
-enum Expected {
-    /// To be denied, because the engine denied for this reason.
-    Denied(Stricter),
-    /// To be let by, because the engine allowed to bind an aggregate that isn't filled; or this question has the answer yes, which
-    /// is asked about the name of the aggregate itself.
-    Passed(Value),
+    /// Whether it must pass the check.
+    passes: bool,
+    /// A question that makes up for not passing, if the answer is yes.
+    unless: Option<Value>,
 }
 
 /// What is in doubt about one comparison.
 pub(crate) fn doubts(
     request: &Request,
     compared: &Compared,
-    reviews: &Reviews,
+    answered: &Answered,
     ground: &Ground<'_>,
 ) -> Vec<Doubt> {
     let findings = [Some(&compared.native), compared.agent.as_ref()];
@@ -37,29 +32,34 @@ pub(crate) fn doubts(
         .into_iter()
         .flatten()
         .filter_map(|finding| match finding {
-            Finding::Stricter(why) => denial(request, *why, ground),
+            Finding::Listed(about) => difference(request, *about, answered, ground),
             Finding::Same | Finding::Differs(_) => None,
         })
         .collect();
-    doubts.extend(allowance(request, compared, reviews, ground));
+    doubts.extend(allowance(request, compared, &answered.reviews, ground));
     doubts
 }
 
-/// The request that the API server must deny, if the engine is stricter for this reason.
-fn denial(request: &Request, why: Stricter, ground: &Ground<'_>) -> Option<Doubt> {
-    let request = match why {
-        Stricter::NamedEscalate => {
+/// The request to which the API server must say what the engine says to this one.
+fn difference(
+    request: &Request,
+    about: Listed,
+    answered: &Answered,
+    ground: &Ground<'_>,
+) -> Option<Doubt> {
+    let request = match about {
+        Listed::JudgedAsPost => {
             Request { verb: Verb::Post, name: String::new(), ..request.clone() }
         }
-        Stricter::UnfilledAggregate => to_shadow(request, ground)?,
-        Stricter::ForeignRoleRef | Stricter::AgentAbsentRole | Stricter::AgentRoleRef => {
+        Listed::UnfilledAggregate => to_shadow(request, ground)?,
+        Listed::ForeignRoleRef | Listed::AgentAbsentRole | Listed::AgentRoleRef => {
             return None;
         }
     };
-    Some(Doubt { request, expected: Expected::Denied(why) })
+    Some(Doubt { about, request, passes: !answered.verdict.passed(), unless: None })
 }
 
-/// Who may bind an aggregate before it is filled must be able to bind what it will be.
+/// Who may bind an aggregate before it is filled must be able to bind what it will be, or have a right to bind it by its name.
 fn allowance(
     request: &Request,
     compared: &Compared,
@@ -76,7 +76,8 @@ fn allowance(
     let bind = json!({"user": user.get("username"), "groups": user.get("groups"), "resourceAttributes": {
         "verb": "bind", "group": GROUP, "version": "v1", "resource": "clusterroles",
         "namespace": request.namespace, "name": text(&reference, "/name")}});
-    Some(Doubt { request: shadowed, expected: Expected::Passed(bind) })
+    let about = Listed::UnfilledAggregate;
+    Some(Doubt { about, request: shadowed, passes: true, unless: Some(bind) })
 }
 
 /// The binding to the filled role, as a new one, because the reference of a stored one can't change.
@@ -101,39 +102,29 @@ pub(crate) async fn settle(server: &Server, stored: &Stored, compared: &mut [Com
     let requests: Vec<Request> = doubts.iter().map(|(_, doubt)| doubt.request.clone()).collect();
     for ((number, doubt), answer) in doubts.iter().zip(server.ask(&requests, stored).await?) {
         let passed = answer.as_ref().map(|answered| answered.verdict.passed());
-        let settled = match (&doubt.expected, &passed) {
-            (Expected::Denied(_), Ok(false)) | (Expected::Passed(_), Ok(true)) => true,
-            (Expected::Passed(bind), Ok(false)) => {
-                server.may(std::slice::from_ref(bind)).await? == [true]
-            }
-            (Expected::Denied(_), Ok(true)) | (_, Err(_)) => false,
-        };
+        let mut settled = passed == Ok(doubt.passes);
+        if let (false, Some(question)) = (settled, &doubt.unless) {
+            settled = server.may(std::slice::from_ref(question)).await? == [true];
+        }
         if let Some(compared) = compared.get_mut(*number).filter(|_| !settled) {
-            compared.unsettle(&doubt.expected, &format!("{answer:?}"));
+            compared.unsettle(doubt, &format!("{answer:?}"));
         }
     }
     Ok(())
 }
 
 impl Compared {
-    fn unsettle(&mut self, expected: &Expected, answer: &str) {
-        let told = match expected {
-            Expected::Denied(why) => {
-                format!(
-                    "the engine denies, but not for {why:?}, for which the API server says {answer}"
-                )
-            }
-            Expected::Passed(_) => {
-                format!(
-                    "the engine allows to bind an aggregate, but to the filled one the API server says {answer}"
-                )
-            }
-        };
+    fn unsettle(&mut self, doubt: &Doubt, answer: &str) {
+        let Doubt { about, passes, request, unless } = doubt;
+        let told = format!(
+            "not {about:?}: the API server should let by ({passes}) the `{:?}` of {}, but says {answer}",
+            request.verb, request.body
+        );
         for finding in [Some(&mut self.native), self.agent.as_mut()].into_iter().flatten() {
-            let concerned = match (expected, &*finding) {
-                (Expected::Denied(why), Finding::Stricter(found)) => why == found,
-                (Expected::Passed(_), Finding::Same) => true,
-                (_, Finding::Same | Finding::Stricter(_) | Finding::Differs(_)) => false,
+            let concerned = match finding {
+                Finding::Listed(found) => found == about,
+                Finding::Same => unless.is_some(),
+                Finding::Differs(_) => false,
             };
             if concerned {
                 *finding = Finding::Differs(told.clone());
