@@ -30,7 +30,9 @@ const PORT_TAKEN: &str = "address already in use";
 pub struct ApiServer {
     // Dropped first: an API server without its etcd writes pages of complaints.
     apiserver: Supervised,
-    _etcd: Supervised,
+    /// None beside another server.
+    _etcd: Option<Supervised>,
+    etcd_port: u16,
     kubectl: Kubectl,
     url: String,
     authority_pem: String,
@@ -63,14 +65,31 @@ impl ApiServer {
         attempt
     }
 
+    /// A second server on the etcd of this one, as after a restart: it reconciles its own objects before it is ready. It must
+    /// go before this one does.
+    pub fn start_beside(&self) -> Result<Self, HarnessError> {
+        let assets = KubeAssets::find()?;
+        let [_, _, port] = free_ports()?;
+        Self::serve(&assets, [self.etcd_port, port], None, &[])
+    }
+
     fn try_start(
         assets: &KubeAssets,
         ports: [u16; 3],
         flags: &[&str],
     ) -> Result<Self, HarnessError> {
         let [etcd_port, peer_port, port] = ports;
-        let url = format!("https://127.0.0.1:{port}");
         let etcd = start_etcd(assets, etcd_port, peer_port)?;
+        Self::serve(assets, [etcd_port, port], Some(etcd), flags)
+    }
+
+    fn serve(
+        assets: &KubeAssets,
+        [etcd_port, port]: [u16; 2],
+        etcd: Option<Supervised>,
+        flags: &[&str],
+    ) -> Result<Self, HarnessError> {
+        let url = format!("https://127.0.0.1:{port}");
         let dir = directory("kube-apiserver")?;
         let authority = TestAuthority::new("pinfold-tests-ca")?;
         write_credentials(dir.path(), &authority, &url)?;
@@ -84,7 +103,7 @@ impl ApiServer {
         let apiserver = Supervised::start("kube-apiserver", dir, &command)?;
         apiserver.wait_ready(READY_WITHIN, || kubectl.ready())?;
         let authority_pem = authority.certificate_pem();
-        Ok(Self { apiserver, _etcd: etcd, kubectl, url, authority_pem })
+        Ok(Self { apiserver, _etcd: etcd, etcd_port, kubectl, url, authority_pem })
     }
 
     /// `https://127.0.0.1:PORT`.
