@@ -107,7 +107,8 @@ pub(crate) async fn settle(server: &Server, stored: &Stored, compared: &mut [Com
             settled = server.may(std::slice::from_ref(question)).await? == [true];
         }
         if let Some(compared) = compared.get_mut(*number).filter(|_| !settled) {
-            compared.unsettle(doubt, &format!("{answer:?}"));
+            let said = answer.map(|answered| answered.verdict);
+            compared.unsettle(doubt, &format!("{said:?}"));
         }
     }
     Ok(())

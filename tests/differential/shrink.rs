@@ -4,6 +4,7 @@ use pinfold_model::facts::AccessQuestion;
 use serde_json::Value;
 
 use crate::Outcome;
+use crate::kinds::text;
 use crate::requests::Request;
 use crate::world::{LABEL, User};
 
@@ -23,8 +24,23 @@ pub(crate) struct Case {
     pub(crate) probe: Probe,
 }
 
+impl Case {
+    /// Whether the request, or the object that it changes, names such a role.
+    pub(crate) fn is_about(&self, role: impl Fn(&str) -> bool) -> bool {
+        let Probe::Write(request) = &self.probe else { return false };
+        let named = |value: &Value| {
+            value.pointer("/roleRef/name").and_then(Value::as_str).is_some_and(&role)
+        };
+        let steps = request.body.as_array().into_iter().flatten();
+        let patched =
+            |step: &Value| step.pointer("/value/name").and_then(Value::as_str).is_some_and(&role);
+        let old = |object: &Value| text(object, "/metadata/name") == request.name && named(object);
+        named(&request.body) || steps.into_iter().any(patched) || self.objects.iter().any(old)
+    }
+}
+
 /// How often both sides are asked again at most.
-pub(crate) const ATTEMPTS_MAX: usize = 600;
+pub(crate) const ATTEMPTS_MAX: usize = 1_000;
 
 /// The smallest case found that differs; `differs` asks both sides, and says no to a case that can't be put.
 pub(crate) fn shrink(
@@ -213,7 +229,7 @@ fn nested(value: &Value, depth: usize, lines: &mut String) {
 fn what_does_not_matter_goes() {
     use serde_json::json;
 
-    use crate::kinds::{RbacKind, text};
+    use crate::kinds::RbacKind;
     use crate::requests::Verb;
 
     let role = |name: &str, resources: &[&str]| {

@@ -450,7 +450,18 @@ impl World {
         }
     }
 
-    /// An object by kind, namespace and name.
+    /// Whether all aggregates, what they aggregate and their shadows are among these objects, unchanged.
+    pub(crate) fn aggregates_are_whole(&self, objects: &[Value]) -> bool {
+        let concerned = |object: &&Value| {
+            let labelled = label_list(object)
+                .iter()
+                .any(|label| label.as_str().is_some_and(|label| label.contains("/aggregate-")));
+            labelled || text(object, "/metadata/name").contains("-agg")
+        };
+        self.objects.iter().filter(concerned).all(|object| objects.contains(object))
+    }
+
+    /// The objects of a kind.
     pub(crate) fn objects_of(&self, kind: RbacKind) -> Vec<&Value> {
         self.objects.iter().filter(|object| text(object, "/kind") == kind.name()).collect()
     }
