@@ -22,6 +22,9 @@ use crate::pattern::Pattern;
 /// Bytes of an Ed25519 public key.
 const PUBLIC_KEY_BYTES: usize = 32;
 
+/// The annotation that Pinfold itself stamps work with.
+const STAMP: &str = "pinfold.dev/run";
+
 /// What agent identities may never hold, and for whom deputies act.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -190,17 +193,20 @@ pub struct PrincipalAnnotation {
 }
 
 impl Rbac {
-    /// The ceiling of rights in a namespace (empty for cluster scope): the first that names it, else the policy's; `None` is the built-in one.
+    /// The ceilings of rights in a namespace (empty for cluster scope): all that name it, else the policy's; none is the built-in one. All of them,
+    /// because the order of documents may not matter.
     #[must_use]
-    pub fn ceiling_of(&self, namespace: &str) -> Option<&Ceiling> {
+    pub fn ceiling_of(&self, namespace: &str) -> Vec<&Ceiling> {
         let names = |ceiling: &&Ceiling| {
             ceiling.namespaces.iter().any(|pattern| pattern.matches(namespace))
         };
-        let named = || {
-            let wanted = self.agent_ceiling.as_ref()?;
-            self.ceilings.iter().find(|ceiling| ceiling.name == *wanted)
-        };
-        self.ceilings.iter().find(names).or_else(named)
+        let named: Vec<&Ceiling> = self.ceilings.iter().filter(names).collect();
+        if !named.is_empty() {
+            return named;
+        }
+        let wanted = self.agent_ceiling.as_ref();
+        let of_name = |name: &String| self.ceilings.iter().find(|ceiling| ceiling.name == *name);
+        wanted.and_then(of_name).into_iter().collect()
     }
 
     /// Adds what a document says. `agentCeiling` is a scalar and merged by the caller.
@@ -212,6 +218,7 @@ impl Rbac {
     ) {
         for (index, item) in raw.ceilings.iter().enumerate() {
             let place = place.field("ceilings").item(index);
+            named(&item.name, &place, errors);
             if self.ceilings.iter().any(|ceiling| ceiling.name == item.name) {
                 errors.push(place.field("name").error("a ceiling of that name exists"));
             }
@@ -220,13 +227,19 @@ impl Rbac {
             self.ceilings.push(Ceiling { name: item.name.clone(), namespaces, deny });
         }
         for (index, item) in raw.deputies.iter().enumerate() {
-            match deputy(item, &place.field("deputies").item(index)) {
+            let place = place.field("deputies").item(index);
+            let twice = |item: &Deputy| self.deputies.iter().any(|other| same(item, other));
+            match deputy(item, &place) {
+                Ok(item) if twice(&item) => {
+                    errors.push(place.error("this identity is a deputy already; say it once"));
+                }
                 Ok(item) => self.deputies.push(item),
                 Err(error) => errors.push(error),
             }
         }
         for (index, item) in raw.role_templates.iter().enumerate() {
             let place = place.field("roleTemplates").item(index);
+            named(&item.name, &place, errors);
             let rules = rights(&item.rules, &place.field("rules"), errors).into();
             let description = item.description.clone().unwrap_or_default();
             let template = RoleTemplate { description, rules };
@@ -282,6 +295,27 @@ impl RawRights {
     }
 }
 
+fn named(name: &str, place: &Place<'_>, errors: &mut Vec<DocumentError>) {
+    if name.is_empty() {
+        errors.push(place.field("name").error("expected a name"));
+    }
+}
+
+/// Whether two deputies are one identity; what pins one of them to a uid makes them no less so.
+fn same(one: &Deputy, other: &Deputy) -> bool {
+    match (&one.identity, &other.identity) {
+        (Controller::User(one), Controller::User(other)) => one == other,
+        (
+            Controller::ServiceAccount { namespace, name, .. },
+            Controller::ServiceAccount { namespace: other_namespace, name: other_name, .. },
+        ) => (namespace, name) == (other_namespace, other_name),
+        (Controller::User(user), Controller::ServiceAccount { namespace, name, .. })
+        | (Controller::ServiceAccount { namespace, name, .. }, Controller::User(user)) => {
+            *user == format!("system:serviceaccount:{namespace}:{name}")
+        }
+    }
+}
+
 fn deputy(raw: &RawDeputy, place: &Place<'_>) -> Result<Deputy, DocumentError> {
     let who = RawController {
         user: raw.user.clone(),
@@ -289,7 +323,12 @@ fn deputy(raw: &RawDeputy, place: &Place<'_>) -> Result<Deputy, DocumentError> {
         uid: raw.uid.clone(),
     };
     let RawOnBehalfOf { extra, annotation, owner } = &raw.on_behalf_of;
-    let at = place.field("onBehalfOf").field("annotation");
+    let behalf = place.field("onBehalfOf");
+    if let Some(keys) = extra {
+        let (user, groups) = (Some(keys.user.as_str()), keys.groups.as_deref());
+        different(&[("user", user), ("groups", groups)], &behalf.field("extra"))?;
+    }
+    let at = behalf.field("annotation");
     Ok(Deputy {
         identity: controller(&who, place)?,
         extra: extra.as_ref().map(|keys| (keys.user.clone(), keys.groups.clone())),
@@ -298,10 +337,30 @@ fn deputy(raw: &RawDeputy, place: &Place<'_>) -> Result<Deputy, DocumentError> {
     })
 }
 
+/// Keys that are there, each another one, and none that means something else already.
+fn different(keys: &[(&str, Option<&str>)], place: &Place<'_>) -> Result<(), DocumentError> {
+    let mut seen: Vec<&str> = Vec::new();
+    for (field, key) in keys.iter().filter_map(|(field, key)| Some((field, (*key)?))) {
+        if key.is_empty() || key == STAMP {
+            return Err(place.field(field).error("expected a key of its own"));
+        }
+        if seen.contains(&key) {
+            return Err(place
+                .field(field)
+                .error(format!("key `{key}` says something else already")));
+        }
+        seen.push(key);
+    }
+    Ok(())
+}
+
 fn principal(
     raw: &RawPrincipalAnnotation,
     place: &Place<'_>,
 ) -> Result<PrincipalAnnotation, DocumentError> {
+    let (user, groups) = (Some(raw.user.as_str()), raw.groups.as_deref());
+    let keys = [("user", user), ("groups", groups), ("signature", raw.signature.as_deref())];
+    different(&keys, place)?;
     let signed = match (&raw.signature, &raw.public_key, raw.set_by_deputy) {
         (Some(signature), Some(key), false) => {
             let bytes = STANDARD.decode(key.trim()).ok().and_then(|key| key.try_into().ok());

@@ -1,5 +1,7 @@
 //! Cases of the loader: whole documents, and the errors that users meet.
 
+mod rbac;
+
 use super::*;
 
 fn files(texts: &[&str]) -> Vec<SourceFile> {
