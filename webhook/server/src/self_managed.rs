@@ -12,20 +12,19 @@ use std::time::{Duration, SystemTime};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, Patch, PatchParams, PostParams};
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind, ObjectMeta};
+use kube::core::{DynamicObject, ObjectMeta};
 use kube::{Client, Error, ResourceExt as _};
 use pinfold_certs::{Authority, AuthorityError, FileError, Issued, ServingCertificate, Validity};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::drain::DrainWatch;
-use crate::registration::FIELD_MANAGER;
+use crate::metrics::RegistrationMetrics;
+use crate::registration::{Configuration, FIELD_MANAGER, NAME};
 use authorities::Authorities;
 
 /// The Secret with the CA and its key.
 pub(crate) const SECRET: &str = "pinfold-webhook-ca";
-/// The webhook configurations that get the CA.
-const CONFIGURATION: &str = "pinfold";
 /// Life of a serving certificate, and what is left of it when the next one is issued.
 const SERVING_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 const SERVING_RENEW_LEFT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -73,6 +72,20 @@ pub(crate) struct Keeper {
     in_place: Arc<AtomicBool>,
     /// Asks for a look before its time.
     nudge: Arc<Notify>,
+    /// What was published last, and where it was seen.
+    bundle: String,
+    in_order: Vec<Configuration>,
+}
+
+/// Where the CAs are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Published {
+    /// There is no such configuration.
+    Nowhere,
+    /// They were there.
+    Already,
+    /// They are there now.
+    Now,
 }
 
 #[derive(Clone)]
@@ -110,7 +123,18 @@ impl Keeper {
         let issued_by = own.certificate().to_owned();
         let served_until = issued.validity.not_after();
         let nudge = Arc::new(Notify::new());
-        Ok(Self { serving, names, issued_by, served_until, cluster, own, in_place, nudge })
+        Ok(Self {
+            serving,
+            names,
+            issued_by,
+            served_until,
+            cluster,
+            own,
+            in_place,
+            nudge,
+            bundle: String::new(),
+            in_order: Vec::new(),
+        })
     }
 
     pub(crate) fn serving(&self) -> Arc<ServingCertificate> {
@@ -128,9 +152,9 @@ impl Keeper {
     }
 
     /// Looks after the certificates until the server closes.
-    pub(crate) async fn run(mut self, mut drain: DrainWatch) {
+    pub(crate) async fn run(mut self, mut drain: DrainWatch, metrics: RegistrationMetrics) {
         loop {
-            let looked = tokio::time::timeout(LOOK_MAX, self.look()).await;
+            let looked = tokio::time::timeout(LOOK_MAX, self.look(&metrics)).await;
             let pause = match looked {
                 Ok(Ok(true)) => LOOK_EVERY,
                 Ok(Ok(false) | Err(ManageError::Outrun)) => RETRY_EVERY,
@@ -156,7 +180,7 @@ impl Keeper {
     }
 
     /// One look; whether everything is as it should be.
-    async fn look(&mut self) -> Result<bool, ManageError> {
+    async fn look(&mut self, metrics: &RegistrationMetrics) -> Result<bool, ManageError> {
         let now = SystemTime::now();
         let Some(cluster) = self.cluster.clone() else {
             self.own = match authorities::is_young(&self.own, now) {
@@ -166,10 +190,43 @@ impl Keeper {
             return self.serve_own(now);
         };
         let authorities = cluster.authorities(now).await?;
-        let published = cluster.publish(&authorities.bundle()).await?;
+        let bundle = authorities.bundle();
+        if self.bundle != bundle {
+            // A CA that moved on is no change of somebody else's.
+            self.in_order.clear();
+            self.bundle.clone_from(&bundle);
+        }
+        let mut all = true;
+        for configuration in Configuration::ALL {
+            let published = cluster.publish(configuration, &bundle).await?;
+            self.note(configuration, published, metrics);
+            all &= published != Published::Nowhere;
+        }
         self.serve(authorities.signing(), now)?;
         self.in_place.store(true, Ordering::Release);
-        Ok(published)
+        Ok(all)
+    }
+
+    /// Tells if somebody took the CA out of a configuration that had it.
+    fn note(
+        &mut self,
+        configuration: Configuration,
+        published: Published,
+        metrics: &RegistrationMetrics,
+    ) {
+        let had_it = self.in_order.contains(&configuration);
+        self.in_order.retain(|known| *known != configuration);
+        match published {
+            Published::Nowhere => return,
+            Published::Already => {}
+            Published::Now if had_it => {
+                let labels = [configuration.label(), "ca-bundle", "restored"];
+                metrics.changes.with_label_values(&labels).inc();
+                tracing::warn!(kind = configuration.kind(), "caBundle was not ours, restored");
+            }
+            Published::Now => tracing::info!(kind = configuration.kind(), "caBundle published"),
+        }
+        self.in_order.push(configuration);
     }
 
     fn serve_own(&mut self, now: SystemTime) -> Result<bool, ManageError> {
@@ -242,24 +299,18 @@ impl Cluster {
         Ok(moved)
     }
 
-    /// Puts the CAs into both webhook configurations; whether both were there.
-    async fn publish(&self, bundle: &str) -> Result<bool, ManageError> {
-        let mut all = true;
-        for (kind, plural) in [
-            ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
-            ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
-        ] {
-            let kind = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
-            let resource = ApiResource::from_gvk_with_plural(&kind, plural);
-            all &= self.publish_one(&resource, bundle).await?;
-        }
-        Ok(all)
-    }
-
-    async fn publish_one(&self, resource: &ApiResource, bundle: &str) -> Result<bool, ManageError> {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
-        let Some(found) = api.get_opt(CONFIGURATION).await? else { return Ok(false) };
-        let Some(webhooks) = with_bundle(&found.data, bundle) else { return Ok(true) };
+    /// Puts the CAs into a webhook configuration.
+    async fn publish(
+        &self,
+        configuration: Configuration,
+        bundle: &str,
+    ) -> Result<Published, ManageError> {
+        let resource = configuration.resource();
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let Some(found) = api.get_opt(NAME).await? else { return Ok(Published::Nowhere) };
+        let Some(webhooks) = with_bundle(&found.data, bundle) else {
+            return Ok(Published::Already);
+        };
         // With the resourceVersion that was read, a change in between is a conflict.
         let patch = json!({
             "metadata": {"resourceVersion": found.resource_version()},
@@ -267,9 +318,8 @@ impl Cluster {
         });
         let by =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        api.patch(CONFIGURATION, &by, &Patch::Merge(patch)).await?;
-        tracing::info!(kind = resource.kind, "caBundle published");
-        Ok(true)
+        api.patch(NAME, &by, &Patch::Merge(patch)).await?;
+        Ok(Published::Now)
     }
 }
 

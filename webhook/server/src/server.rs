@@ -124,7 +124,7 @@ pub(crate) async fn start_with(config: Config, judge: Judge) -> Result<Running, 
         registration.start(&watch, &mut tasks);
     }
     match serving.keeper {
-        Some(keeper) => tasks.spawn(keeper.run(watch.clone())),
+        Some(keeper) => tasks.spawn(keeper.run(watch.clone(), metrics.registration.clone())),
         None => tasks.spawn(tls::watch(serving.certificate, watch.clone())),
     };
     tasks.spawn(policy.run(metrics.clone(), config.limits, watch));

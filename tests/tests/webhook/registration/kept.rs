@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use pinfold_tests::{KubectlOutput, until};
 use serde_json::Value;
 
@@ -138,6 +140,7 @@ fn every_change_is_undone_and_told() -> Outcome {
         assert_eq!(now, counted + 1.0, "{kind} {what} is counted once as {change}");
         home.enforces().map_err(|error| format!("after {change}: {error}"))?;
     }
+    assert_ca_comes_back(&home, &replica)?;
     assert_told(&home, &replica)?;
     let version =
         ["get", VALIDATING, "foreign", "-o", "jsonpath={.metadata.generation} {.webhooks}"];
@@ -147,6 +150,19 @@ fn every_change_is_undone_and_told() -> Outcome {
         "somebody else's is nobody's business"
     );
     Ok(())
+}
+
+/// Another CA than the webhook's: nobody could be asked any more.
+fn assert_ca_comes_back(home: &Home, replica: &Replica) -> Outcome {
+    let before = content(home, VALIDATING)?;
+    let other = BASE64_STANDARD.encode(home.server.authority_pem());
+    let path = "/webhooks/0/clientConfig/caBundle";
+    let patch = format!(r#"[{{"op":"replace","path":"{path}","value":"{other}"}}]"#);
+    drift(home, VALIDATING, &patch)?.ok()?;
+    let undone = until(SOON, || (content(home, VALIDATING).ok()? == before).then_some(()));
+    undone.ok_or_else(|| format!("another CA stands:\n{}", replica.process.log()))?;
+    assert_eq!(changes(replica, VALIDATING, "ca-bundle", "restored")?, 1.0);
+    home.enforces()
 }
 
 fn assert_told(home: &Home, replica: &Replica) -> Outcome {

@@ -14,10 +14,11 @@ async fn without_a_cluster_the_ca_is_written_and_renewed_before_its_end() {
     assert_eq!(std::fs::read_to_string(path).unwrap(), keeper.own.certificate());
     assert!(keeper.in_place().load(Ordering::Acquire));
     let first = keeper.served_until;
-    assert!(keeper.look().await.unwrap());
+    let metrics = crate::metrics::Metrics::new().unwrap().registration;
+    assert!(keeper.look(&metrics).await.unwrap());
     assert_eq!(keeper.served_until, first, "nothing is due");
     keeper.served_until = SystemTime::now() + SERVING_LIFE / 4;
-    assert!(keeper.look().await.unwrap());
+    assert!(keeper.look(&metrics).await.unwrap());
     assert!(keeper.served_until >= first);
 }
 
