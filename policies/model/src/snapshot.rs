@@ -432,7 +432,8 @@ fn agent_of(object: &Object) -> Option<(&str, &str)> {
     let (namespace, name) = if let Facts::AgentServiceAccount(account) = facts {
         (account.namespace.as_str(), account.service_account.as_str())
     } else if let Facts::AgentStack(stack) = facts {
-        (own, stack.service_account.as_str())
+        let named = stack.service_account.as_str();
+        named.split_once('/').unwrap_or((own, named))
     } else if let Facts::RunnerPool(pool) = facts
         && !pool.trusted
     {

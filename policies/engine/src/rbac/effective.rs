@@ -43,7 +43,7 @@ pub fn grants_of<'a>(
     account: &Account,
 ) -> Vec<Grant<'a>> {
     let resolver = Resolver::new(view, answers);
-    let grant = |(spelling, key, binding): (SubjectKey, &'a ObjectKey, &'a Binding)| Grant {
+    let grant = |(spelling, key, binding): HeldBy<'a>| Grant {
         binding: key,
         spelling,
         role: &binding.role_ref,
@@ -52,11 +52,11 @@ pub fn grants_of<'a>(
     bindings_of(view, account).into_iter().map(grant).collect()
 }
 
+/// Under which name a binding means a ServiceAccount, and the binding.
+pub(crate) type HeldBy<'a> = (SubjectKey, &'a ObjectKey, &'a Binding);
+
 /// The RoleBindings and ClusterRoleBindings that mean a ServiceAccount, in the order of [`spellings`] and then of their keys.
-pub(crate) fn bindings_of<'a>(
-    view: &'a Snapshot,
-    account: &Account,
-) -> Vec<(SubjectKey, &'a ObjectKey, &'a Binding)> {
+pub(crate) fn bindings_of<'a>(view: &'a Snapshot, account: &Account) -> Vec<HeldBy<'a>> {
     let mut all = Vec::new();
     for spelling in spellings(account) {
         let native = |key: &ObjectKey| {

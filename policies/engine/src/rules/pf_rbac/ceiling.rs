@@ -10,6 +10,8 @@ mod join;
 pub(super) mod standing;
 pub(super) mod words;
 
+use std::collections::HashSet;
+
 use pinfold_model::facts::Question;
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::rbac::{Binding, PolicyRule, RoleRef, Subject};
@@ -92,14 +94,12 @@ fn judge_binding(context: &Context<'_>, binding: &Binding, found: &mut Found) {
 fn reached(context: &Context<'_>, binding: &Binding, place: &str) -> Vec<(String, Who)> {
     let agents = Agents::of(context);
     let old = old_subjects(context, binding);
-    let is_new = |subject: &Subject| {
-        let key = subject_key(subject, place);
-        !old.iter().any(|old| subject_key(old, place) == key)
-    };
+    let old: HashSet<_> = old.iter().filter_map(|subject| subject_key(subject, place)).collect();
     let subjects = binding.subjects.iter().enumerate();
-    let reached = subjects.filter(|(_, subject)| is_new(subject)).filter_map(|(at, subject)| {
+    let reached = subjects.filter_map(|(at, subject)| {
         let reach = agents.reached(subject, place)?;
-        Some((format!("$.subjects[{at}]"), Who::of_subject(&agents, subject, reach)))
+        let is_new = subject_key(subject, place).is_none_or(|key| !old.contains(&key));
+        is_new.then(|| (format!("$.subjects[{at}]"), Who::of_subject(&agents, subject, reach)))
     });
     reached.take(MAX_SUBJECTS).collect()
 }
@@ -125,7 +125,7 @@ pub(super) fn rules_of<'g, 'a>(
 /// Asks for the newest form of the roles: a denial because it could change it, a permission because it must be borne out.
 fn settle(context: &Context<'_>, roles: &[&ObjectKey], over: bool, found: &mut Found) {
     let unread = |key: &&&ObjectKey| context.facts.answers.live(key).is_none();
-    for key in roles.iter().filter(unread).take(MAX_ASKED) {
+    for key in roles.iter().take(MAX_ASKED).filter(unread) {
         let question = Question::Object((**key).clone());
         if over {
             found.ask(question.clone());

@@ -31,6 +31,9 @@ const MAX_TOLD: usize = 3;
 const MAX_PLACES: usize = 256;
 
 pub(super) fn judge(context: &Context<'_>, role: &Role, found: &mut Found) {
+    if no_agents(context) {
+        return;
+    }
     let Some(edit) = Edit::of(context, role) else { return };
     let Ok(affected) = edit.affected() else {
         let message = "cannot tell what this adds: too many roles take it in";
@@ -45,6 +48,13 @@ pub(super) fn judge(context: &Context<'_>, role: &Role, found: &mut Found) {
             growth.judge(found);
         }
     }
+}
+
+/// Whether there is nobody whom this could be about.
+fn no_agents(context: &Context<'_>) -> bool {
+    context.policy.agents.service_accounts.is_empty()
+        && context.view.first_agent(None).is_none()
+        && context.view.of_kind("AgentRoleBinding").next().is_none()
 }
 
 /// Whose edit it is.
@@ -116,16 +126,17 @@ impl Growth<'_> {
             let beyond = ceilings
                 .entry(limits.signature())
                 .or_insert_with(|| self.gains.beyond(policy, &bound.place));
-            let refused = self.tell(bound, beyond, told.is_empty(), found)
-                || self.judge_editor(bound, &mut lacks, found);
-            if refused {
+            let over = self.tell(bound, beyond, told.is_empty(), found);
+            // Whatever PF-RBAC-007 says: a policy may have switched it off.
+            let lacking = !over && self.judge_editor(bound, &mut lacks, found);
+            if over || lacking || !beyond.dangers.is_empty() {
                 told.push(&bound.binding);
                 found.ask(Question::Object(bound.binding.clone()));
             }
         }
     }
 
-    /// Whether a ceiling or the list of dangers refuses what an identity would gain.
+    /// Whether the ceiling refuses what an identity would gain.
     fn tell(&self, bound: &Bound, beyond: &Beyond<'_>, first: bool, found: &mut Found) -> bool {
         let path = |breach: &Breach<'_>| self.edit.path(self.gains, Some(breach));
         let chain = |breach: &Breach<'_>| self.chain(bound, Some(breach)).to_string();
@@ -145,7 +156,7 @@ impl Growth<'_> {
         if first {
             telling.dangers(&beyond.dangers, found);
         }
-        !beyond.is_empty()
+        !beyond.ceiling.is_empty()
     }
 
     /// Whether the editor lacks something of what an identity would gain.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pinfold_model::object::ObjectKey;
 use pinfold_model::object::rbac::{AgentRoleBinding, PolicyRule, RoleRef};
+use pinfold_model::object::{Facts, ObjectKey};
 use pinfold_model::snapshot::role_key;
 
 use super::words::{self, Chain, Telling, Who};
@@ -30,8 +30,9 @@ pub(super) fn judge(context: &Context<'_>, binding: &AgentRoleBinding, found: &m
     let Ok(places) = scope::expand(context, binding) else { return };
     let mut roles: Vec<ObjectKey> = Vec::new();
     let mut over = false;
+    let given = given(context, binding);
     for place in one_of_each(context, binding, &places) {
-        let part = Part { context, who: &who, place, via: None };
+        let part = Part { context, who: &who, place, via: None, given };
         over |= part.judge_binding(binding, &mut roles, found);
     }
     settle(context, &roles.iter().collect::<Vec<_>>(), over, found);
@@ -54,6 +55,20 @@ pub(in super::super) fn agent_of(
         let reach = agents.reached(subject, own)?;
         Some(Who::of_subject(&agents, subject, reach))
     })
+}
+
+/// The stored binding, if it is for the same subject in the same scope: what it gave is no gain.
+fn given<'a>(context: &Context<'a>, binding: &AgentRoleBinding) -> Option<&'a AgentRoleBinding> {
+    let Facts::AgentRoleBinding(old) = &context.facts.old_object.as_ref()?.facts else {
+        return None;
+    };
+    let gives_as = AgentRoleBinding {
+        role_ref: binding.role_ref.clone(),
+        resource_rules: binding.resource_rules.clone(),
+        escalation_policy: binding.escalation_policy.clone(),
+        ..AgentRoleBinding::clone(old)
+    };
+    (gives_as == *binding).then_some(old)
 }
 
 /// The places, but only one for each set of ceilings, where the role is the same in all of them.
@@ -80,6 +95,8 @@ pub(super) struct Part<'a> {
     pub(super) place: &'a str,
     /// The field at fault and the binding's name, where the binding isn't the object that is judged.
     pub(super) via: Option<(&'a str, String)>,
+    /// What gave the same subject something in the same scope before.
+    pub(super) given: Option<&'a AgentRoleBinding>,
 }
 
 impl Part<'_> {
@@ -93,7 +110,8 @@ impl Part<'_> {
         let path =
             |breach: &Breach<'_>| format!("{RULES_PATH}[{}].{}", breach.rule, breach.field());
         let own = self.judge(binding.resource_rules.iter(), &path, &|_| String::new(), found);
-        let role = binding.role_ref.as_ref();
+        let given = self.given.and_then(|old| old.role_ref.as_ref());
+        let role = binding.role_ref.as_ref().filter(|role| given != Some(role));
         role.is_some_and(|role| self.judge_role(role, roles, found)) || own
     }
 
@@ -132,7 +150,9 @@ impl Part<'_> {
         chain: &dyn Fn(&Breach<'_>) -> String,
         found: &mut Found,
     ) -> bool {
-        let Self { context, who, place, via } = self;
+        let Self { context, who, place, via, given } = self;
+        let given: Vec<&PolicyRule> =
+            given.iter().flat_map(|old| old.resource_rules.iter()).collect();
         let own = |breach: &Breach<'_>| match via {
             Some((path, _)) => (*path).to_owned(),
             None => path(breach),
@@ -143,7 +163,7 @@ impl Part<'_> {
             (Some((_, name)), chain) => format!("{name}, {chain}"),
         };
         let telling = Telling { who, place, path: &own, chain: &whole };
-        let beyond = Beyond::of(context.policy, place, rules, &[]);
+        let beyond = Beyond::of(context.policy, place, rules, &given);
         telling.ceiling(&CEILING, &beyond.ceiling, &words::remedy(&beyond.ceiling), found);
         telling.dangers(&beyond.dangers, found);
         !beyond.is_empty()

@@ -1,9 +1,9 @@
 //! PF-RBAC-004 for a ServiceAccount that becomes an agent identity: what it holds already counts.
 
 use pinfold_model::facts::{Answers, Operation, Question};
-use pinfold_model::object::rbac::RoleRef;
+use pinfold_model::object::rbac::Binding;
 use pinfold_model::object::{Facts, Object, ObjectKey};
-use pinfold_model::snapshot::{Snapshot, SubjectKey, names_agent, role_key};
+use pinfold_model::snapshot::{Snapshot, names_agent, role_key};
 
 use super::words::{self, Chain, Telling, Who};
 use super::{CEILING, current, is_exempt, rules_of, settle};
@@ -11,7 +11,7 @@ use crate::context::{Context, Found};
 use crate::rbac::agents::{Account, Agents};
 use crate::rbac::ceiling::{Beyond, Breach, Limits};
 use crate::rbac::describe::excerpt;
-use crate::rbac::effective::{bindings_of, gives};
+use crate::rbac::effective::{HeldBy, bindings_of, gives};
 use crate::rbac::resolver::Unresolved;
 
 /// How many bindings of an identity are told.
@@ -27,8 +27,8 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         excerpt(&account.name)
     );
     let mut identity = Identity::new(context, identity, path);
-    for (spelling, key, binding) in bindings_of(&view, &account) {
-        identity.judge(&view, &spelling, key, &binding.role_ref, found);
+    for held in bindings_of(&view, &account) {
+        identity.judge(&view, held, found);
     }
     identity.settle(found);
 }
@@ -81,20 +81,14 @@ impl<'c> Identity<'c> {
     }
 
     /// One binding that gives the ServiceAccount something. A role that isn't there gives nothing, and is judged when it comes.
-    pub(super) fn judge(
-        &mut self,
-        view: &Snapshot,
-        spelling: &SubjectKey,
-        binding: &ObjectKey,
-        role: &RoleRef,
-        found: &mut Found,
-    ) {
+    pub(super) fn judge(&mut self, view: &Snapshot, held: HeldBy<'_>, found: &mut Found) {
+        let (spelling, binding, Binding { role_ref: role, .. }) = held;
         let context = self.context;
         if self.told >= MAX_TOLD || is_exempt(context, binding) {
             return;
         }
         let place = binding.namespace.as_str();
-        let (spelling, identity) = (words::spelling(spelling), self.identity.clone());
+        let (spelling, identity) = (words::spelling(&spelling), self.identity.clone());
         let who = Who { identity, spelling };
         let none = Answers::default();
         let gives = match gives(view, &none, role, place) {

@@ -97,7 +97,7 @@ fn judge_join(
         }
         let Some(who) = agent_of(context, &object.key.namespace, binding) else { continue };
         let via = Some((path, object_name(&object.key)));
-        let part = Part { context, who: &who, place: namespace, via };
+        let part = Part { context, who: &who, place: namespace, via, given: None };
         if part.judge_binding(binding, &mut roles, found) {
             told = told.saturating_add(1);
         }
@@ -118,7 +118,7 @@ fn judge_standing(context: &Context<'_>, namespace: &str, path: &str, found: &mu
             for (key, binding) in view.bindings_in(&spelling, namespace) {
                 let native = key.group == RBAC_GROUP && key.kind == "RoleBinding";
                 if native && seen.insert(key) {
-                    identity.judge(&view, &spelling, key, &binding.role_ref, found);
+                    identity.judge(&view, (spelling.clone(), key, binding), found);
                 }
             }
         }

@@ -92,6 +92,11 @@ const ROWS: &str = "
     agents: a role that isn't there / AgentRoleBinding acme/x : subject=agent-stack/s role=Role/absent / $.spec.roleRef
     agents: a template / AgentRoleBinding acme/x : subject=agent-stack/s role=RoleTemplate/small / ok
     agents: a template beyond / AgentRoleBinding acme/x : subject=agent-stack/s role=RoleTemplate/large / $.spec.roleRef
+    agents: update: a label / AgentRoleBinding acme/x labels=a:b : subject=agent-stack/s role=Role/secrets | verbs=list resources=secrets <- AgentRoleBinding acme/x : subject=agent-stack/s role=Role/secrets | verbs=list resources=secrets / ok
+    agents: update: a rule less / AgentRoleBinding acme/x : subject=agent-stack/s | verbs=list resources=secrets <- AgentRoleBinding acme/x : subject=agent-stack/s | verbs=list resources=secrets; verbs=create resources=pods/exec / ok
+    agents: update: a rule more / AgentRoleBinding acme/x : subject=agent-stack/s | verbs=list resources=secrets; verbs=create resources=pods/exec <- AgentRoleBinding acme/x : subject=agent-stack/s | verbs=list resources=secrets / $.spec.resourceRules[1].resources
+    agents: update: another subject / AgentRoleBinding acme/x : subject=agent-stack/t role=Role/secrets <- AgentRoleBinding acme/x : subject=agent-stack/s role=Role/secrets / $.spec.roleRef
+    agents: update: another scope / AgentRoleBinding acme/x : scope=namespace/beta subject=agent-stack/s role=Role/mixed <- AgentRoleBinding acme/x : scope=namespace/acme subject=agent-stack/s role=Role/mixed / $.spec.roleRef
     agents: everywhere / AgentRoleBinding acme/x : scope=cluster subject=agent-stack/s role=ClusterRole/secrets / $.spec.roleRef
 
     identity: a record for an account that holds too much / AgentServiceAccount acme/q : acme quiet / $.spec.serviceAccountName

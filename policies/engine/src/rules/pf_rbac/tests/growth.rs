@@ -1,9 +1,10 @@
 //! PF-RBAC-005: which edits make a bound role grow beyond the ceiling or the editor, by which field.
 
 use pinfold_model::finding::RuleId;
+use pinfold_model::policy::rbac::Ceiling;
 
 use super::ceilings::{as_root, with_agents};
-use crate::rbac::notation::cluster;
+use crate::rbac::notation::{cluster, rules};
 
 /// The agent `acme/coder` is bound to most of these. `dev` views pods in acme; `author` may escalate and holds nothing.
 const CLUSTER: &str = "
@@ -79,6 +80,7 @@ const BY_OTHERS: &str = "
     escalate where no agent is bound / author / Role acme/free : resources=pods,configmaps <- Role acme/free : resources=pods / ok
     escalate into an aggregate / author / ClusterRole low labels=to-middle:yes : resources=pods,services <- ClusterRole low labels=to-middle:yes : resources=pods / $.rules[0]
     a label / author / ClusterRole new2 labels=to-middle:yes : resources=services / $.rules[0]
+    created after it was bound / author / Role acme/missing : resources=configmaps / $.rules[0]
     less / author / Role acme/bad : verbs=get resources=secrets <- Role acme/bad : verbs=list,get resources=secrets / ok
     both / author / Role acme/bound : verbs=list resources=secrets <- Role acme/bound : resources=pods / $.rules[0].verbs
     cluster-wide holdings count / root system:masters / ClusterRole wide : resources=configmaps <- ClusterRole wide : resources=pods / ok
@@ -88,4 +90,23 @@ const BY_OTHERS: &str = "
 #[test]
 fn beyond_the_editor() {
     super::check_with(&RuleId::RBAC_GROWTH, BY_OTHERS, &cluster(CLUSTER), &with_agents());
+}
+
+/// Another ceiling lets it pass, and PF-RBAC-007 speaks of it: the editor is judged all the same.
+#[test]
+fn beyond_the_editor_though_it_is_dangerous() {
+    let mut policy = with_agents();
+    policy.rbac.agent_ceiling = Some("other".to_owned());
+    let deny = rules("verbs=delete resources=pods");
+    policy.rbac.ceilings = vec![Ceiling { name: "other".to_owned(), namespaces: Vec::new(), deny }];
+    let rows = "
+    not held / author / Role acme/bound : resources=secrets <- Role acme/bound : resources=pods / $.rules[0]
+    ";
+    super::check_with(&RuleId::RBAC_GROWTH, rows, &cluster(CLUSTER), &policy);
+    super::check_with(
+        &RuleId::RBAC_DANGER,
+        &rows.replace("[0]", "[0].verbs"),
+        &cluster(CLUSTER),
+        &policy,
+    );
 }
