@@ -1,8 +1,10 @@
 //! Every way around the RBAC gate that `docs/attacks.md` lists: one file of cases a family, one stage a file.
 
+use pinfold_model::document::{Dialect, read};
 use serde_json::{Value, json};
 
 use crate::Outcome;
+use crate::kubernetes::repository;
 use crate::rbac_cases::hold;
 use crate::rbac_object::{items, text};
 
@@ -118,4 +120,28 @@ fn binding(name: &str, role: &Value, is_denied: bool) -> Value {
         "subjects": [{"kind": "ServiceAccount", "name": "agent-coder", "namespace": format!("{stage}-acme")}],
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role["metadata"]["name"]},
     })
+}
+
+/// `docs/attacks.md` lists every case under each of its rows, and every case that is open.
+#[test]
+fn the_page_lists_every_case() -> Outcome {
+    let page = std::fs::read_to_string(repository("docs/attacks.md"))?;
+    for file in std::fs::read_dir(repository("tests/tests/webhook/rbac"))? {
+        let file = file?.path();
+        let documents =
+            read(&file.to_string_lossy(), &std::fs::read_to_string(&file)?, Dialect::Policy)?;
+        let document = documents.first().ok_or("no document")?.to_json();
+        for case in items(&document, "cases") {
+            let name = text(case, "/name");
+            for row in items(case, "rows").iter().filter_map(Value::as_str) {
+                let line = page.lines().find(|line| line.starts_with(&format!("| {row} |")));
+                assert!(line.is_some_and(|line| line.contains(name)), "{row}: {name}");
+            }
+            let told = page
+                .lines()
+                .any(|line| line.contains(&format!(": {name} | {}", text(case, "/open"))));
+            assert!(text(case, "/open").is_empty() || told, "open: {name}");
+        }
+    }
+    Ok(())
 }
