@@ -14,19 +14,15 @@ mod restore;
 mod watching;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::Client;
-use pinfold_ledger::Ledger;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, RegistrationMode, ServingSource, ViewSource};
 use crate::drain::DrainWatch;
 use crate::error::StartError;
-use crate::events::Events;
 use crate::health::Health;
-use crate::metrics::Metrics;
 use desired::Service;
 
 pub(crate) use compare::{Bundles, Standard};
@@ -81,10 +77,6 @@ pub(crate) struct Registration {
     pub(crate) plan: Plan,
     pub(crate) client: Client,
     pub(crate) health: Arc<Health>,
-    pub(crate) metrics: Metrics,
-    pub(crate) events: Option<Events>,
-    pub(crate) ledger: Option<Ledger>,
-    pub(crate) audit_max: Duration,
     /// Told when a configuration changed, because its `caBundle` may have.
     pub(crate) certificates: Option<Arc<Notify>>,
 }

@@ -91,7 +91,7 @@ pub(crate) async fn start_with(config: Config, judge: Judge) -> Result<Running, 
         ledger: ledger.clone(),
         judge,
         live,
-        events: events.clone(),
+        events,
         view_lag_max: config.view_lag_max,
         audit_max: config.limits.audit_max,
         ids: DecisionIds::new(),
@@ -111,16 +111,8 @@ pub(crate) async fn start_with(config: Config, judge: Judge) -> Result<Running, 
     let addresses = Addresses { listen, metrics: metrics_address };
     announce(&addresses, config.ready_file.as_deref())?;
     if let (Some(plan), Some(client)) = (plan, client) {
-        let registration = Registration {
-            plan,
-            client,
-            health,
-            metrics: metrics.clone(),
-            events,
-            ledger: ledger.clone(),
-            audit_max: config.limits.audit_max,
-            certificates: serving.keeper.as_ref().map(Keeper::nudge),
-        };
+        let certificates = serving.keeper.as_ref().map(Keeper::nudge);
+        let registration = Registration { plan, client, health, certificates };
         registration.start(&watch, &mut tasks);
     }
     match serving.keeper {

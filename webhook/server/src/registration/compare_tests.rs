@@ -35,6 +35,7 @@ fn differences(found: Option<&DynamicObject>, bundles: &Bundles) -> Vec<(Change,
 }
 
 type Edit = fn(&mut Value);
+type Touch = fn(&mut DynamicObject);
 
 /// An edit of `webhooks[0]`, and what it is taken for.
 const EDITS: &[(&str, Edit, Change, &str)] = &[
@@ -152,7 +153,7 @@ fn every_change_is_found_and_named() {
 #[test]
 fn what_the_api_server_and_others_fill_in_is_no_change() {
     let none = Bundles::new();
-    let cases: &[(&str, fn(&mut DynamicObject))] = &[
+    let cases: &[(&str, Touch)] = &[
         ("as it is", |_| {}),
         ("no CA yet", |found| {
             for entry in found.data["webhooks"].as_array_mut().unwrap() {
@@ -160,7 +161,7 @@ fn what_the_api_server_and_others_fill_in_is_no_change() {
             }
         }),
         ("another CA", |found| {
-            found.data["webhooks"][0]["clientConfig"]["caBundle"] = json!("Qg==")
+            found.data["webhooks"][0]["clientConfig"]["caBundle"] = json!("Qg==");
         }),
         ("another order", |found| found.data["webhooks"].as_array_mut().unwrap().reverse()),
         ("defaults", |found| {
@@ -226,7 +227,7 @@ fn a_file_is_read_strictly() {
     assert_eq!(entry["clientConfig"]["service"]["namespace"], "elsewhere");
     assert_eq!(entry["clientConfig"]["service"]["name"], "gate");
     let cases = [
-        (built_in.clone(), "expected one MutatingWebhookConfiguration"),
+        (built_in, "expected one MutatingWebhookConfiguration"),
         (whole.replace("failurePolicy:", "failurePolice:"), "failurePolice"),
         (whole.replacen("name: pinfold\n", "name: other\n", 1), "`other`"),
         (

@@ -95,11 +95,13 @@ impl Report<'_> {
         if !self.outcome.is_final() {
             return;
         }
-        if let Some(events) = &by.events {
+        let admission = &by.health.admission;
+        if let Some(events) = &admission.events {
             events.registration(&by.plan.namespace, &by.plan.service, self.configuration, &message);
         }
-        if let Some(ledger) = &by.ledger
-            && let Err(error) = audit::record(ledger, &self.record(message), by.audit_max).await
+        if let Some(ledger) = &admission.ledger
+            && let Err(error) =
+                audit::record(ledger, &self.record(message), admission.audit_max).await
         {
             tracing::error!(error, "a change of the registration is not in the audit ledger");
         }
@@ -109,7 +111,7 @@ impl Report<'_> {
         let changes: BTreeSet<_> = self.differences.iter().map(|found| found.change).collect();
         for change in changes {
             let labels = [self.configuration.label(), change.as_str(), self.outcome.label()];
-            by.metrics.registration.changes.with_label_values(&labels).inc();
+            by.health.admission.metrics.registration.changes.with_label_values(&labels).inc();
         }
     }
 

@@ -121,7 +121,7 @@ impl<'s> Keeper<'s> {
         let Self { configuration, wanted, .. } = *self;
         let standard = Standard { configuration, wanted, bundles: &bundles };
         let differences = standard.differences(found.as_ref());
-        let intact = &self.shared.metrics.registration.intact;
+        let intact = &self.shared.health.admission.metrics.registration.intact;
         let label = [self.configuration.label()];
         intact.with_label_values(&label).set(i64::from(differences.is_empty()));
         if let (true, Some(found)) = (differences.is_empty(), &found) {
