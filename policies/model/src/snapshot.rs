@@ -8,7 +8,8 @@ mod sharing;
 mod trie;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use rpds::{HashTrieMapSync, RedBlackTreeSetSync};
 
@@ -33,6 +34,16 @@ pub enum SubjectKey {
     ServiceAccount(String, String),
 }
 
+/// What stands for a subject in the index, because its text would be most of a row there. Two hashes under keys of this process: nobody finds two
+/// subjects that share both.
+type SubjectDigest = [u64; 2];
+
+fn digest(subject: &SubjectKey) -> SubjectDigest {
+    static HASHERS: LazyLock<[RandomState; 2]> =
+        LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+    HASHERS.each_ref().map(|hasher| hasher.hash_one(subject))
+}
+
 /// How a binding names a role: whether it is a ClusterRole, and its name.
 type RoleName = (bool, String);
 
@@ -41,7 +52,7 @@ type RoleName = (bool, String);
 pub struct Snapshot {
     objects: Trie<ByKey>,
     by_uid: Trie<ByUid>,
-    bindings_by_subject: Index<SubjectKey>,
+    bindings_by_subject: Index<SubjectDigest>,
     /// RoleBindings and ClusterRoleBindings by the role that they name.
     bindings_by_role: Index<RoleName>,
     /// AgentRoleBindings by the role that they name.
@@ -117,7 +128,7 @@ impl Snapshot {
             self.by_uid.insert(ByUid(Arc::clone(&object)));
         }
         for subject in subject_keys(&object) {
-            self.bindings_by_subject.insert(subject, &object);
+            self.bindings_by_subject.insert(digest(&subject), &object);
         }
         if let Some((index, role)) = self.role_index(&object) {
             index.insert(role, &object);
@@ -155,7 +166,7 @@ impl Snapshot {
             self.by_uid.remove(&object.meta.uid);
         }
         for subject in subject_keys(&object) {
-            self.bindings_by_subject.remove(&subject, &object);
+            self.bindings_by_subject.remove(&digest(&subject), &object);
         }
         if let Some((index, role)) = self.role_index(&object) {
             index.remove(&role, &object);
@@ -257,7 +268,7 @@ impl Snapshot {
         &'s self,
         subject: &SubjectKey,
     ) -> impl Iterator<Item = (&'s ObjectKey, &'s Binding)> + use<'s> {
-        self.bindings_by_subject.of(subject).filter_map(binding)
+        self.bindings_by_subject.of(&digest(subject)).filter_map(binding)
     }
 
     /// The RoleBindings of one namespace that name a subject; for the empty namespace, the ClusterRoleBindings.
@@ -266,7 +277,7 @@ impl Snapshot {
         subject: &SubjectKey,
         namespace: &str,
     ) -> impl Iterator<Item = (&'s ObjectKey, &'s Binding)> + use<'s> {
-        self.bindings_by_subject.of_in(subject, namespace).filter_map(binding)
+        self.bindings_by_subject.of_in(&digest(subject), namespace).filter_map(binding)
     }
 
     /// The RoleBindings and ClusterRoleBindings that name a role: those of one namespace for a Role, all for a ClusterRole.

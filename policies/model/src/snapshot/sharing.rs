@@ -24,7 +24,8 @@ pub struct Sharing {
 }
 
 impl Sharing {
-    /// The object as the view keeps it. Rules read labels of ClusterRoles alone, because aggregation asks for them; owners and uids of all.
+    /// The object as the view keeps it. Of RBAC objects rules read the owners, the labels of ClusterRoles, because aggregation asks for them, and the
+    /// uids of roles; nothing has a binding for its owner.
     #[must_use]
     pub fn keep(&mut self, mut object: Object) -> Object {
         if object.key.group == RBAC_GROUP {
@@ -39,6 +40,7 @@ impl Sharing {
         } else if let Facts::Binding(binding) = &mut object.facts {
             binding.role_ref = shared(&mut self.roles, &binding.role_ref);
             binding.subjects = shared(&mut self.subjects, &binding.subjects);
+            object.meta.uid = String::new();
         }
         if self.len() > self.kept.saturating_mul(2).max(SWEEP_MIN) {
             self.sweep();
@@ -74,7 +76,7 @@ mod tests {
     use serde_json::json;
 
     use super::{SWEEP_MIN, Sharing};
-    use crate::object::{Facts, Object, from_value};
+    use crate::object::{Facts, Meta, Object, from_value};
 
     fn binding(name: &str, user: &str) -> Object {
         let object = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
@@ -87,7 +89,7 @@ mod tests {
 
     fn role(kind: &str, name: &str) -> Object {
         let object = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
-            "metadata": {"name": name, "labels": {"a": "b"}, "annotations": {"c": "d"}},
+            "metadata": {"name": name, "uid": "r", "labels": {"a": "b"}, "annotations": {"c": "d"}},
             "rules": [{"verbs": ["get"], "resources": [name]}, {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]});
         from_value(&object).expect("a role")
     }
@@ -105,13 +107,13 @@ mod tests {
         assert!(Arc::ptr_eq(&left.subjects, &right.subjects));
         for (kept, whole) in kept.iter().zip([&one, &two]) {
             assert_eq!((&kept.key, &kept.facts), (&whole.key, &whole.facts));
-            assert_eq!((&kept.meta.uid, &kept.meta.owners), (&whole.meta.uid, &whole.meta.owners));
-            assert!(kept.meta.labels.is_empty() && kept.meta.annotations.is_empty());
+            assert_eq!(kept.meta, Meta { owners: whole.meta.owners.clone(), ..Meta::default() });
         }
         let whole = role("ClusterRole", "a");
         let roles = [sharing.keep(whole.clone()), sharing.keep(role("Role", "b"))];
         assert_eq!(roles[0].facts, whole.facts);
         assert_eq!(roles[0].meta.labels, whole.meta.labels, "aggregation asks for them");
+        assert_eq!((roles[0].meta.uid.as_str(), roles[0].meta.annotations.len()), ("r", 0));
         let [Facts::Role(left), Facts::Role(right)] = roles.each_ref().map(|one| &one.facts) else {
             panic!("roles")
         };
