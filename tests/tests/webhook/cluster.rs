@@ -72,7 +72,7 @@ fn the_view_and_whole_objects_are_complete_and_without_values() -> Outcome {
         let mut shown = Vec::new();
         let view = cluster
             .view(|progress| {
-                shown.push((progress.kind.to_owned(), progress.listed, progress.remaining))
+                shown.push((progress.kind.to_owned(), progress.listed, progress.remaining));
             })
             .await?;
         assert!(view.unread.is_empty() && view.unreadable.is_empty(), "{view:?}");
@@ -118,7 +118,9 @@ fn assert_whole(found: &BTreeMap<String, Vec<Value>>) {
         let objects = found.get(kind).into_iter().flatten();
         let mut named =
             objects.filter(|object| object.pointer("/metadata/name") == Some(&name.into()));
-        named.next().unwrap_or_else(|| panic!("no {kind} {name}"))
+        let found = named.next();
+        assert!(found.is_some(), "no {kind} {name}");
+        found.unwrap_or(&Value::Null)
     };
     assert_eq!(
         named("Ingress", "i").pointer("/spec/tls/0/secretName"),
