@@ -10,7 +10,6 @@ mod report;
 mod running;
 mod survey;
 mod table;
-mod yaml;
 
 use std::io::Write;
 use std::time::Instant;

@@ -1,5 +1,11 @@
 //! `pinfold scan` over files, as a user runs it.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on stops where it stands"
+)]
+
 use std::fs;
 use std::path::Path;
 
@@ -157,20 +163,14 @@ fn filters_narrow_the_answer_and_the_exit_code() {
         ("--rules PF-TRU-001", Outcome::Passed, vec![]),
     ];
     for (line, expected, objects) in cases {
-        let (outcome, mut document) = json(folder.path(), line);
-        let told = told(&document);
-        let wanted = if line.ends_with("-n acme") {
-            // Where the cluster's bindings are not looked at, the identity tells what it holds.
-            told.iter().filter(|line| !line.contains("AgentServiceAccount")).cloned().collect()
-        } else {
-            told
-        };
+        let (outcome, document) = json(folder.path(), line);
+        // Where the cluster's bindings are not looked at, the identity tells what it holds.
+        let told = told(&document).into_iter().filter(|line| !line.contains("AgentServiceAccount"));
         assert_eq!(
-            (outcome, wanted),
-            (expected, objects.into_iter().map(str::to_owned).collect()),
+            (outcome, told.collect::<Vec<_>>()),
+            (expected, objects.iter().map(|one| (*one).to_owned()).collect()),
             "{line}"
         );
-        document["objects"].take();
     }
     for (line, said) in [
         ("-n acem", "no namespace `acem`"),
@@ -237,9 +237,9 @@ fn reports_are_cut_with_a_note_and_count_everything() {
             acme.contains(&format!("\nkind: {namespaced}\n")) && acme.contains("namespace: acme")
         );
         assert!(acme.len() < 256 * 1024, "{} bytes", acme.len());
-        assert!(acme.contains("  fail: 601\n"), "all are counted: {}", &acme[acme.len() - 200..]);
+        assert!(acme.contains("  fail: 601\n"), "all are counted");
         assert!(acme.contains("more results are left out"), "the cut is told");
-        assert!(acme.contains("pinfold.dev/results-left-out: "), "{}", &acme[..400]);
+        assert!(acme.contains("pinfold.dev/results-left-out: "), "the cut is told to programs");
         assert!(!cluster.contains("left out"), "{cluster}");
     }
 }

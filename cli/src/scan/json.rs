@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Summary;
 use super::survey::{Reported, Told};
-use crate::output::JSON_VERSION;
+use crate::output::{JSON_VERSION, json};
 
 pub(super) fn write(summary: &Summary<'_>, out: &mut dyn Write) -> io::Result<()> {
     let scanned = summary.scanned;
@@ -43,8 +43,7 @@ pub(super) fn write(summary: &Summary<'_>, out: &mut dyn Write) -> io::Result<()
             "seconds": summary.seconds,
         },
     });
-    serde_json::to_writer_pretty(&mut *out, &document)?;
-    writeln!(out)
+    json::write(&document, out)
 }
 
 fn object(object: &Reported) -> Value {

@@ -10,7 +10,8 @@ use pinfold_model::finding::{Finding, Mode, RuleId};
 use serde_json::{Map, Value, json};
 
 use super::survey::{Reported, Told};
-use super::{Summary, Unlisted, yaml};
+use super::{Summary, Unlisted};
+use crate::output::yaml;
 
 /// Largest report, as JSON: `kubectl apply` keeps a copy in an annotation, and annotations end at 256 KiB.
 const REPORT_BYTES_MAX: usize = 200 * 1024;
@@ -54,7 +55,7 @@ pub(super) fn write(format: &Format, summary: &Summary<'_>, out: &mut dyn Write)
     let whole = reports.entry("").or_default();
     summary.scanned.unlisted.iter().for_each(|unlisted| whole.add(failure(unlisted)));
     if summary.scanned.interrupted {
-        whole.add(error("the scan was interrupted: what is missing here may be bad".to_owned()));
+        whole.add(error("the scan was interrupted: what is missing here may be bad"));
     }
     for (namespace, report) in reports {
         yaml::write(&report.finish(format, namespace, summary), out)?;
@@ -104,7 +105,7 @@ impl Report {
         let [namespaced, whole] = format.kinds;
         let kind = if namespace.is_empty() { whole } else { namespaced };
         if !namespace.is_empty() {
-            metadata["namespace"] = json!(namespace);
+            put(&mut metadata, "namespace", namespace);
         }
         let counts = ["pass", "fail", "warn", "error", "skip"]
             .map(|outcome| (outcome.to_owned(), json!(self.counts.get(outcome).unwrap_or(&0))));
@@ -114,7 +115,7 @@ impl Report {
             "results": self.results, "summary": summary,
         });
         if format.has_source {
-            report["source"] = json!(SOURCE);
+            put(&mut report, "source", SOURCE);
         }
         report
     }
@@ -126,7 +127,7 @@ fn result(object: &Reported, told: &Told) -> (&'static str, Value) {
     let mut subject = json!({"apiVersion": object.api_version, "kind": key.kind, "name": key.name});
     for (field, text) in [("namespace", &key.namespace), ("uid", &object.uid)] {
         if !text.is_empty() {
-            subject[field] = json!(text);
+            put(&mut subject, field, text);
         }
     }
     let mut properties = json!({
@@ -134,10 +135,10 @@ fn result(object: &Reported, told: &Told) -> (&'static str, Value) {
         "danger": told.weighed.danger.as_str(),
     });
     if !told.weighed.leads_to.is_empty() {
-        properties["leadsTo"] = json!(cut(&told.weighed.leads_to));
+        put(&mut properties, "leadsTo", &cut(&told.weighed.leads_to));
     }
     for (kind, count) in &told.made {
-        properties[format!("made.{kind}")] = json!(count.to_string());
+        put(&mut properties, &format!("made.{kind}"), &count.to_string());
     }
     let outcome = match mode {
         Mode::Enforce => "fail",
@@ -155,18 +156,25 @@ fn result(object: &Reported, told: &Told) -> (&'static str, Value) {
 
 fn failure(unlisted: &Unlisted) -> (&'static str, Value) {
     let Unlisted { api_version, kind, right, reason } = unlisted;
-    error(format!("can't read {kind} ({api_version}): {reason}; the right to `{right}` is needed"))
+    error(&format!("can't read {kind} ({api_version}): {reason}; the right to `{right}` is needed"))
 }
 
-fn error(message: String) -> (&'static str, Value) {
-    entry("error", json!({"message": cut(&message)}))
+fn error(message: &str) -> (&'static str, Value) {
+    entry("error", json!({"message": cut(message)}))
 }
 
 fn entry(outcome: &'static str, mut result: Value) -> (&'static str, Value) {
-    result["source"] = json!(SOURCE);
-    result["policy"] = json!(SOURCE);
-    result["result"] = json!(outcome);
+    put(&mut result, "source", SOURCE);
+    put(&mut result, "policy", SOURCE);
+    put(&mut result, "result", outcome);
     (outcome, result)
+}
+
+/// Adds a member to an object.
+fn put(object: &mut Value, name: &str, text: &str) {
+    if let Value::Object(members) = object {
+        members.insert(name.to_owned(), Value::from(text));
+    }
 }
 
 fn category(rule: &RuleId) -> &'static str {
@@ -185,6 +193,9 @@ fn cut(text: &str) -> String {
     if text.len() <= TEXT_BYTES_MAX {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+    let mut end = TEXT_BYTES_MAX;
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
     format!("{}…", text.get(..end).unwrap_or_default())
 }

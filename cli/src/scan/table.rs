@@ -9,6 +9,7 @@ use pinfold_model::finding::Mode;
 use super::Summary;
 use super::survey::{Reported, Told};
 use crate::output::human::Paint;
+use crate::output::is_unprintable;
 
 /// How many kinds the totals name.
 const KINDS_MAX: usize = 12;
@@ -24,7 +25,7 @@ pub(super) fn write(summary: &Summary<'_>, out: &mut dyn Write) -> io::Result<()
 
 /// Names and messages hold what somebody wrote: nothing of it may steer a terminal.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_unprintable(c) { '\u{fffd}' } else { c }).collect()
 }
 
 fn write_object(object: &Reported, paint: &Paint, out: &mut dyn Write) -> io::Result<()> {
