@@ -87,20 +87,20 @@ impl<'a> Limits<'a> {
         let rbac = &policy.rbac;
         let in_platform = is_platform(policy, place);
         if !place.is_empty() {
-            let named: Vec<&Ceiling> = rbac.ceiling_of(place).into_iter().collect();
+            let named = rbac.ceiling_of(place);
             return Self { built_in: named.is_empty(), named, in_platform };
         }
-        let mut named: Vec<&Ceiling> = Vec::new();
-        for ceiling in rbac.ceilings.iter().filter(|ceiling| !ceiling.namespaces.is_empty()) {
-            named.push(ceiling);
-            let globs = &ceiling.namespaces;
-            if globs.iter().any(|glob| glob.as_str().trim_matches('*').is_empty()) {
-                return Self { named, built_in: false, in_platform };
-            }
+        let everywhere = |ceiling: &&Ceiling| {
+            ceiling.namespaces.iter().any(|glob| glob.as_str().trim_matches('*').is_empty())
+        };
+        let mut named: Vec<&Ceiling> =
+            rbac.ceilings.iter().filter(|ceiling| !ceiling.namespaces.is_empty()).collect();
+        if named.iter().any(everywhere) {
+            return Self { named, built_in: false, in_platform };
         }
         let rest = rbac.agent_ceiling.as_ref();
         let rest = rest.and_then(|name| rbac.ceilings.iter().find(|one| one.name == *name));
-        named.extend(rest);
+        named.extend(rest.filter(|rest| rest.namespaces.is_empty()));
         Self { named, built_in: rest.is_none(), in_platform }
     }
 

@@ -159,6 +159,7 @@ fn with_ceilings() -> AdmissionPolicy {
     };
     policy.rbac.ceilings = vec![
         ceiling("strict", &["beta", "gamma-*"], "verbs=get resources=configmaps names=key"),
+        ceiling("strictest", &["gamma-1"], "verbs=get resources=configmaps names=other"),
         ceiling("other", &[], "verbs=delete resources=pods; verbs=get urls=/debug/*"),
     ];
     policy.rbac.agent_ceiling = Some("other".to_owned());
@@ -177,6 +178,8 @@ fn named_ceilings() {
     what the strict one denies, by a glob / RoleBinding gamma-1/x : ClusterRole/configmaps to ServiceAccount/acme/coder / $.subjects[0]
     what the strict one denies, everywhere / ClusterRoleBinding x : ClusterRole/configmaps to ServiceAccount/acme/coder / $.subjects[0]
     another name / RoleBinding beta/x : ClusterRole/one-configmap to ServiceAccount/acme/coder / ok
+    another name where two ceilings count / RoleBinding gamma-1/x : ClusterRole/one-configmap to ServiceAccount/acme/coder / $.subjects[0]
+    another name, everywhere / ClusterRoleBinding x : ClusterRole/one-configmap to ServiceAccount/acme/coder / $.subjects[0]
     a URL / ClusterRoleBinding x : ClusterRole/debug to ServiceAccount/acme/coder / $.subjects[0]
     what only the built-in one denies / RoleBinding acme/x : ClusterRole/secrets to ServiceAccount/acme/coder / ok
     agents: in beta alone / AgentRoleBinding acme/x : scope=cluster subject=agent-stack/s role=ClusterRole/configmaps / $.spec.roleRef
