@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use cluster::ClusterArguments;
 pub(crate) use explain::{
-    BindingArguments, BindingOutput, Explain, ExplainArguments, ExplainOutput, WhatCanArguments,
-    WhoCanArguments,
+    Answer, BindingArguments, BindingOutput, Explain, ExplainArguments, ExplainOutput,
+    WhatCanArguments, WhoCanArguments,
 };
 pub(crate) use scan::{ScanArguments, ScanOutput};
 

@@ -16,6 +16,8 @@ use pinfold_model::sources::SourceFile;
 
 use crate::arguments::{Explain, ExplainArguments};
 use crate::check::today;
+use crate::output::explain::shape;
+use crate::output::json;
 use crate::{CliError, Outcome, policies};
 
 /// What is judged by where no policy is named: the documented defaults.
@@ -35,6 +37,10 @@ pub(crate) fn run(
         Explain::WhatCan(arguments) => what_can::run(arguments, out, err),
         Explain::WhoCan(arguments) => who_can::run(arguments, out, err),
         Explain::Binding(arguments) => binding::run(arguments, out, err),
+        Explain::Schema { answer } => {
+            json::write(&shape::schema(*answer), out)?;
+            Ok(Outcome::Passed)
+        }
     }
 }
 

@@ -23,6 +23,22 @@ pub enum Explain {
     WhoCan(WhoCanArguments),
     /// What a proposed binding would give, to whom, what of it is new, and what the webhook says.
     Binding(BindingArguments),
+    /// Print the JSON Schema of an answer.
+    Schema {
+        /// Which answer.
+        answer: Answer,
+    },
+}
+
+/// Answers that have a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Answer {
+    /// Of `explain what-can -o json`.
+    WhatCan,
+    /// Of `explain who-can -o json`.
+    WhoCan,
+    /// Of `explain binding -o json`.
+    Binding,
 }
 
 /// Arguments of `explain what-can`.

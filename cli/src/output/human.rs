@@ -8,6 +8,7 @@ use pinfold_model::policy::agent::AgentPolicy;
 use crate::attempt::Answer;
 use crate::case::Ran;
 use crate::check::Checked;
+use crate::output::printable;
 
 /// Terminal colours, or nothing where the output is no terminal.
 pub(crate) struct Paint(bool);
@@ -75,6 +76,7 @@ pub(super) fn write_finding(
         Mode::Warn => paint.doubt(&format!("{rule} (warning)")),
         Mode::Audit => paint.doubt(&format!("{rule} (recorded)")),
     };
+    let [path, message, remedy] = [path, message, remedy].map(|text| printable(text));
     writeln!(out, "  {rule} {path}\n    {message}\n    fix: {remedy}")
 }
 

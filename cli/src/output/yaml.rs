@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
+use super::is_unprintable;
+
 /// Writes one document.
 pub(crate) fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "---")?;
@@ -12,20 +14,21 @@ pub(crate) fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
 
 /// A value below a key or a dash, each line indented by `depth` steps.
 fn block(value: &Value, depth: usize, out: &mut dyn Write) -> io::Result<()> {
-    match value {
-        Value::Object(members) => members.iter().try_for_each(|(key, value)| {
-            write!(out, "{:1$}{2}:", "", depth.saturating_mul(STEP), text(key))?;
+    let indent = depth.saturating_mul(STEP);
+    if let Value::Object(members) = value {
+        return members.iter().try_for_each(|(key, value)| {
+            write!(out, "{:indent$}{}:", "", text(key))?;
             below(value, depth, out)
-        }),
-        Value::Array(items) => items.iter().try_for_each(|item| {
-            write!(out, "{:1$}-", "", depth.saturating_mul(STEP))?;
-            match item {
-                Value::Object(members) if !members.is_empty() => first_on_line(item, depth, out),
-                item => below(item, depth, out),
-            }
-        }),
-        scalar => writeln!(out, "{:1$}{2}", "", depth.saturating_mul(STEP), inline(scalar)),
+        });
     }
+    let Value::Array(items) = value else {
+        return writeln!(out, "{:indent$}{}", "", inline(value));
+    };
+    items.iter().try_for_each(|item| {
+        write!(out, "{:indent$}-", "")?;
+        let opens = item.as_object().is_some_and(|members| !members.is_empty());
+        if opens { first_on_line(item, depth, out) } else { below(item, depth, out) }
+    })
 }
 
 /// Spaces of one level.
@@ -33,17 +36,13 @@ const STEP: usize = 2;
 
 /// What stands behind `key:`; a list stands no deeper than its key, as `kubectl` writes it.
 fn below(value: &Value, depth: usize, out: &mut dyn Write) -> io::Result<()> {
-    match value {
-        Value::Object(members) if !members.is_empty() => {
-            writeln!(out)?;
-            block(value, depth.saturating_add(1), out)
-        }
-        Value::Array(items) if items.iter().any(is_nested) => {
-            writeln!(out)?;
-            block(value, depth, out)
-        }
-        flat => writeln!(out, " {}", inline(flat)),
+    let opens = value.as_object().is_some_and(|members| !members.is_empty());
+    let lists = value.as_array().is_some_and(|items| items.iter().any(is_nested));
+    if !opens && !lists {
+        return writeln!(out, " {}", inline(value));
     }
+    writeln!(out)?;
+    block(value, if opens { depth.saturating_add(1) } else { depth }, out)
 }
 
 /// An object in a list begins on the line of its dash.
@@ -70,6 +69,20 @@ fn inline(value: &Value) -> String {
     }
 }
 
+/// A text as JSON writes it, with nothing in it that a reader couldn't see.
+fn quoted(own: &str) -> String {
+    let mut quoted = String::new();
+    for character in Value::String(own.to_owned()).to_string().chars() {
+        if is_unprintable(character) {
+            // All of them are below U+10000.
+            quoted.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            quoted.push(character);
+        }
+    }
+    quoted
+}
+
 /// A text: plain where it is only letters, digits, dots, dashes and slashes and no word or number of YAML; else as in JSON, which YAML 1.2
 /// reads the same.
 fn text(own: &str) -> String {
@@ -77,9 +90,8 @@ fn text(own: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '/' | '_');
     let begins = own.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '/');
     let word = |word: &&str| own.eq_ignore_ascii_case(word);
-    let is_plain =
-        begins && own.chars().all(plain) && !WORDS.iter().any(|one| word(&one)) && own.len() > 1;
-    if is_plain { own.to_owned() } else { Value::String(own.to_owned()).to_string() }
+    let is_plain = begins && own.chars().all(plain) && !WORDS.iter().any(word) && own.len() > 1;
+    if is_plain { own.to_owned() } else { quoted(own) }
 }
 
 #[cfg(test)]

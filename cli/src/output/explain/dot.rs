@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::shape::{Bindings, Chain, Right, Rule, WhatCan, WhoCan};
 use super::table;
+use crate::output::is_unprintable;
 
 /// A text as a quoted id of the DOT language: only quotes and backslashes mean anything in it, and line ends become spaces.
 fn quoted(text: &str) -> String {
@@ -13,7 +14,7 @@ fn quoted(text: &str) -> String {
         match character {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
-            control if control.is_control() => quoted.push(' '),
+            hidden if is_unprintable(hidden) => quoted.push(' '),
             plain => quoted.push(plain),
         }
     }

@@ -9,13 +9,23 @@ use pinfold_engine::rbac::resolver::Unresolved;
 use pinfold_model::object::ObjectKey;
 use pinfold_model::object::rbac::{PolicyRule, RoleRef};
 use pinfold_model::snapshot::SubjectKey;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 
+use crate::arguments::Answer;
 use crate::output::JSON_VERSION;
 
 pub(crate) use binding::{Author, Binding, Bindings, Grant, Missing, Receiver};
 pub(crate) use who_can::{Able, Question, WhoCan};
+
+/// The JSON Schema of an answer.
+pub(crate) fn schema(answer: Answer) -> Schema {
+    match answer {
+        Answer::WhatCan => schema_for!(WhatCan),
+        Answer::WhoCan => schema_for!(WhoCan),
+        Answer::Binding => schema_for!(Bindings),
+    }
+}
 
 /// An object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]

@@ -8,14 +8,10 @@ use std::io::{self, Write};
 
 use super::shape::{Chain, Hop, ObjectName, Right, Subject, WhatCan};
 use crate::output::human::Paint;
+pub(super) use crate::output::printable as plain;
 
 pub(crate) use binding::bindings;
 pub(crate) use who_can::who_can;
-
-/// Text from an object, safe for a terminal.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
 
 /// `Kind namespace/name`.
 pub(super) fn named(object: &ObjectName) -> String {
@@ -116,10 +112,12 @@ struct Row {
     ceiling: String,
 }
 
+/// The verbs of one resource, by chain and ceiling.
+type Cell = BTreeMap<(String, String), BTreeSet<String>>;
+
 /// What of a resource some chains give: by resource and names, then by chain.
 fn rows<'c>(chains: impl Iterator<Item = (usize, &'c Chain)>) -> Vec<Row> {
-    let mut cells: BTreeMap<(String, String), BTreeMap<(String, String), BTreeSet<String>>> =
-        BTreeMap::new();
+    let mut cells: BTreeMap<(String, String), Cell> = BTreeMap::new();
     for (index, chain) in chains {
         for right in &chain.rights {
             let by = (origin(index, right), right.ceiling.clone().unwrap_or_default());

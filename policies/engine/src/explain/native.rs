@@ -51,7 +51,15 @@ pub enum NotNative {
 pub fn natives(world: &World<'_>, binding: &ObjectKey) -> Result<Vec<Native>, NotNative> {
     let Some(object) = world.view.get(binding) else { return Ok(Vec::new()) };
     if let Facts::Binding(binding) = &object.facts {
-        let (role, subjects) = (RoleRef::clone(&binding.role_ref), binding.subjects.to_vec());
+        // A ServiceAccount without a namespace is one of the binding's own.
+        let placed = |subject: &Subject| match (subject.kind.as_str(), subject.namespace.as_str()) {
+            ("ServiceAccount", "") => {
+                Subject { namespace: object.key.namespace.clone(), ..subject.clone() }
+            }
+            _ => subject.clone(),
+        };
+        let role = RoleRef::clone(&binding.role_ref);
+        let subjects = binding.subjects.iter().map(placed).collect();
         let content = Content::Binding { role, subjects };
         return Ok(vec![Native { key: object.key.clone(), content }]);
     }
