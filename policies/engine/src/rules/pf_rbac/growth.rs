@@ -114,6 +114,7 @@ impl Growth<'_> {
         let mut ceilings = BTreeMap::new();
         let mut lacks = BTreeMap::new();
         let mut told: Vec<&ObjectKey> = Vec::new();
+        let mut dangers_told = false;
         for bound in &bound {
             if told.contains(&&bound.binding) {
                 continue;
@@ -126,10 +127,11 @@ impl Growth<'_> {
             let beyond = ceilings
                 .entry(limits.signature())
                 .or_insert_with(|| self.gains.beyond(policy, &bound.place));
-            let over = self.tell(bound, beyond, told.is_empty(), found);
-            // Whatever PF-RBAC-007 says: a policy may have switched it off.
+            let over = self.tell(bound, beyond, !dangers_told, found);
+            dangers_told |= !beyond.dangers.is_empty();
+            // Whatever PF-RBAC-007 says, and it doesn't count as told: a policy may have switched it off.
             let lacking = !over && self.judge_editor(bound, &mut lacks, found);
-            if over || lacking || !beyond.dangers.is_empty() {
+            if over || lacking {
                 told.push(&bound.binding);
                 found.ask(Question::Object(bound.binding.clone()));
             }

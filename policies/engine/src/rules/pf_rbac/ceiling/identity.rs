@@ -66,18 +66,21 @@ pub(super) struct Identity<'c> {
     /// The field at fault.
     path: &'c str,
     told: usize,
+    /// Bindings that only PF-RBAC-007 is about: they have their own number, because a policy may have switched it off.
+    dangers: usize,
     /// Roles that were read, and those that are missing.
     roles: Vec<ObjectKey>,
 }
 
 impl<'c> Identity<'c> {
     pub(super) fn new(context: &'c Context<'c>, identity: String, path: &'c str) -> Self {
-        Self { context, identity, path, told: 0, roles: Vec::new() }
+        Self { context, identity, path, told: 0, dangers: 0, roles: Vec::new() }
     }
 
     /// Asks what could change, or must bear out, what was found.
     pub(super) fn settle(&self, found: &mut Found) {
-        settle(self.context, &self.roles.iter().collect::<Vec<_>>(), self.told > 0, found);
+        let over = self.told > 0 || self.dangers > 0;
+        settle(self.context, &self.roles.iter().collect::<Vec<_>>(), over, found);
     }
 
     /// One binding that gives the ServiceAccount something. A role that isn't there gives nothing, and is judged when it comes.
@@ -114,12 +117,14 @@ impl<'c> Identity<'c> {
         let remedy = format!("take it out of {} first", words::object_name(binding));
         telling.ceiling(&CEILING, &beyond.ceiling, &remedy, found);
         // With the built-in ceiling that said it all.
-        if Limits::of(context.policy, place).is_built_in() {
+        let told = Limits::of(context.policy, place).is_built_in() || self.dangers >= MAX_TOLD;
+        if told {
             beyond.dangers.clear();
         }
         telling.dangers(&beyond.dangers, found);
+        self.dangers = self.dangers.saturating_add(usize::from(!beyond.dangers.is_empty()));
+        self.told = self.told.saturating_add(usize::from(!beyond.ceiling.is_empty()));
         if !beyond.is_empty() {
-            self.told = self.told.saturating_add(1);
             found.ask(Question::Object(binding.clone()));
         }
     }

@@ -10,7 +10,7 @@ use pinfold_model::snapshot::RBAC_GROUP;
 use super::agent_binding::{Part, agent_of};
 use super::identity::Identity;
 use super::words::{self, object_name};
-use super::{current, is_exempt, settle};
+use super::{CEILING, current, is_exempt, settle};
 use crate::context::{Context, Found};
 use crate::organization::labels;
 use crate::rbac::agents::{Account, Agents, spellings};
@@ -87,6 +87,7 @@ fn judge_join(
 ) {
     let mut roles = Vec::new();
     let mut told: usize = 0;
+    let mut dangers: usize = 0;
     for object in context.view.of_kind("AgentRoleBinding") {
         let Facts::AgentRoleBinding(binding) = &object.facts else { continue };
         let name =
@@ -98,11 +99,18 @@ fn judge_join(
         let Some(who) = agent_of(context, &object.key.namespace, binding) else { continue };
         let via = Some((path, object_name(&object.key)));
         let part = Part { context, who: &who, place: namespace, via, given: None };
-        if part.judge_binding(binding, &mut roles, found) {
-            told = told.saturating_add(1);
+        let before = found.raw.len();
+        let over = part.judge_binding(binding, &mut roles, found);
+        let refused = found.raw.iter().skip(before).any(|raw| raw.rule == CEILING);
+        // What only PF-RBAC-007 is about has its own number: a policy may have switched it off.
+        let counted = if refused { &mut told } else { &mut dangers };
+        if over && !refused && *counted >= MAX_TOLD {
+            found.raw.truncate(before);
         }
+        *counted = counted.saturating_add(usize::from(over));
     }
-    settle(context, &roles.iter().collect::<Vec<_>>(), told > 0, found);
+    let over = told > 0 || dangers > 0;
+    settle(context, &roles.iter().collect::<Vec<_>>(), over, found);
 }
 
 /// The RoleBindings that are there and reach an agent identity which some object names.

@@ -367,3 +367,40 @@ fn messages() {
     let text = "would hold `get` on `configmaps` named `key` in namespace `beta` through ClusterRole `configmaps`; ceiling `strict` (deny[0]: `get` on `configmaps` named `key`) denies it";
     assert!(found.raw[0].message.ends_with(text), "{}", found.raw[0].message);
 }
+
+/// However many bindings only PF-RBAC-007 is about, the one that is beyond the ceiling is told.
+#[test]
+fn what_is_dangerous_does_not_hide_what_is_beyond() {
+    let mut text = CLUSTER.to_owned();
+    for number in 0..6 {
+        text += &format!(
+            "\nRoleBinding acme/d{number} : ClusterRole/secrets to ServiceAccount/acme/many"
+        );
+        text += &format!(
+            "\nAgentRoleBinding acme/d{number} : org=many scope=organization subject=agent-stack/a role=ClusterRole/secrets"
+        );
+        text +=
+            &format!("\nRoleBinding acme/g{number} : ClusterRole/grows to ServiceAccount/coder");
+    }
+    text += "
+        ClusterRole grows : resources=pods
+        ClusterRole deletes : verbs=delete resources=pods
+        RoleBinding acme/last : ClusterRole/deletes to Group/system:serviceaccounts:acme
+        RoleBinding beta/last : ClusterRole/grows to ServiceAccount/acme/coder
+        AgentRoleBinding acme/last : org=many scope=organization subject=agent-stack/a role=ClusterRole/deletes";
+    let mut policy = with_ceilings();
+    policy.rbac.ceilings[0].deny = rules("verbs=get resources=secrets");
+    let (create, update) = (Create, Update);
+    let cases = [
+        (create, "AgentServiceAccount acme/m : acme many", ""),
+        (create, "Namespace delta labels=krate.a5c.ai/org:many", ""),
+        (update, "ClusterRole grows : resources=secrets", "ClusterRole grows : resources=pods"),
+    ];
+    for (operation, new, old) in cases {
+        let request = facts("root system:masters", operation, new, old);
+        let found = spoken(&judge_with(&request, &cluster(&text), &policy));
+        let refused = |line: &&String| !line.starts_with("PF-RBAC-007");
+        assert_eq!(found.iter().filter(refused).count(), 1, "{new}: {found:?}");
+        assert!(found.len() < 6, "{new}: {found:?}");
+    }
+}
