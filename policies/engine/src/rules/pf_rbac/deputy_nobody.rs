@@ -22,9 +22,21 @@ const MAX_TOLD: usize = 4;
 /// How many roles one decision asks for.
 const MAX_ASKED: usize = 8;
 
+/// Whether an update gives nothing that the object doesn't give already: tools go on labelling what was there before them. Labels of a
+/// ClusterRole give, where another one takes it in.
+fn gives_nothing_new(context: &Context<'_>) -> bool {
+    let (Some(old), Some(new)) = (&context.facts.old_object, &context.facts.object) else {
+        return false;
+    };
+    let labels = new.key.kind != "ClusterRole" || old.meta.labels == new.meta.labels;
+    labels && old.facts == new.facts
+}
+
 /// Judges a Role or a native binding.
 pub(super) fn judge(context: &Context<'_>, rule: &RuleId, found: &mut Found) {
-    let Some(facts) = context.subject_facts() else { return };
+    let Some(facts) = context.subject_facts().filter(|_| !gives_nothing_new(context)) else {
+        return;
+    };
     let judge = Judge { context, rule, place: place_of(context.facts) };
     if let Facts::Role(role) = facts {
         judge.judge_role(role, found);
@@ -40,6 +52,9 @@ pub(super) fn judge_agent_binding(
     places: &BTreeSet<String>,
     found: &mut Found,
 ) {
+    if gives_nothing_new(context) {
+        return;
+    }
     let before = found.raw.len();
     for place in places {
         if found.raw.len().saturating_sub(before) >= MAX_TOLD {

@@ -284,13 +284,38 @@ fn for_nobody_the_ceiling_of_the_place_counts() {
             assert_eq!(told(&facts), expected, "{deputy}: {line}");
         }
     }
-    let label = super::facts(
-        "bare",
-        pinfold_model::facts::Operation::Update,
-        "RoleBinding acme/x : ClusterRole/view-secrets to User/ada",
-        "RoleBinding acme/x : ClusterRole/view-secrets to User/ada",
-    );
-    assert!(told(&label).is_empty(), "garbage collection goes on");
+    const SECRETS: &str = "ClusterRole/view-secrets to User/ada";
+    let updates = [
+        (
+            format!("RoleBinding acme/x : {SECRETS}"),
+            format!("RoleBinding acme/x : {SECRETS}"),
+            false,
+        ),
+        (
+            format!("RoleBinding acme/x labels=a:b : {SECRETS}"),
+            format!("RoleBinding acme/x : {SECRETS}"),
+            false,
+        ),
+        (
+            format!("RoleBinding acme/x : {SECRETS} User/bob"),
+            format!("RoleBinding acme/x : {SECRETS}"),
+            true,
+        ),
+        (
+            "ClusterRole x labels=a:b : resources=secrets".into(),
+            "ClusterRole x : resources=secrets".into(),
+            true,
+        ),
+        (
+            "Role acme/x labels=a:b : resources=secrets".into(),
+            "Role acme/x : resources=secrets".into(),
+            false,
+        ),
+    ];
+    for (new, old, refused) in updates {
+        let update = super::facts("bare", pinfold_model::facts::Operation::Update, &new, &old);
+        assert_eq!(!told(&update).is_empty(), refused, "{old} to {new}");
+    }
 }
 
 /// Bindings that the control plane writes for an AgentRoleBinding.
