@@ -10,7 +10,7 @@ use pinfold_engine::{admit, tool};
 use pinfold_model::facts::AdmissionFacts;
 use pinfold_model::finding::Finding;
 use pinfold_model::host::Host;
-use pinfold_model::object::rbac::RoleRef;
+use pinfold_model::object::rbac::{PolicyRule, RoleRef};
 use pinfold_model::object::{self, Kind, from_value};
 use pinfold_model::policy::PolicySet;
 use pinfold_model::policy::admission::AdmissionPolicy;
@@ -231,9 +231,11 @@ fn other_cases(input: &Input) -> Outcome<Vec<Case<'_>>> {
     if rules.len() != admin_role::rules().len() {
         return Err("the rules of `admin` were not all read".into());
     }
+    // Rules that are the very same would not be looked into.
+    let copies: Vec<PolicyRule> = rules.iter().cloned().collect();
     Ok(vec![
-        Case::new("admin covers admin", || {
-            covers(black_box(rules), rules) == Coverage::Covered
+        Case::new("admin covers admin", move || {
+            covers(black_box(&copies), rules) == Coverage::Covered
         }),
         Case::new("connection to a host", || input.connects()),
         Case::new("tool call from 1 KB", || input.calls()),
