@@ -9,7 +9,7 @@ use pinfold_model::finding::Mode;
 use super::Summary;
 use super::survey::{Reported, Told};
 use crate::output::human::Paint;
-use crate::output::is_unprintable;
+use crate::output::printable as plain;
 
 /// How many kinds the totals name.
 const KINDS_MAX: usize = 12;
@@ -21,11 +21,6 @@ pub(super) fn write(summary: &Summary<'_>, out: &mut dyn Write) -> io::Result<()
     }
     write_totals(summary, out)?;
     write_gaps(summary, &paint, out)
-}
-
-/// Names and messages hold what somebody wrote: nothing of it may steer a terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if is_unprintable(c) { '\u{fffd}' } else { c }).collect()
 }
 
 fn write_object(object: &Reported, paint: &Paint, out: &mut dyn Write) -> io::Result<()> {
