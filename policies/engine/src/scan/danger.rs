@@ -49,15 +49,20 @@ impl Danger {
 /// The danger of a rule's findings, before what the rights lead to is looked at.
 #[must_use]
 pub fn of_rule(rule: &RuleId) -> Danger {
-    match rule.as_str() {
-        // Unreadable, or across a boundary.
-        "PF-REQ-001" | "PF-REQ-002" | "PF-REQ-003" | "PF-REQ-004" | "PF-REQ-005"
-        | "PF-RBAC-006" | "PF-RBAC-008" | "PF-SEC-001" | "PF-TRU-001" => Danger::High,
-        "PF-RBAC-001" | "PF-RBAC-002" | "PF-RBAC-003" | "PF-RBAC-004" | "PF-RBAC-005"
-        | "PF-RBAC-007" => Danger::Medium,
-        rule if rule.starts_with("PF-") => Danger::High,
-        _ => Danger::Low,
+    // What these rights lead to says more than the rule.
+    let rights = [
+        RuleId::RBAC_ROLE,
+        RuleId::RBAC_BINDING,
+        RuleId::RBAC_AGENT_BINDING,
+        RuleId::RBAC_CEILING,
+        RuleId::RBAC_GROWTH,
+        RuleId::RBAC_DANGER,
+    ];
+    if rights.contains(rule) {
+        return Danger::Medium;
     }
+    // Unreadable, or across a boundary; what a policy adds is its own wish.
+    if RuleId::BUILT_IN.contains(rule) { Danger::High } else { Danger::Low }
 }
 
 /// Whether rights are what a rule is about.
