@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::Outcome;
 use crate::kubernetes::repository;
 use crate::rbac_cases::hold;
-use crate::rbac_object::{items, text};
+use crate::rbac_object::{items, text, with};
 
 #[test]
 fn no_binding_passes_the_ceiling() -> Outcome {
@@ -75,8 +75,8 @@ fn bound(right: &Value, is_denied: bool) -> Value {
 
 fn grown(right: &Value, is_denied: bool) -> Value {
     let role = role(right);
-    let mut small = role.clone();
-    small["rules"] = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]);
+    let rules = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]);
+    let small = with(role.clone(), "rules", rules);
     json!({
         "name": format!("{}, added to what is bound", text(right, "/name")),
         "given": [small, binding("first", &role, is_denied)],
@@ -85,10 +85,9 @@ fn grown(right: &Value, is_denied: bool) -> Value {
 }
 
 /// Denied by the ceiling's rule and what else the right says, or allowed.
-fn verdict(right: &Value, mut attempt: Value, rule: Option<&str>) -> Value {
+fn verdict(right: &Value, attempt: Value, rule: Option<&str>) -> Value {
     let Some(rule) = rule else {
-        attempt["allowed"] = json!(true);
-        return attempt;
+        return with(attempt, "allowed", json!(true));
     };
     let listed = right.get("by").and_then(Value::as_array);
     let also: Vec<&str> = match listed {
@@ -96,14 +95,13 @@ fn verdict(right: &Value, mut attempt: Value, rule: Option<&str>) -> Value {
         None => vec!["ceiling", "PF-RBAC-007"],
     };
     let rules = also.iter().map(|&also| if also == "ceiling" { rule } else { also });
-    attempt["denied"] =
-        rules.map(|rule| (rule.to_owned(), json!("$"))).collect::<serde_json::Map<_, _>>().into();
-    attempt
+    let denied: serde_json::Map<_, _> = rules.map(|rule| (rule.to_owned(), json!("$"))).collect();
+    with(attempt, "denied", denied.into())
 }
 
 fn role(right: &Value) -> Value {
     let stage = "rbac-danger";
-    json!({"kind": "ClusterRole", "metadata": {"name": format!("{stage}-right")}, "rules": right["rules"]})
+    json!({"kind": "ClusterRole", "metadata": {"name": format!("{stage}-right")}, "rules": right.get("rules")})
 }
 
 /// What is harmless is so in an agent's namespace; URLs count cluster-wide only.
@@ -118,7 +116,7 @@ fn binding(name: &str, role: &Value, is_denied: bool) -> Value {
     json!({
         "kind": kind, "metadata": metadata,
         "subjects": [{"kind": "ServiceAccount", "name": "agent-coder", "namespace": format!("{stage}-acme")}],
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role["metadata"]["name"]},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": text(role, "/metadata/name")},
     })
 }
 

@@ -93,6 +93,14 @@ pub(crate) fn with_metadata(mut object: Value, field: &str, value: &str) -> Valu
     object
 }
 
+/// An object with a field set.
+pub(crate) fn with(mut object: Value, field: &str, value: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(field.to_owned(), value);
+    }
+    object
+}
+
 /// The items of a list field, none if it isn't there.
 pub(crate) fn items<'v>(value: &'v Value, field: &str) -> &'v [Value] {
     value.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()

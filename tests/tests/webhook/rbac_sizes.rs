@@ -21,7 +21,7 @@ fn the_last_of_thousands_counts() -> Outcome {
     let secrets = json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]});
     let configmaps = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]});
 
-    stage.store(&role(&namespace, "strong", vec![secrets.clone()]))?;
+    stage.store(&role(&namespace, "strong", std::slice::from_ref(&secrets)))?;
     let people = || (0..SUBJECTS).map(|n| json!({"kind": "User", "name": format!("user-{n}")}));
     let crowd: Vec<Value> = people().chain([coder.clone()]).collect();
     refused(&stage, &binding(&namespace, "crowd", &crowd, "strong"), "$.subjects[4000]")?;
@@ -31,8 +31,8 @@ fn the_last_of_thousands_counts() -> Outcome {
         let rule = |n| json!({"apiGroups": [format!("g{n}.example.com")], "resources": ["widgets"], "verbs": ["get", "list"]});
         (0..RULES).map(rule).chain([last.clone()]).collect::<Vec<_>>()
     };
-    stage.store(&role(&namespace, "long", many(&secrets)))?;
-    stage.store(&role(&namespace, "long-twin", many(&configmaps)))?;
+    stage.store(&role(&namespace, "long", &many(&secrets)))?;
+    stage.store(&role(&namespace, "long-twin", &many(&configmaps)))?;
     refused(
         &stage,
         &binding(&namespace, "long", std::slice::from_ref(&coder), "long"),
@@ -61,7 +61,7 @@ fn create(stage: &RbacStage, binding: &Value, dry: bool) -> Outcome<crate::rbac_
     stage.client.send(&root, ("POST", &path, "application/json", &whole(binding).to_string()))
 }
 
-fn role(namespace: &str, name: &str, rules: Vec<Value>) -> Value {
+fn role(namespace: &str, name: &str, rules: &[Value]) -> Value {
     json!({"kind": "Role", "metadata": {"name": name, "namespace": namespace}, "rules": rules})
 }
 

@@ -100,7 +100,7 @@ impl RbacStage {
     }
 
     /// With `UID-OF-name` replaced by the uid of what the case stored under that name.
-    fn resolved(&self, object: Value) -> Outcome<Value> {
+    fn resolved(&self, object: &Value) -> Outcome<Value> {
         let mut text = object.to_string();
         for kept in self.stored.borrow().iter().filter(|_| object.to_string().contains("UID-OF-")) {
             let name = crate::rbac_object::text(kept, "/metadata/name");
@@ -113,7 +113,7 @@ impl RbacStage {
 
     /// One try, stored or not.
     pub(crate) fn attempt(&self, who: &Person, attempt: &Value, dry: bool) -> Outcome<Answer> {
-        let object = &self.resolved(whole(attempt.get("object").ok_or("no object")?))?;
+        let object = &self.resolved(&whole(attempt.get("object").ok_or("no object")?))?;
         let patch = attempt.get("patch").unwrap_or(object).to_string();
         let dry = if dry { "dryRun=All" } else { "dryRun=" };
         let dry = if dry == "dryRun=" { "" } else { dry };
@@ -216,7 +216,7 @@ impl RbacStage {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": given});
         let (cluster, manifest) = (self.stage.path("given.json"), self.stage.path("tried.json"));
         fs::write(&cluster, list.to_string())?;
-        fs::write(&manifest, self.resolved(whole(object))?.to_string())?;
+        fs::write(&manifest, self.resolved(&whole(object))?.to_string())?;
         let name = |file: std::path::PathBuf| file.to_string_lossy().into_owned();
         let operation = if old.is_some() { "UPDATE" } else { "CREATE" };
         let mut words: Vec<String> = ["pinfold", "check", "-o", "json", "--operation", operation]

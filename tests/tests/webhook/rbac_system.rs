@@ -121,18 +121,14 @@ fn in_system_namespaces(client: &Client, replica: &Replica) -> Outcome {
         answer.message().contains("PF-RBAC-004").then_some(())
     });
     settled.ok_or_else(|| format!("agents aren't known:\n{}", replica.process.log()))?;
-    let answer = create(client, &root, &binding("pinfold-system", "agents", "edit"))?;
-    assert!(answer.message().contains("PF-RBAC-004"), "{}", answer.message());
-    // Open: no entry asks about the system's namespaces, so that they never wait for Pinfold (docs/registration.md).
-    for namespace in ["kube-system", "kube-public"] {
+    for namespace in ["pinfold-system", "kube-system", "kube-public"] {
         let answer = create(client, &root, &binding(namespace, "agents", "edit"))?;
-        assert!(answer.is_success(), "closed; the docs say it is open: {}", answer.message());
+        assert!(answer.message().contains("PF-RBAC-004"), "{namespace}: {}", answer.message());
     }
     // What a controller of somebody's needs there.
-    let mut leader = binding("kube-system", "leader", "extension-apiserver-authentication-reader");
-    leader["subjects"][0] =
-        json!({"kind": "ServiceAccount", "name": "cert-manager", "namespace": "cert-manager"});
-    leader["roleRef"]["kind"] = json!("Role");
+    let leader = json!({"kind": "RoleBinding", "metadata": {"name": "leader", "namespace": "kube-system"},
+        "subjects": [{"kind": "ServiceAccount", "name": "cert-manager", "namespace": "cert-manager"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "extension-apiserver-authentication-reader"}});
     let answer = create(client, &root, &leader)?;
     assert!(answer.is_success(), "{}", answer.message());
     Ok(())
