@@ -204,7 +204,7 @@ fn a_scan_says_what_the_webhook_would() -> Outcome {
         let scan = scanned.get(&key).cloned().unwrap_or_default();
         match told {
             Nothing => {
-                assert_eq!((&webhook, &scan), (&Findings::new(), &Findings::new()), "{key:?}")
+                assert_eq!((&webhook, &scan), (&Findings::new(), &Findings::new()), "{key:?}");
             }
             Same => assert!(
                 !webhook.is_empty() && webhook == scan,
