@@ -201,6 +201,14 @@ proptest! {
         let own = own.iter().map(|at| &owner[at.index(owner.len())]);
         let mixed: Vec<&PolicyRule> = wanted.iter().chain(own).chain(&wanted).collect();
         let copies: Vec<PolicyRule> = mixed.iter().map(|rule| (*rule).clone()).collect();
-        prop_assert_eq!(covers(&owner, mixed), covers(&owner, &copies));
+        // Of a text that is listed twice either place may be named.
+        let answer = |coverage: Coverage<'_>| match coverage {
+            Coverage::Covered => Some(Vec::new()),
+            Coverage::Missing(found) => {
+                Some(found.gaps.iter().map(|gap| (gap.rule, gap.atoms)).collect())
+            }
+            Coverage::TooLarge => None,
+        };
+        prop_assert_eq!(answer(covers(&owner, mixed)), answer(covers(&owner, &copies)));
     }
 }
