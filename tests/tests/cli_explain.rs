@@ -58,7 +58,8 @@ fn reviewed(
         .ok()?;
     let answer: Value = serde_json::from_str(&answer)?;
     let rules = |list: &str, lists| {
-        let items = answer["status"][list].as_array().cloned().unwrap_or_default();
+        let items = answer.pointer(&format!("/status/{list}")).and_then(Value::as_array);
+        let items = items.cloned().unwrap_or_default();
         items.iter().map(|one| rule(one, lists)).collect::<Vec<_>>()
     };
     Ok([rules("resourceRules", ON_RESOURCES), rules("nonResourceRules", ON_URLS)]
@@ -71,10 +72,13 @@ fn reviewed(
 fn explained(server: &ApiServer, words: &[&str]) -> Result<BTreeSet<Rule>, Box<dyn Error>> {
     let (_, answer) = explain(server, words)?;
     let mut rules = BTreeSet::new();
-    for chain in answer["chains"].as_array().into_iter().flatten() {
-        for right in chain["rights"].as_array().into_iter().flatten() {
-            let both = [rule(&right["rule"], ON_RESOURCES), rule(&right["rule"], ON_URLS)];
-            let [resources, urls] = both;
+    let list = |value: &Value, name: &str| {
+        value.get(name).and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    for chain in list(&answer, "chains") {
+        for right in list(&chain, "rights") {
+            let own = right.get("rule").unwrap_or(&Value::Null);
+            let (resources, urls) = (rule(own, ON_RESOURCES), rule(own, ON_URLS));
             rules.extend((!resources[2].is_empty()).then_some(resources));
             rules.extend((!urls[4].is_empty()).then_some(urls));
         }
