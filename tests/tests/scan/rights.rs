@@ -7,8 +7,9 @@ use std::time::Duration;
 use pinfold::Outcome;
 use pinfold_tests::until;
 
+use crate::Answer;
 use crate::command::{Place, Scanned, repository};
-use crate::{Answer, BAD};
+use crate::filling::BAD;
 
 const SOON: Duration = Duration::from_secs(30);
 const WITHOUT: [&str; 4] = ["-o", "json", "--without", "secrets"];
