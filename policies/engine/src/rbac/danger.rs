@@ -262,6 +262,18 @@ impl Danger {
     }
 }
 
+/// Whether a verb changes nothing.
+fn is_read(verb: &str) -> bool {
+    matches!(verb, "get" | "list" | "watch")
+}
+
+/// Whether an API group is a product's own. To read all of such a group is what its roles for readers give (`flux-view`, which `view` takes in);
+/// the groups of Kubernetes and its distributions hold identities and credentials, and get new ones.
+fn is_products_own(group: &str) -> bool {
+    const PLATFORMS: [&str; 3] = [".k8s.io", ".openshift.io", ".cattle.io"];
+    group.contains('.') && !PLATFORMS.iter().any(|platform| group.ends_with(platform))
+}
+
 impl List {
     /// The rule with nothing but wildcards in this list; `None` if it has none there, or gives nothing.
     fn wildcards(self, rule: &PolicyRule) -> Option<PolicyRule> {
@@ -275,6 +287,9 @@ impl List {
         kept.retain(|text| self.is_wildcard(text));
         if kept.is_empty() {
             return None;
+        }
+        if matches!(self, Self::Resources) && part.verbs.iter().all(|verb| is_read(verb)) {
+            part.api_groups.retain(|group| !is_products_own(group));
         }
         match self {
             Self::Groups | Self::Resources => part.non_resource_urls.clear(),

@@ -13,7 +13,7 @@ const MAX_SHOWN_LIST: usize = 6;
 pub(crate) fn excerpt(text: &str) -> String {
     let plain = |c: char| match c {
         '`' => '\'',
-        c if c.is_control() => '\u{fffd}',
+        c if c.is_control() || is_invisible(c) => '\u{fffd}',
         c => c,
     };
     let mut shown: String = text.chars().take(MAX_TEXT).map(plain).collect();
@@ -21,6 +21,11 @@ pub(crate) fn excerpt(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// Characters that show nothing, or turn the text around them: a name must not read as another (CVE-2021-42574).
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Where something holds.

@@ -29,6 +29,9 @@ const DANGEROUS: &[(&str, &str)] = &[
     ("verbs=* resources=configmaps", "every verb"),
     ("groups=* resources=deployments", "every API group"),
     ("resources=*", "every resource"),
+    ("verbs=get groups=rbac.authorization.k8s.io resources=*", "every resource"),
+    ("verbs=get groups=source.toolkit.fluxcd.io,apps resources=*", "every resource"),
+    ("verbs=get,update groups=source.toolkit.fluxcd.io resources=*", "every resource"),
     ("resources=pods/*", "every resource or subresource"),
     ("resources=*/*", "every resource or subresource"),
     ("urls=*", "every URL"),
@@ -111,6 +114,7 @@ const DANGEROUS: &[(&str, &str)] = &[
 const HARMLESS: &[&str] = &[
     "",
     "verbs=get,list,watch resources=pods,pods/log,pods/status",
+    "verbs=get,list,watch groups=source.toolkit.fluxcd.io,helm.toolkit.fluxcd.io resources=*",
     "verbs=get resources=secrets names=model-key",
     "verbs=update,patch,delete resources=secrets names=model-key",
     "verbs=get,list,watch resources=namespaces,nodes,serviceaccounts",
