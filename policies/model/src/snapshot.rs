@@ -280,6 +280,16 @@ impl Snapshot {
         self.bindings_by_subject.of_in(&digest(subject), namespace).filter_map(binding)
     }
 
+    /// The ClusterRoleBindings, and the RoleBindings of one namespace, that name a subject.
+    pub fn bindings_reaching<'s>(
+        &'s self,
+        subject: &SubjectKey,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&'s ObjectKey, &'s Binding)> + use<'s> {
+        let places = ["", namespace];
+        self.bindings_by_subject.of_in_either(&digest(subject), places).filter_map(binding)
+    }
+
     /// The RoleBindings and ClusterRoleBindings that name a role: those of one namespace for a Role, all for a ClusterRole.
     pub fn bindings_to<'s>(
         &'s self,

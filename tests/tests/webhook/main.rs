@@ -30,8 +30,8 @@ mod restart;
 mod scan;
 mod service;
 mod stage;
-mod standing;
 mod staleness;
+mod standing;
 mod tls_client;
 mod watch_gate;
 

@@ -130,14 +130,15 @@ impl<'a> Resolver<'a> {
     ) -> BTreeMap<(&'a str, &'a str, &'n str), &'a RoleRef> {
         let mut roles = BTreeMap::<_, &RoleRef>::new();
         for subject in subjects_of(requester) {
-            for place in ["", namespace] {
+            for (key, Binding { role_ref, .. }) in self.view.bindings_reaching(&subject, namespace)
+            {
+                let place = if key.namespace.is_empty() { "" } else { namespace };
                 let kind = if place.is_empty() { "ClusterRoleBinding" } else { "RoleBinding" };
-                let bindings = self.view.bindings_in(&subject, place);
-                let ours = bindings.filter(|(key, _)| key.group == RBAC_GROUP && key.kind == kind);
-                for (_, Binding { role_ref, .. }) in ours {
-                    let place = if role_ref.kind == "Role" { place } else { "" };
-                    roles.insert((role_ref.kind.as_str(), role_ref.name.as_str(), place), role_ref);
+                if key.group != RBAC_GROUP || key.kind != kind {
+                    continue;
                 }
+                let place = if role_ref.kind == "Role" { place } else { "" };
+                roles.insert((role_ref.kind.as_str(), role_ref.name.as_str(), place), role_ref);
             }
         }
         roles

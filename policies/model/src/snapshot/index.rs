@@ -147,6 +147,30 @@ impl<K: Hash + Eq + Clone> Index<K> {
         here.into_iter().chain(split)
     }
 
+    /// The objects under a key in either of two places, found with one look.
+    pub(super) fn of_in_either<'i, Q>(
+        &'i self,
+        at: &Q,
+        places: [&str; 2],
+    ) -> impl Iterator<Item = &'i Object> + use<'i, K, Q>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let mut here: Vec<&Object> = Vec::new();
+        if let Some(row) = self.rows.get(at) {
+            let (list, split) = row.objects.parts();
+            let wanted = |object: &Object| {
+                (self.place)(&row.at, object).is_some_and(|place| places.contains(&place))
+            };
+            here.extend(list.iter().map(AsRef::as_ref).filter(|object| wanted(object)));
+            let split = split.into_iter().flat_map(|split| places.map(|place| split.get(place)));
+            let split = split.flatten().flat_map(|place| place.objects.iter());
+            here.extend(split.map(|ByKey(object)| object.as_ref()));
+        }
+        here.into_iter()
+    }
+
     /// All keys, in no order.
     pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
         self.rows.iter().map(|row| &row.at)
