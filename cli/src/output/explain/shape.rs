@@ -164,6 +164,7 @@ pub(crate) fn naming(naming: &Naming<'_>) -> String {
     match naming {
         Naming::Record(key) => key.to_string(),
         Naming::Pattern => "agents.serviceAccounts of the policy".to_owned(),
+        Naming::Guarded => "pods of the guarded namespace that name no ServiceAccount".to_owned(),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Who is an agent identity, in every spelling that a binding can use: ServiceAccount, User, and the groups that the API server puts
 //! every ServiceAccount into; and whoever doesn't say who they are.
 //!
-//! A ServiceAccount is one because an AgentServiceAccount, an AgentStack or an untrusted RunnerPool names it, or a pattern of the policy.
+//! A ServiceAccount is one because an AgentServiceAccount, an AgentStack or an untrusted RunnerPool names it, or a pattern of the policy, or because
+//! it is what pods of a guarded namespace run as that name none.
 
-use pinfold_model::object::ObjectKey;
 use pinfold_model::object::rbac::Subject;
+use pinfold_model::object::{Object, ObjectKey};
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::{Snapshot, SubjectKey, subject_key};
 
@@ -18,6 +19,8 @@ pub const AUTHENTICATED: &str = "system:authenticated";
 pub const UNAUTHENTICATED: &str = "system:unauthenticated";
 /// Their user name.
 pub const ANONYMOUS: &str = "system:anonymous";
+/// What pods run as that name no ServiceAccount.
+pub const DEFAULT: &str = "default";
 /// User names of ServiceAccounts begin so.
 const ACCOUNT_USER: &str = "system:serviceaccount:";
 /// Groups of the ServiceAccounts of one namespace begin so.
@@ -30,6 +33,8 @@ pub enum Naming<'a> {
     Record(&'a ObjectKey),
     /// `agents.serviceAccounts` of the policy does.
     Pattern,
+    /// It is [`DEFAULT`] in a guarded namespace, where all pods are agents'.
+    Guarded,
 }
 
 /// A ServiceAccount.
@@ -76,7 +81,25 @@ impl<'a> Agents<'a> {
     #[must_use]
     pub fn naming(&self, namespace: &str, name: &str) -> Option<Naming<'a>> {
         let record = self.view.agent_records(namespace, name).min().map(Naming::Record);
-        record.or_else(|| self.matches(namespace, name).then_some(Naming::Pattern))
+        record
+            .or_else(|| self.matches(namespace, name).then_some(Naming::Pattern))
+            .or_else(|| (name == DEFAULT && self.guards(namespace)).then_some(Naming::Guarded))
+    }
+
+    /// Whether a namespace is guarded, as far as the view knows.
+    fn guards(&self, namespace: &str) -> bool {
+        let found = self.view.get(&ObjectKey::new("", "Namespace", "", namespace));
+        found.is_some_and(|found| is_guarded(self.policy, found))
+    }
+
+    /// The guarded namespaces.
+    pub(crate) fn guarded(&self) -> impl Iterator<Item = &'a str> {
+        let policy = self.policy;
+        let namespaces =
+            self.view.of_kind("Namespace").filter(|object| object.key.group.is_empty());
+        namespaces
+            .filter(|object| is_guarded(policy, object))
+            .map(|object| object.key.name.as_str())
     }
 
     fn matches(&self, namespace: &str, name: &str) -> bool {
@@ -116,12 +139,27 @@ impl<'a> Agents<'a> {
             let account = Account { namespace: namespace.to_owned(), name: name.to_owned() };
             return Some(Reach::Group(account));
         }
+        let guarded = match place {
+            Some(place) => self.guards(place).then_some(place),
+            None => self.guarded().min(),
+        };
+        if let Some(namespace) = guarded {
+            let (namespace, name) = (namespace.to_owned(), DEFAULT.to_owned());
+            return Some(Reach::Group(Account { namespace, name }));
+        }
         let possible = |pattern: &pinfold_model::pattern::Pattern| {
             place.is_none_or(|place| pattern.could_begin(&format!("{place}/")))
         };
         let patterns = &self.policy.agents.service_accounts;
         patterns.iter().any(possible).then_some(Reach::Pattern)
     }
+}
+
+/// Whether a Namespace carries every label that guards one.
+pub(crate) fn is_guarded(policy: &AdmissionPolicy, namespace: &Object) -> bool {
+    let labels = &policy.agents.namespace_labels;
+    !labels.is_empty()
+        && labels.iter().all(|(key, value)| namespace.meta.labels.get(key) == Some(value))
 }
 
 /// Namespace and name of a user name that is a ServiceAccount's.

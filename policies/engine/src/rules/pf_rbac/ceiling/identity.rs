@@ -8,7 +8,7 @@ use pinfold_model::snapshot::{Snapshot, names_agent, role_key};
 use super::words::{self, Chain, Telling, Who};
 use super::{CEILING, current, is_exempt, rules_of, settle};
 use crate::context::{Context, Found};
-use crate::rbac::agents::{Account, Agents};
+use crate::rbac::agents::{Account, Agents, DEFAULT, is_guarded};
 use crate::rbac::ceiling::{Beyond, Breach, Limits};
 use crate::rbac::describe::excerpt;
 use crate::rbac::effective::{HeldBy, bindings_of, gives};
@@ -43,6 +43,9 @@ fn becomes(context: &Context<'_>, object: &Object) -> Option<(Account, &'static 
         let named = words::naming(&Agents::of(context), &account);
         return Some((account, "$.metadata.name", named));
     }
+    if group.is_empty() && kind == "Namespace" {
+        return becomes_guarded(context, object);
+    }
     let (namespace, name) = names_agent(object)?;
     let old = context.facts.old_object.as_ref().and_then(names_agent);
     if old.is_some_and(|old| old == (namespace.clone(), name.clone())) {
@@ -56,6 +59,20 @@ fn becomes(context: &Context<'_>, object: &Object) -> Option<(Account, &'static 
         "$.spec.serviceAccountRef"
     };
     Some((Account { namespace, name }, path, format!("named by this {}", excerpt(kind))))
+}
+
+/// The ServiceAccount that pods run as that name none, in a namespace that becomes guarded.
+fn becomes_guarded(
+    context: &Context<'_>,
+    object: &Object,
+) -> Option<(Account, &'static str, String)> {
+    let old = context.facts.old_object.as_ref();
+    let guarded = |object: &Object| is_guarded(context.policy, object);
+    (guarded(object) && !old.is_some_and(guarded)).then(|| {
+        let account = Account { namespace: object.key.name.clone(), name: DEFAULT.to_owned() };
+        let named = "which pods of a guarded namespace run as that name none".to_owned();
+        (account, "$.metadata.labels", named)
+    })
 }
 
 /// What an agent identity holds already.

@@ -15,7 +15,7 @@ use pinfold_model::snapshot::{RBAC_GROUP, Snapshot, names_agent};
 use super::words::{self, Chain, Telling, Who};
 use super::{CEILING, rules_of};
 use crate::context::Found;
-use crate::rbac::agents::{Account, Agents, Naming, Reach};
+use crate::rbac::agents::{Account, Agents, DEFAULT, Naming, Reach};
 use crate::rbac::ceiling::{Breach, Limits};
 use crate::rbac::effective::{bindings_of, gives, takers};
 
@@ -81,7 +81,7 @@ fn is_identity(view: &Snapshot, agents: &Agents<'_>, account: &Account) -> bool 
     let Account { namespace, name } = account;
     match agents.naming(namespace, name) {
         Some(Naming::Record(_)) => true,
-        Some(Naming::Pattern) => {
+        Some(Naming::Pattern | Naming::Guarded) => {
             view.get(&ObjectKey::new("", "ServiceAccount", namespace, name)).is_some()
         }
         None => false,
@@ -97,8 +97,9 @@ pub fn identities(view: &Snapshot, policy: &AdmissionPolicy) -> BTreeSet<Account
     };
     let named = view.agents().map(|(namespace, name)| account(namespace, name));
     let mut all: BTreeSet<Account> = named.collect();
+    let agents = Agents::new(view, policy);
+    all.extend(agents.guarded().map(|namespace| account(namespace, DEFAULT)));
     if !policy.agents.service_accounts.is_empty() {
-        let agents = Agents::new(view, policy);
         let accounts = view.iter().filter(|object| is_service_account(&object.key));
         let accounts = accounts.map(|object| (&object.key.namespace, &object.key.name));
         let named = accounts.filter(|(namespace, name)| agents.naming(namespace, name).is_some());
@@ -120,6 +121,10 @@ pub fn affected(
     if is_service_account(key) {
         let (namespace, name) = (key.namespace.clone(), key.name.clone());
         affected.insert(Account { namespace, name });
+        return Some(affected);
+    }
+    if is_namespace(key) {
+        affected.insert(Account { namespace: key.name.clone(), name: DEFAULT.to_owned() });
         return Some(affected);
     }
     let Some(object) = view.get(key) else { return Some(affected) };
@@ -153,7 +158,7 @@ pub fn matters(key: &ObjectKey) -> bool {
     let kind = key.kind.as_str();
     match key.group.as_str() {
         RBAC_GROUP => true,
-        "" => kind == "ServiceAccount",
+        "" => matches!(kind, "ServiceAccount" | "Namespace"),
         group => {
             AGENT_GROUPS.contains(&group)
                 && matches!(kind, "AgentServiceAccount" | "AgentStack" | "RunnerPool")
@@ -163,6 +168,10 @@ pub fn matters(key: &ObjectKey) -> bool {
 
 fn is_service_account(key: &ObjectKey) -> bool {
     key.group.is_empty() && key.kind == "ServiceAccount"
+}
+
+fn is_namespace(key: &ObjectKey) -> bool {
+    key.group.is_empty() && key.kind == "Namespace"
 }
 
 #[cfg(test)]
@@ -222,6 +231,10 @@ mod tests {
         "AgentServiceAccount acme/a : beta coder",
         "AgentStack beta/s : coder",
         "ServiceAccount acme/agent-x",
+        "ServiceAccount acme/default",
+        "Namespace acme labels=pinfold.dev/agents:true",
+        "Namespace acme",
+        "RoleBinding acme/d : ClusterRole/part to ServiceAccount/default",
         "ClusterRole r : verbs=list resources=secrets",
         "ClusterRole r : verbs=list resources=pods",
         "ClusterRole r labels=to:whole : verbs=list resources=pods",

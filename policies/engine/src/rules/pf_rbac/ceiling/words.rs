@@ -72,6 +72,9 @@ pub(super) fn naming(agents: &Agents<'_>, account: &Account) -> String {
     match agents.naming(&account.namespace, &account.name) {
         Some(Naming::Record(key)) => format!("named by {}", object_name(key)),
         Some(Naming::Pattern) => "named by `agents.serviceAccounts`".to_owned(),
+        Some(Naming::Guarded) => {
+            "which pods of this guarded namespace run as that name none".to_owned()
+        }
         None => "no agent identity".to_owned(),
     }
 }

@@ -231,6 +231,49 @@ fn a_new_service_account() {
 }
 
 /// A pool is an agent's only while it is untrusted.
+/// Pods of a guarded namespace that name no ServiceAccount run as `default`, and all of them are agents.
+#[test]
+fn the_account_of_pods_that_name_none() {
+    let mut policy = policy();
+    policy.agents.namespace_labels = vec![("pinfold.dev/agents".to_owned(), "true".to_owned())];
+    let view = cluster(
+        "Namespace guarded labels=pinfold.dev/agents:true
+         Namespace open
+         ClusterRole secrets : verbs=list resources=secrets
+         RoleBinding open/held : ClusterRole/secrets to ServiceAccount/default",
+    );
+    let rows = [
+        ("RoleBinding guarded/x : ClusterRole/secrets to ServiceAccount/default", "", true),
+        (
+            "RoleBinding open/x : ClusterRole/secrets to Group/system:serviceaccounts:guarded",
+            "",
+            true,
+        ),
+        ("ClusterRoleBinding x : ClusterRole/secrets to Group/system:serviceaccounts", "", true),
+        ("RoleBinding guarded/x : ClusterRole/secrets to ServiceAccount/other", "", false),
+        ("RoleBinding open/x : ClusterRole/secrets to ServiceAccount/default", "", false),
+        (
+            "RoleBinding guarded/x : ClusterRole/secrets to Group/system:serviceaccounts:open",
+            "",
+            false,
+        ),
+        ("Namespace open labels=pinfold.dev/agents:true", "Namespace open", true),
+        ("Namespace open labels=pinfold.dev/agents:false", "Namespace open", false),
+        (
+            "Namespace guarded labels=pinfold.dev/agents:true",
+            "Namespace guarded labels=pinfold.dev/agents:true",
+            false,
+        ),
+    ];
+    for (new, old, refused) in rows {
+        let operation = if old.is_empty() { Create } else { Update };
+        let request = facts("root system:masters", operation, new, old);
+        let found = told(&request, &view, &policy);
+        let ceiling = found.raw.iter().any(|raw| raw.rule == RuleId::RBAC_CEILING);
+        assert_eq!(ceiling, refused, "{new}: {:?}", found.raw);
+    }
+}
+
 #[test]
 fn a_pool_that_loses_its_trust() {
     let view = cluster(CLUSTER);
