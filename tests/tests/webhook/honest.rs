@@ -28,13 +28,13 @@ const DEEDS: [Deed; 13] = [
         "an AgentRoleBinding by somebody who holds everything by a binding",
         ROOT,
         "{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentRoleBinding, metadata: {name: h3, namespace: STAGE-acme}, spec: {subject: \
-         {kind: agent-stack, name: coder}, scope: {kind: namespace, name: STAGE-acme}, roleRef: {kind: ClusterRole, name: STAGE-lead}}}",
+         {kind: agent-stack, name: coder}, scope: {kind: namespace, name: STAGE-acme}, roleRef: {kind: ClusterRole, name: STAGE-viewer}}}",
     ),
     (
         "an AgentRoleBinding by system:masters",
         MASTER,
         "{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentRoleBinding, metadata: {name: h4, namespace: STAGE-acme}, spec: {subject: \
-         {kind: agent-stack, name: coder}, scope: {kind: cluster}, roleRef: {kind: ClusterRole, name: STAGE-viewer}}}",
+         {kind: agent-stack, name: coder}, scope: {kind: namespace, name: STAGE-ci}, roleRef: {kind: ClusterRole, name: STAGE-viewer}}}",
     ),
     (
         "a RoleBinding that the API server lets pass for her right to bind",

@@ -10,8 +10,9 @@ use crate::Outcome;
 use crate::replica::{Flags, Replica};
 use crate::stage::{ALICE, SOON, Stage, replace};
 
+/// Below the ceiling, and more than alice holds.
 const ESCALATION: &str = "{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentRoleBinding, metadata: {name: r1, namespace: STAGE-acme}, spec: {subject: \
-     {kind: service-account, name: agent-coder}, scope: {kind: namespace, name: STAGE-acme}, roleRef: {kind: ClusterRole, name: cluster-admin}}}";
+     {kind: service-account, name: agent-coder}, scope: {kind: namespace, name: STAGE-acme}, roleRef: {kind: ClusterRole, name: STAGE-viewer}}}";
 
 /// A document that puts PF-RBAC-003 into a mode.
 fn mode(mode: &str) -> String {
