@@ -106,9 +106,11 @@ fn workloads_are_told_once(place: &Place<'_>) -> Answer {
     assert_eq!(scanned.number(&format!("{of_deployment}/ReplicaSet"))?, 1);
     let all = place.scan(None, &[])?;
     assert_eq!(all.told()?.len(), BAD, "{}", all.out);
-    // Where the cluster's bindings are not looked at, the agent's record and its ServiceAccount tell what the agent holds.
+    // Where the cluster's bindings are not looked at, the agent's record and its ServiceAccount tell what the agent holds, and the guarded
+    // namespace what its `default` does.
     let globex = place.scan(None, &["-n", "globex"])?;
-    assert_eq!(globex.told()?, ["critical worker", "critical worker"], "{}", globex.out);
+    let expected = ["critical worker", "critical worker", "medium globex"];
+    assert_eq!(globex.told()?, expected, "{}", globex.out);
     let tools = place.scan(None, &["-n", "tools"])?;
     assert_eq!((tools.outcome, tools.told()?.len()), (Outcome::Passed, 0), "{}", tools.out);
     Ok(())
