@@ -66,11 +66,7 @@ fn decide(context: &Context<'_>, found: Found) -> Decision {
 /// Gives a finding the policy's mode; `None` if the rule is off or an exception names it.
 fn with_mode(context: &Context<'_>, raw: Raw) -> Option<Finding> {
     let mode = context.policy.mode_of(&raw.rule)?;
-    let exempt = context
-        .policy
-        .exceptions
-        .iter()
-        .any(|exception| exception.exempts(&raw.rule, &context.facts.target, context.today));
+    let exempt = context.policy.exempts(&raw.rule, &context.facts.target, context.today);
     let Raw { rule, path, message, remedy } = raw;
     (!exempt).then_some(Finding { rule, mode, path, message, remedy })
 }

@@ -109,13 +109,12 @@ impl Standing {
         metrics.ceiling.identities_over.set(identities);
         metrics.ceiling.oversteps.inc_by(u64::try_from(news.len()).unwrap_or(u64::MAX));
         for Overstep { binding, message } in news.iter().take(TOLD_MAX) {
-            let message = message.replace("would hold", "holds");
             tracing::warn!(rule = RuleId::RBAC_CEILING.as_str(), object = %binding, "{message}");
             if let Some(events) = events {
-                events.overstepped(binding, &message);
+                events.overstepped(binding, message);
             }
             if let Some(ledger) = ledger {
-                self.record(ledger, binding, message).await;
+                self.record(ledger, binding, message.clone()).await;
             }
         }
     }

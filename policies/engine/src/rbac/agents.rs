@@ -4,8 +4,8 @@
 //! A ServiceAccount is one because an AgentServiceAccount, an AgentStack or an untrusted RunnerPool names it, or a pattern of the policy, or because
 //! it is what pods of a guarded namespace run as that name none.
 
+use pinfold_model::object::ObjectKey;
 use pinfold_model::object::rbac::Subject;
-use pinfold_model::object::{Object, ObjectKey};
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::{Snapshot, SubjectKey, subject_key};
 
@@ -89,7 +89,7 @@ impl<'a> Agents<'a> {
     /// Whether a namespace is guarded, as far as the view knows.
     fn guards(&self, namespace: &str) -> bool {
         let found = self.view.get(&ObjectKey::new("", "Namespace", "", namespace));
-        found.is_some_and(|found| is_guarded(self.policy, found))
+        found.is_some_and(|found| self.policy.agents.guards(&found.meta.labels))
     }
 
     /// The guarded namespaces.
@@ -98,7 +98,7 @@ impl<'a> Agents<'a> {
         let namespaces =
             self.view.of_kind("Namespace").filter(|object| object.key.group.is_empty());
         namespaces
-            .filter(|object| is_guarded(policy, object))
+            .filter(|object| policy.agents.guards(&object.meta.labels))
             .map(|object| object.key.name.as_str())
     }
 
@@ -153,13 +153,6 @@ impl<'a> Agents<'a> {
         let patterns = &self.policy.agents.service_accounts;
         patterns.iter().any(possible).then_some(Reach::Pattern)
     }
-}
-
-/// Whether a Namespace carries every label that guards one.
-pub(crate) fn is_guarded(policy: &AdmissionPolicy, namespace: &Object) -> bool {
-    let labels = &policy.agents.namespace_labels;
-    !labels.is_empty()
-        && labels.iter().all(|(key, value)| namespace.meta.labels.get(key) == Some(value))
 }
 
 /// Namespace and name of a user name that is a ServiceAccount's.

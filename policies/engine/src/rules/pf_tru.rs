@@ -78,14 +78,9 @@ enum Scope {
 }
 
 fn scope(context: &Context<'_>, namespace: &str) -> Scope {
-    let guard = &context.policy.agents.namespace_labels;
     let platform = context.policy.organizations.platform_namespaces.contains(namespace);
     match context.lookup(&namespace_key(namespace)) {
-        Some(found)
-            if guard.iter().all(|(key, value)| found.meta.labels.get(key) == Some(value)) =>
-        {
-            Scope::Guarded
-        }
+        Some(found) if context.policy.agents.guards(&found.meta.labels) => Scope::Guarded,
         _ if platform => Scope::Platform,
         Some(_) => Scope::Elsewhere,
         None => Scope::Unknown,

@@ -238,7 +238,22 @@ impl Exception {
     }
 }
 
+impl Agents {
+    /// Whether a Namespace with these labels is guarded: it carries all that the policy asks for.
+    #[must_use]
+    pub fn guards(&self, labels: &BTreeMap<String, String>) -> bool {
+        let wanted = &self.namespace_labels;
+        !wanted.is_empty() && wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
 impl AdmissionPolicy {
+    /// Whether an exception exempts an object from a rule on a day.
+    #[must_use]
+    pub fn exempts(&self, rule: &RuleId, key: &ObjectKey, today: Date) -> bool {
+        self.exceptions.iter().any(|exception| exception.exempts(rule, key, today))
+    }
+
     /// The mode of a rule; `None` if the policy switched it off.
     #[must_use]
     pub fn mode_of(&self, rule: &RuleId) -> Option<Mode> {

@@ -68,9 +68,8 @@ fn open_questions(context: &Context<'_>, object: &Object, moved: bool) -> Vec<Qu
 fn is_enforced(context: &Context<'_>) -> bool {
     let rule = RuleId::TRU_PLACEMENT;
     let target = &context.facts.target;
-    let mut exceptions = context.policy.exceptions.iter();
     context.policy.mode_of(&rule) == Some(Mode::Enforce)
-        && !exceptions.any(|exception| exception.exempts(&rule, target, context.today))
+        && !context.policy.exempts(&rule, target, context.today)
 }
 
 /// A document and the steps that made it what it is.

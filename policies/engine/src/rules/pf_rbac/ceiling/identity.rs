@@ -8,7 +8,7 @@ use pinfold_model::snapshot::{Snapshot, names_agent, role_key};
 use super::words::{self, Chain, Telling, Who};
 use super::{CEILING, current, is_exempt, rules_of, settle};
 use crate::context::{Context, Found};
-use crate::rbac::agents::{Account, Agents, DEFAULT, is_guarded};
+use crate::rbac::agents::{Account, Agents, DEFAULT};
 use crate::rbac::ceiling::{Beyond, Breach, Limits};
 use crate::rbac::describe::excerpt;
 use crate::rbac::effective::{HeldBy, bindings_of, gives};
@@ -67,7 +67,7 @@ fn becomes_guarded(
     object: &Object,
 ) -> Option<(Account, &'static str, String)> {
     let old = context.facts.old_object.as_ref();
-    let guarded = |object: &Object| is_guarded(context.policy, object);
+    let guarded = |object: &Object| context.policy.agents.guards(&object.meta.labels);
     (guarded(object) && !old.is_some_and(guarded)).then(|| {
         let account = Account { namespace: object.key.name.clone(), name: DEFAULT.to_owned() };
         let named = "which pods of a guarded namespace run as that name none".to_owned();

@@ -121,14 +121,20 @@ fn judge_standing(context: &Context<'_>, namespace: &str, path: &str, found: &mu
     let accounts: BTreeSet<(&str, &str)> = view.agents().collect();
     for (home, name) in accounts {
         let account = Account { namespace: home.to_owned(), name: name.to_owned() };
-        let mut identity = Identity::new(context, words::identity(&agents, &account), path);
+        let mut held = Vec::new();
         for spelling in spellings(&account) {
             for (key, binding) in view.bindings_in(&spelling, namespace) {
                 let native = key.group == RBAC_GROUP && key.kind == "RoleBinding";
                 if native && seen.insert(key) {
-                    identity.judge(&view, (spelling.clone(), key, binding), found);
+                    held.push((spelling.clone(), key, binding));
                 }
             }
         }
+        // Most have nothing there.
+        if held.is_empty() {
+            continue;
+        }
+        let mut identity = Identity::new(context, words::identity(&agents, &account), path);
+        held.into_iter().for_each(|held| identity.judge(&view, held, found));
     }
 }

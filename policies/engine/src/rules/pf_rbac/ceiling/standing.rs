@@ -14,7 +14,6 @@ use pinfold_model::snapshot::{RBAC_GROUP, Snapshot, names_agent};
 
 use super::words::{self, Chain, Telling, Who};
 use super::{CEILING, rules_of};
-use crate::context::Found;
 use crate::rbac::agents::{Account, Agents, DEFAULT, Naming, Reach};
 use crate::rbac::ceiling::{Breach, Limits};
 use crate::rbac::effective::{bindings_of, gives, takers};
@@ -45,16 +44,13 @@ pub fn oversteps(
     if policy.mode_of(&CEILING).is_none() || !is_identity(view, &agents, account) {
         return Vec::new();
     }
-    let exempt = |binding: &ObjectKey| {
-        policy.exceptions.iter().any(|exception| exception.exempts(&CEILING, binding, today))
-    };
     let none = Answers::default();
     let mut oversteps = Vec::new();
     for (spelling, binding, Binding { role_ref, .. }) in bindings_of(view, account) {
         // A role that isn't there gives nothing.
         let Ok(gives) = gives(view, &none, role_ref, &binding.namespace) else { continue };
         let breaches = Limits::of(policy, &binding.namespace).breaches(rules_of(&gives), &[]);
-        if breaches.is_empty() || exempt(binding) {
+        if policy.exempts(&CEILING, binding, today) {
             continue;
         }
         let identity = words::identity(&agents, account);
@@ -65,9 +61,7 @@ pub fn oversteps(
         };
         let path = |_: &Breach<'_>| "$.subjects".to_owned();
         let telling = Telling { who: &who, place: &binding.namespace, path: &path, chain: &chain };
-        let mut found = Found::default();
-        telling.ceiling(&CEILING, &breaches, "", &mut found);
-        let message = found.raw.pop().map(|raw| raw.message).unwrap_or_default();
+        let Some(message) = telling.beyond("holds", &breaches) else { continue };
         oversteps.push(Overstep { binding: binding.clone(), message });
         if oversteps.len() >= MAX_TOLD {
             break;

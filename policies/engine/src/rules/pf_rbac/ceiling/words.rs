@@ -148,12 +148,17 @@ impl Telling<'_> {
         found: &mut Found,
     ) {
         let Some(first) = breaches.first() else { return };
+        let Some(message) = self.beyond("would hold", breaches) else { return };
+        found.add(rule.clone(), (self.path)(first), message, remedy);
+    }
+
+    /// Who `holds`, or would hold, what beyond the ceiling; `None` if nothing.
+    pub(in super::super) fn beyond(&self, holds: &str, breaches: &[Breach<'_>]) -> Option<String> {
+        let first = breaches.first()?;
         let (rights, place) = (rights_of(breaches), in_place(self.place));
         let (denies, through) = (first.by.ceiling(), self.through(first));
         let identity = &self.who.identity;
-        let message =
-            format!("{identity} would hold {rights} {place}{through}; {denies} denies it");
-        found.add(rule.clone(), (self.path)(first), message, remedy);
+        Some(format!("{identity} {holds} {rights} {place}{through}; {denies} denies it"))
     }
 
     /// One finding of PF-RBAC-007 for each field at fault.
