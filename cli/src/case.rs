@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::arguments::{TestArguments, TestOutput};
 use crate::attempt::{self, Answer, Destination};
-use crate::check::{self, Bench, Request, identity, today};
+use crate::check::{self, Bench, Request, identity, now};
 use crate::manifest::{self, Manifest};
 use crate::output::{human, json, junit};
 use crate::{CliError, Outcome};
@@ -157,7 +157,7 @@ fn admission(setting: &Setting, case: &Case, object: &Value) -> Result<Actual, C
         let CaseUser { name, uid, groups, extra } = user.clone();
         Requester { extra, ..identity(name, uid, groups) }
     });
-    let bench = Bench { policy, view: &setting.cluster, today: today() };
+    let bench = Bench { policy, view: &setting.cluster, now: now() };
     let subresource = case.subresource.as_deref().unwrap_or_default();
     let dry_run = case.dry_run;
     let request = Request { manifest: &manifest, old, operation, subresource, requester, dry_run };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use jiff::civil::Date;
+use jiff::Timestamp;
 use pinfold_engine::admit;
 use pinfold_engine::decision::{Decision, Mutation, PatchStep};
 use pinfold_model::facts::{AdmissionFacts, Answers, Operation, Requester};
@@ -32,7 +32,7 @@ pub(crate) struct Checked {
 pub(crate) struct Bench<'a> {
     pub(crate) policy: &'a AdmissionPolicy,
     pub(crate) view: &'a Snapshot,
-    pub(crate) today: Date,
+    pub(crate) now: Timestamp,
 }
 
 /// One object and the request it is part of.
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &CheckArguments, out: &mut dyn Write) -> Result<Out
     let manifests = manifest::read(&arguments.manifests, &arguments.namespace)?;
     let mut view = Snapshot::of(stored.values().map(|manifest| manifest.object.clone()));
     manifests.iter().for_each(|manifest| view.apply(manifest.object.clone()));
-    let bench = Bench { policy: &policy, view: &view, today: today() };
+    let bench = Bench { policy: &policy, view: &view, now: now() };
     let mut results = Vec::with_capacity(manifests.len());
     for manifest in &manifests {
         let old = stored.get(&manifest.object.key).cloned();
@@ -73,9 +73,9 @@ pub(crate) fn run(arguments: &CheckArguments, out: &mut dyn Write) -> Result<Out
     Ok(outcome(&results))
 }
 
-/// Today in UTC, for exceptions that end.
-pub(crate) fn today() -> Date {
-    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+/// The time that exceptions and grants end by.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 fn operation(named: Option<&str>, exists: bool) -> Result<Operation, CliError> {
@@ -117,7 +117,7 @@ pub(crate) fn identity(name: String, uid: String, mut groups: Vec<String>) -> Re
 pub(crate) fn judge(bench: &Bench<'_>, request: Request<'_>) -> Result<Checked, CliError> {
     let manifest = request.manifest;
     let mut facts = facts(request);
-    let mutation = admit::mutate(&facts, bench.view, bench.policy, bench.today);
+    let mutation = admit::mutate(&facts, bench.view, bench.policy, bench.now);
     // Offline there is nobody to put its questions to.
     let Mutation { patch, notes, questions: _ } = mutation;
     if !patch.is_empty() {
@@ -128,7 +128,7 @@ pub(crate) fn judge(bench: &Bench<'_>, request: Request<'_>) -> Result<Checked, 
         facts.object = Some(object);
         facts.document = Some(value);
     }
-    let decision: Decision = admit::admit(&facts, bench.view, bench.policy, bench.today);
+    let decision: Decision = admit::admit(&facts, bench.view, bench.policy, bench.now);
     let allowed = decision.allowed();
     let mut findings = decision.findings;
     findings.extend(notes);

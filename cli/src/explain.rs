@@ -15,7 +15,7 @@ use pinfold_model::snapshot::Snapshot;
 use pinfold_model::sources::SourceFile;
 
 use crate::arguments::{Explain, ExplainArguments};
-use crate::check::today;
+use crate::check::now;
 use crate::output::explain::shape;
 use crate::output::json;
 use crate::{CliError, Outcome, policies};
@@ -64,5 +64,5 @@ fn world<'a>(
     policy: &'a AdmissionPolicy,
     answers: &'a Answers,
 ) -> pinfold_engine::explain::World<'a> {
-    pinfold_engine::explain::World { view, policy, answers, today: today() }
+    pinfold_engine::explain::World { view, policy, answers, now: now() }
 }

@@ -14,7 +14,7 @@ mod table;
 use std::io::Write;
 use std::time::Instant;
 
-use jiff::civil::Date;
+use jiff::Timestamp;
 use pinfold_model::document::nearest;
 use pinfold_model::finding::{Mode, RuleId};
 use pinfold_model::object::ObjectKey;
@@ -39,7 +39,7 @@ struct Setting<'a> {
     arguments: &'a ScanArguments,
     policy: &'a AdmissionPolicy,
     filter: Filter,
-    today: Date,
+    now: Timestamp,
 }
 
 /// A kind that could not be listed.
@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &ScanArguments, out: &mut dyn Write) -> Result<Outc
         rules: arguments.rules.iter().map(|id| rule(id, policy)).collect::<Result<_, _>>()?,
         min_danger: arguments.min_danger.get(),
     };
-    let setting = Setting { arguments, policy, filter, today: check::today() };
+    let setting = Setting { arguments, policy, filter, now: check::now() };
     let mut progress = Progress::new(arguments.quiet);
     let scanned = if arguments.cluster.cluster.is_empty() {
         running::scan(&setting, &mut progress)

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::path::PathBuf;
 
-use jiff::civil::{Date, date};
+use jiff::Timestamp;
 use pinfold_engine::egress::{self, Attempt, Channel};
 use pinfold_engine::rbac::coverage::{Coverage, covers};
 use pinfold_engine::{admit, tool};
@@ -27,7 +27,7 @@ use crate::material::cluster::{self, DEVELOPERS, NAMESPACE};
 use crate::material::reviews::{self, Names};
 use crate::material::{self, Outcome, SITE_POLICY, admin_role};
 
-const TODAY: Date = date(2026, 11, 21);
+const NOW: Timestamp = Timestamp::constant(1_795_219_200, 0);
 /// Sizes of the cluster whose ratio is the point, in RoleBindings, and the namespaces that they are spread over.
 const FEW_BINDINGS: usize = 100;
 const MANY_BINDINGS: usize = 100_000;
@@ -81,12 +81,12 @@ impl Input {
     /// What the webhook decides on a body; `None` if it can't be read.
     fn allowed(&self, body: &[u8], view: &Snapshot) -> Option<bool> {
         let review = parse(black_box(body)).ok()?;
-        Some(admit::admit(&review.facts, view, &self.policy, TODAY).allowed())
+        Some(admit::admit(&review.facts, view, &self.policy, NOW).allowed())
     }
 
     /// For an error that says more than that.
     fn must_allow(&self, body: &[u8]) -> Outcome<()> {
-        let decision = admit::admit(&parse(body)?.facts, &self.few, &self.policy, TODAY);
+        let decision = admit::admit(&parse(body)?.facts, &self.few, &self.policy, NOW);
         let said = |finding: &Finding| format!("{} {}", finding.rule.as_str(), finding.message);
         let denials: Vec<String> = decision.denials().map(said).collect();
         if decision.allowed() { Ok(()) } else { Err(denials.join("\n").into()) }
@@ -178,7 +178,7 @@ fn admission_cases(input: &Input) -> Outcome<Vec<Case<'_>>> {
     let pod_again = pod.clone();
     let admin_again = admin.clone();
     let decide = move |facts: &AdmissionFacts, view| {
-        admit::admit(black_box(facts), view, &input.policy, TODAY).allowed()
+        admit::admit(black_box(facts), view, &input.policy, NOW).allowed()
     };
     Ok(vec![
         Case::new("pod from bytes", || input.allowed(&input.pod, few) == Some(true)),

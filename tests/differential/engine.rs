@@ -1,6 +1,6 @@
 //! The engine's side: the same AdmissionReview, judged against a snapshot of the same objects. No question of it is answered.
 
-use jiff::civil::{Date, date};
+use jiff::Timestamp;
 use pinfold_engine::admit::admit;
 use pinfold_engine::rbac::resolver::Resolver;
 use pinfold_model::facts::{AccessQuestion, Answers, Requester};
@@ -17,7 +17,7 @@ use crate::Outcome;
 use crate::kinds::{set, text};
 use crate::world::User;
 
-const TODAY: Date = date(2026, 11, 21);
+const NOW: Timestamp = Timestamp::constant(1_795_219_200, 0);
 const JUDGED: [RuleId; 3] = [RuleId::RBAC_ROLE, RuleId::RBAC_BINDING, RuleId::RBAC_AGENT_BINDING];
 
 /// What the engine says to a request.
@@ -59,7 +59,7 @@ pub(crate) fn judge(
     policy: &AdmissionPolicy,
 ) -> Result<Judgement, String> {
     let review = parse(review).map_err(|error| error.to_string())?;
-    let decision = admit(&review.facts, view, policy, TODAY);
+    let decision = admit(&review.facts, view, policy, NOW);
     if !decision.undecided.is_empty() {
         return Err(format!("undecided: {:?}", decision.undecided));
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{policy, world};
 use crate::arguments::{BindingArguments, BindingOutput};
-use crate::check::{self, Bench, Checked, Request, identity, today};
+use crate::check::{self, Bench, Checked, Request, identity, now};
 use crate::manifest::{self, Manifest};
 use crate::output::explain::{dot, native, shape, table};
 use crate::output::json;
@@ -121,7 +121,7 @@ impl Desk<'_> {
     fn check(&self, view: &Snapshot, binding: &Manifest) -> Result<Checked, CliError> {
         let old = self.stored.get(&binding.object.key).cloned();
         let operation = if old.is_some() { Operation::Update } else { Operation::Create };
-        let bench = Bench { policy: self.policy, view, today: today() };
+        let bench = Bench { policy: self.policy, view, now: now() };
         let (subresource, dry_run) = ("", false);
         let requester = self.author.cloned();
         let request =

@@ -23,8 +23,8 @@ pub(super) fn scan(setting: &Setting<'_>, progress: &mut Progress) -> Result<Sca
         ((key.group.clone(), key.kind.clone()), manifest.api_version().to_owned())
     };
     let kinds: Kinds = manifests.values().map(kind).collect();
-    let (policy, today, filter) = (setting.policy, setting.today, &setting.filter);
-    let bench = Bench { policy, view: &view, today, filter, kinds: &kinds };
+    let (policy, now, filter) = (setting.policy, setting.now, &setting.filter);
+    let bench = Bench { policy, view: &view, now, filter, kinds: &kinds };
     let mut survey = Survey::new(bench);
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let all = count(manifests.len());

@@ -42,8 +42,8 @@ async fn listen(setting: &Setting<'_>, progress: &mut Progress) -> Result<Scanne
     let mut pages = pages(&cluster, setting.policy).await.map_err(|error| fail(&error))?;
     let without = leave_out(&setting.arguments.without, &mut pages)?;
     let kinds: Kinds = pages.kinds().iter().map(api_version).collect();
-    let (policy, today, filter) = (setting.policy, setting.today, &setting.filter);
-    let bench = Bench { policy, view: &view.snapshot, today, filter, kinds: &kinds };
+    let (policy, now, filter) = (setting.policy, setting.now, &setting.filter);
+    let bench = Bench { policy, view: &view.snapshot, now, filter, kinds: &kinds };
     let mut walk = Walk {
         survey: Survey::new(bench),
         unlisted: view.unread.iter().map(unlisted).collect(),

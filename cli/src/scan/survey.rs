@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::civil::Date;
+use jiff::Timestamp;
 use pinfold_engine::admit;
 use pinfold_engine::scan::danger::{Danger, of_rule};
 use pinfold_engine::scan::{self, Depth, Scan, Unjudged, Weighed};
@@ -53,7 +53,7 @@ impl Filter {
 pub(super) struct Bench<'a> {
     pub(super) policy: &'a AdmissionPolicy,
     pub(super) view: &'a Snapshot,
-    pub(super) today: Date,
+    pub(super) now: Timestamp,
     pub(super) filter: &'a Filter,
     pub(super) kinds: &'a Kinds,
 }
@@ -157,8 +157,8 @@ impl<'a> Survey<'a> {
         }
         let looked = (api_version.to_owned(), key.kind.clone());
         self.found.looked.insert(looked, 1);
-        let Bench { policy, view, today, .. } = self.bench;
-        let scan = Scan { policy, view, today, all_bindings: true };
+        let Bench { policy, view, now, .. } = self.bench;
+        let scan = Scan { policy, view, now, all_bindings: true };
         let told = differences.iter().filter_map(|(change, path)| scan.differs(key, change, path));
         let told = told.collect();
         let entry = Entry { api_version: api_version.to_owned(), ..Entry::default() };
@@ -166,12 +166,12 @@ impl<'a> Survey<'a> {
     }
 
     fn judge(&mut self, object: Object, value: Value, depth: Depth, entry: Entry) {
-        let Bench { policy, view, today, kinds, filter } = self.bench;
+        let Bench { policy, view, now, kinds, filter } = self.bench;
         let (key, uid) = (object.key.clone(), object.meta.uid.clone());
         let root = owners::root(&object, view, kinds);
         let facts = scan::creation(object, Some(value));
         let all_bindings = filter.namespaces.is_empty();
-        let judged = Scan { policy, view, today, all_bindings }.judge(&facts, depth);
+        let judged = Scan { policy, view, now, all_bindings }.judge(&facts, depth);
         for (rule, why) in judged.unjudged {
             if self.bench.filter.has_rule(&rule) {
                 let count = self.found.unjudged.entry((rule, why)).or_default();

@@ -1,6 +1,6 @@
 //! One admission request to one decision: runs every rule, gives each finding its mode, and makes the permit.
 
-use jiff::civil::Date;
+use jiff::Timestamp;
 use pinfold_model::facts::AdmissionFacts;
 use pinfold_model::finding::{Finding, Mode, RuleId};
 use pinfold_model::policy::admission::AdmissionPolicy;
@@ -8,7 +8,7 @@ use pinfold_model::snapshot::Snapshot;
 
 use crate::context::{Context, Found, Raw};
 use crate::decision::{AdmissionPermit, Decision, Mutation};
-use crate::rules::{custom, pf_rbac, pf_sec, pf_tru};
+use crate::rules::{custom, pf_org, pf_rbac, pf_run, pf_sec, pf_tru};
 
 /// Judges a request by every rule.
 #[must_use]
@@ -16,13 +16,15 @@ pub fn admit(
     facts: &AdmissionFacts,
     view: &Snapshot,
     policy: &AdmissionPolicy,
-    today: Date,
+    now: Timestamp,
 ) -> Decision {
-    let context = Context { facts, view, policy, today };
+    let context = Context { facts, view, policy, now };
     let mut found = Found::default();
     pf_rbac::judge(&context, &mut found);
     pf_sec::judge(&context, &mut found);
     pf_tru::judge(&context, &mut found);
+    pf_org::judge(&context, &mut found);
+    pf_run::judge(&context, &mut found);
     custom::judge(&context, &mut found);
     decide(&context, found)
 }
@@ -33,9 +35,9 @@ pub fn mutate(
     facts: &AdmissionFacts,
     view: &Snapshot,
     policy: &AdmissionPolicy,
-    today: Date,
+    now: Timestamp,
 ) -> Mutation {
-    pf_tru::rewrite(&Context { facts, view, policy, today })
+    pf_tru::rewrite(&Context { facts, view, policy, now })
 }
 
 /// The decision on a request that could not be judged: one denial, whatever the policy says.
@@ -66,7 +68,7 @@ fn decide(context: &Context<'_>, found: Found) -> Decision {
 /// Gives a finding the policy's mode; `None` if the rule is off or an exception names it.
 fn with_mode(context: &Context<'_>, raw: Raw) -> Option<Finding> {
     let mode = context.policy.mode_of(&raw.rule)?;
-    let exempt = context.policy.exempts(&raw.rule, &context.facts.target, context.today);
+    let exempt = context.policy.exempts(&raw.rule, &context.facts.target, context.now);
     let Raw { rule, path, message, remedy } = raw;
     (!exempt).then_some(Finding { rule, mode, path, message, remedy })
 }

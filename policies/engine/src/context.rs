@@ -1,6 +1,6 @@
 //! What every rule is given, and where it puts what it finds.
 
-use jiff::civil::Date;
+use jiff::Timestamp;
 use pinfold_model::facts::{AdmissionFacts, Question, Requester};
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::{Facts, Object, ObjectKey};
@@ -17,7 +17,7 @@ pub struct Context<'a> {
     /// The policy.
     pub policy: &'a AdmissionPolicy,
     /// Today in UTC, for exceptions.
-    pub today: Date,
+    pub now: Timestamp,
 }
 
 impl<'a> Context<'a> {

@@ -14,7 +14,7 @@ mod proposal;
 mod what_can;
 mod who_can;
 
-use jiff::civil::Date;
+use jiff::Timestamp;
 use pinfold_model::facts::Answers;
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
@@ -38,7 +38,7 @@ pub struct World<'a> {
     /// What was read live, if anything was.
     pub answers: &'a Answers,
     /// Today in UTC.
-    pub today: Date,
+    pub now: Timestamp,
 }
 
 #[cfg(test)]

@@ -13,4 +13,5 @@ pub mod rbac;
 pub mod rules;
 pub mod scan;
 pub mod tool;
+pub(crate) mod trust;
 pub mod vouch;

@@ -4,7 +4,7 @@
 
 pub mod danger;
 
-use jiff::civil::Date;
+use jiff::Timestamp;
 use pinfold_model::facts::{AdmissionFacts, Answers, Operation};
 use pinfold_model::finding::{Finding, RuleId};
 use pinfold_model::json_path::JsonPath;
@@ -95,7 +95,7 @@ pub struct Scan<'a> {
     /// The cluster that holds the objects.
     pub view: &'a Snapshot,
     /// Today in UTC.
-    pub today: Date,
+    pub now: Timestamp,
     /// Whether every binding is judged too, so that what an identity holds needs no telling at the identity.
     pub all_bindings: bool,
 }
@@ -104,7 +104,7 @@ impl Scan<'_> {
     /// Judges one stored object.
     #[must_use]
     pub fn judge(&self, facts: &AdmissionFacts, depth: Depth) -> Judged {
-        let decision = admit(facts, self.view, self.policy, self.today);
+        let decision = admit(facts, self.view, self.policy, self.now);
         let mut unjudged: Vec<_> =
             decision.undecided.into_iter().map(|rule| (rule, Unjudged::Requester)).collect();
         if depth == Depth::Metadata {
@@ -131,7 +131,7 @@ impl Scan<'_> {
     pub fn differs(&self, key: &ObjectKey, change: &str, path: &str) -> Option<Weighed> {
         let rule = RuleId::RBAC_OWN;
         let mode = self.policy.mode_of(&rule)?;
-        if self.policy.exempts(&rule, key, self.today) {
+        if self.policy.exempts(&rule, key, self.now) {
             return None;
         }
         let message =

@@ -51,8 +51,42 @@ rules! {
     RBAC_OWN = "PF-RBAC-008";
     /// A reference to a Secret or ConfigMap of another organization.
     SEC_CROSS_ORGANIZATION = "PF-SEC-001";
+    /// An agent workload that uses a Secret without a grant.
+    SEC_SECRET_GRANT = "PF-SEC-002";
+    /// An agent workload that uses a ConfigMap without a grant.
+    SEC_CONFIG_GRANT = "PF-SEC-003";
+    /// Untrusted work that uses a Secret, or a grant that waits for an approval.
+    SEC_UNTRUSTED = "PF-SEC-004";
+    /// A Secret or ConfigMap used in another way than its grant allows: whole instead of by key, in the environment instead of a file.
+    SEC_MOUNT = "PF-SEC-005";
+    /// A grant across organizations, or of what its author could not have read or bound.
+    SEC_GRANT_AUTHOR = "PF-SEC-006";
+    /// A credential in the clear: in an environment variable, an argument, an annotation, a ConfigMap, a field of an agent resource.
+    SEC_LITERAL = "PF-SEC-007";
+    /// A token of a ServiceAccount beyond what its AgentServiceAccount allows.
+    SEC_TOKEN = "PF-SEC-008";
     /// Untrusted work on a trusted pool.
     TRU_PLACEMENT = "PF-TRU-001";
+    /// Untrusted work with a privileged ServiceAccount or a mounted API token.
+    TRU_IDENTITY = "PF-TRU-002";
+    /// A claim of trust that its record contradicts, or that has no record.
+    TRU_CLAIM = "PF-TRU-003";
+    /// A pool whose tier is raised, or a node that moves between pools, by somebody who doesn't administer it.
+    TRU_POOL = "PF-TRU-004";
+    /// Work on a pool, for a repository or with a filesystem policy that its AgentServiceAccount or pool doesn't allow.
+    TRU_ALLOWED = "PF-TRU-005";
+    /// A workspace, volume or cache that untrusted and trusted work share, or two runs.
+    TRU_SHARED = "PF-TRU-006";
+    /// A reference between agent resources that crosses organizations.
+    ORG_REFERENCE = "PF-ORG-001";
+    /// An agent resource or agent workload that belongs to no organization.
+    ORG_NONE = "PF-ORG-002";
+    /// A change of which organization a namespace belongs to, or of what says so, by somebody who doesn't administer the platform.
+    ORG_MOVE = "PF-ORG-003";
+    /// A memory source, query or import of another organization, or beyond its path and kind grants.
+    ORG_MEMORY = "PF-ORG-004";
+    /// The dispatch of a stack that its permission review refuses.
+    RUN_DISPATCH = "PF-RUN-005";
 }
 
 impl RuleId {

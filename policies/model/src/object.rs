@@ -110,12 +110,50 @@ pub enum Facts {
     /// AgentServiceAccount.
     AgentServiceAccount(agent::AgentServiceAccount),
     /// AgentStack.
-    AgentStack(agent::AgentStack),
+    AgentStack(Box<agent::AgentStack>),
     /// AgentApproval.
     Approval(Box<agent::Approval>),
+    /// AgentSecretGrant, AgentConfigGrant.
+    Grant(Box<agent::Grant>),
+    /// AgentToolProfile, AgentMcpServer, AgentSkill, AgentSubagent.
+    Capability(Box<agent::Capability>),
+    /// AgentCapabilityRequirement.
+    Requirement(Box<agent::Requirement>),
+    /// AgentTriggerRule.
+    TriggerRule(Box<agent::TriggerRule>),
+    /// AgentMemoryRepository, AgentMemorySource and the other kinds of memory.
+    Memory(Box<agent::Memory>),
+    /// Every other agent resource, as far as what it names.
+    AgentResource(Box<agent::Ties>),
 }
 
 impl Facts {
+    /// Organization and references of an agent resource; `None` for kinds that aren't, and for those that say who owns what.
+    #[must_use]
+    pub fn ties(&self) -> Option<&agent::Ties> {
+        match self {
+            Self::AgentRoleBinding(binding) => Some(&binding.ties),
+            Self::RunnerPool(pool) => Some(&pool.ties),
+            Self::Run(run) => Some(&run.ties),
+            Self::AgentServiceAccount(account) => Some(&account.ties),
+            Self::AgentStack(stack) => Some(&stack.ties),
+            Self::Approval(approval) => Some(&approval.ties),
+            Self::Grant(grant) => Some(&grant.ties),
+            Self::Capability(capability) => Some(&capability.ties),
+            Self::Requirement(requirement) => Some(&requirement.ties),
+            Self::TriggerRule(rule) => Some(&rule.ties),
+            Self::Memory(memory) => Some(&memory.ties),
+            Self::AgentResource(ties) => Some(ties),
+            Self::MetaOnly
+            | Self::Role(_)
+            | Self::Binding(_)
+            | Self::Workload(_)
+            | Self::NodeBinding(_)
+            | Self::Referrer(_)
+            | Self::Organization(_) => None,
+        }
+    }
+
     /// The workload, if it is one.
     #[must_use]
     pub fn workload(&self) -> Option<&pod::Workload> {

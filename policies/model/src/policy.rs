@@ -3,6 +3,8 @@
 pub mod admission;
 pub mod agent;
 pub mod agent_raw;
+pub mod grants;
+pub mod literals;
 mod load;
 mod place;
 pub mod raw;

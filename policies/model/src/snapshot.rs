@@ -15,8 +15,9 @@ use rpds::{HashTrieMapSync, RedBlackTreeSetSync};
 
 use self::index::{ByKey, ByUid, Index};
 use self::trie::Trie;
-use crate::object::agent::{OrganizationRecord, RunnerPool};
+use crate::object::agent::{Grant, OrganizationRecord, RunnerPool};
 use crate::object::rbac::{AgentRoleBinding, Binding, LabelSelector, Role, RoleRef, Subject};
+use crate::object::reference::ReferenceKind;
 use crate::object::{Facts, Object, ObjectKey};
 pub use sharing::Sharing;
 
@@ -69,6 +70,8 @@ pub struct Snapshot {
     owners: Index<String>,
     /// OrgSharingPolicies by the organization that shares.
     sharings: Index<String>,
+    /// AgentSecretGrants and AgentConfigGrants by what they grant: `Secret/namespace/name`.
+    grants: Index<String>,
     /// Trusted RunnerPools by the labels of their nodes: many pools share few sets of nodes.
     trusted_nodes: HashTrieMapSync<Vec<(String, String)>, RedBlackTreeSetSync<ObjectKey>>,
 }
@@ -88,6 +91,7 @@ impl Default for Snapshot {
             repositories: Index::by_namespace(),
             owners: Index::by_namespace(),
             sharings: Index::by_namespace(),
+            grants: Index::by_namespace(),
             trusted_nodes: HashTrieMapSync::new_sync(),
         }
     }
@@ -106,6 +110,9 @@ const LISTED_KINDS: &[&str] = &[
     "AgentServiceAccount",
     "AgentRoleBinding",
     "AgentApproval",
+    "AgentCapabilityRequirement",
+    "AgentStack",
+    "AgentTriggerRule",
     "ClusterRole",
 ];
 
@@ -151,6 +158,9 @@ impl Snapshot {
         if let Some((index, at)) = self.organization_index(&object) {
             index.insert(at, &object);
         }
+        if let Some(granted) = granted(&object) {
+            self.grants.insert(granted, &object);
+        }
         if let Some(nodes) = trusted_nodes(&object) {
             let pools = self.trusted_nodes.get(&nodes).cloned();
             let pools = pools.unwrap_or_else(RedBlackTreeSetSync::new_sync);
@@ -182,6 +192,9 @@ impl Snapshot {
         self.repositories.remove(&key.name, &object);
         if let Some((index, at)) = self.organization_index(&object) {
             index.remove(&at, &object);
+        }
+        if let Some(granted) = granted(&object) {
+            self.grants.remove(&granted, &object);
         }
         if let Some(nodes) = trusted_nodes(&object) {
             let pools = self.trusted_nodes.get(&nodes).map(|pools| pools.remove(key));
@@ -238,6 +251,19 @@ impl Snapshot {
         source: &str,
     ) -> impl Iterator<Item = (&'s ObjectKey, &'s OrganizationRecord)> + use<'s> {
         self.sharings.of(source).filter_map(organization)
+    }
+
+    /// The grants, and explicit denials, of a Secret or ConfigMap, wherever they are; in no order.
+    pub fn grants_of<'s>(
+        &'s self,
+        kind: ReferenceKind,
+        namespace: &str,
+        name: &str,
+    ) -> impl Iterator<Item = (&'s ObjectKey, &'s Grant)> + use<'s> {
+        self.grants.of(&format!("{kind}/{namespace}/{name}")).filter_map(|object| {
+            let Facts::Grant(grant) = &object.facts else { return None };
+            Some((&object.key, grant.as_ref()))
+        })
     }
 
     /// One trusted RunnerPool for every set of node labels that such pools select; pools without one have no nodes of their own.
@@ -439,6 +465,14 @@ fn binding(object: &Object) -> Option<(&ObjectKey, &Binding)> {
 fn organization(object: &Object) -> Option<(&ObjectKey, &OrganizationRecord)> {
     let Facts::Organization(record) = &object.facts else { return None };
     Some((&object.key, record))
+}
+
+/// What a grant grants: `Secret/namespace/name`.
+fn granted(object: &Object) -> Option<String> {
+    let Facts::Grant(grant) = &object.facts else { return None };
+    let of = &grant.object;
+    let namespace = if of.namespace.is_empty() { &object.key.namespace } else { &of.namespace };
+    Some(format!("{}/{namespace}/{}", of.kind, of.name))
 }
 
 /// Namespace and name of the ServiceAccount that an object names an agent identity.

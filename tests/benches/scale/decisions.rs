@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use jiff::civil::{Date, date};
+use jiff::Timestamp;
 use pinfold_engine::admit::admit;
 use pinfold_model::finding::Finding;
 use pinfold_model::object::{Object, from_value};
@@ -17,7 +17,7 @@ use crate::material::{self, Outcome, SITE_POLICY};
 use crate::report::{self, Asked, Table};
 use crate::requests::{self, Probe};
 
-const TODAY: Date = date(2026, 11, 21);
+const NOW: Timestamp = Timestamp::constant(1_795_219_200, 0);
 /// RoleBindings and ClusterRoleBindings.
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 const SEED: u64 = 4;
@@ -56,7 +56,7 @@ pub(crate) fn run(asked: Asked) -> Outcome<String> {
     let mut table = Table::new(&titles.iter().map(String::as_str).collect::<Vec<_>>());
     for probe in &probes {
         let decide = |estate: &mut Estate| {
-            black_box(admit(black_box(&probe.facts), &estate.view, &policy, TODAY).allowed());
+            black_box(admit(black_box(&probe.facts), &estate.view, &policy, NOW).allowed());
         };
         table.line(&line(probe.name, &mut estates, (rounds, runs), decide));
     }
@@ -90,7 +90,7 @@ fn often(
     let size = estate.size.bindings;
     let mut alone = [estate];
     let cells = line(probe.name, &mut alone, extent, |estate| {
-        black_box(admit(black_box(&probe.facts), &estate.view, policy, TODAY).allowed());
+        black_box(admit(black_box(&probe.facts), &estate.view, policy, NOW).allowed());
     });
     Ok(format!("{}, {size} bindings: {} µs\n", probe.name, cells.get(1).map_or("", String::as_str)))
 }
@@ -121,7 +121,7 @@ fn policy() -> Outcome<AdmissionPolicy> {
 }
 
 fn must_allow(probe: &Probe, view: &Snapshot, policy: &AdmissionPolicy) -> Outcome<()> {
-    let decision = admit(&probe.facts, view, policy, TODAY);
+    let decision = admit(&probe.facts, view, policy, NOW);
     let said = |finding: &Finding| format!("{} {}", finding.rule.as_str(), finding.message);
     let denials: Vec<String> = decision.denials().map(said).collect();
     if decision.allowed() {

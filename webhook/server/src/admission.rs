@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use jiff::civil::Date;
+use jiff::Timestamp;
 use pinfold_engine::admit;
 use pinfold_engine::decision::{Decision, Mutation};
 use pinfold_ledger::Ledger;
@@ -54,8 +54,8 @@ impl Endpoint {
 /// The engine's two functions. Tests put others here; a permit still comes from the engine alone.
 #[derive(Clone, Copy)]
 pub(crate) struct Judge {
-    pub(crate) admit: fn(&AdmissionFacts, &Snapshot, &AdmissionPolicy, Date) -> Decision,
-    pub(crate) mutate: fn(&AdmissionFacts, &Snapshot, &AdmissionPolicy, Date) -> Mutation,
+    pub(crate) admit: fn(&AdmissionFacts, &Snapshot, &AdmissionPolicy, Timestamp) -> Decision,
+    pub(crate) mutate: fn(&AdmissionFacts, &Snapshot, &AdmissionPolicy, Timestamp) -> Mutation,
 }
 
 impl Default for Judge {
@@ -201,15 +201,15 @@ impl Admission {
             Err(NotReady { message, remedy }) => return Outcome::refused(&message, remedy),
         };
         let view = self.view.snapshot();
-        let today = today();
+        let now = now();
         match endpoint {
             Endpoint::Mutate => {
-                let mut mutation = (self.judge.mutate)(&review.facts, &view, policy, today);
+                let mut mutation = (self.judge.mutate)(&review.facts, &view, policy, now);
                 for _ in 0..LIVE_ROUNDS_MAX {
                     if !self.ask(&mutation.questions, review).await.news {
                         break;
                     }
-                    mutation = (self.judge.mutate)(&review.facts, &view, policy, today);
+                    mutation = (self.judge.mutate)(&review.facts, &view, policy, now);
                 }
                 let bears_state = !mutation.patch.is_empty() || !mutation.notes.is_empty();
                 let decision = Decision {
@@ -221,7 +221,7 @@ impl Admission {
                 Outcome { decision, mutation: Some(mutation), bears_state }
             }
             Endpoint::Validate => {
-                let mut decision = (self.judge.admit)(&review.facts, &view, policy, today);
+                let mut decision = (self.judge.admit)(&review.facts, &view, policy, now);
                 let mut unanswered = Vec::new();
                 for _ in 0..LIVE_ROUNDS_MAX {
                     let round = self.ask(&decision.questions, review).await;
@@ -229,7 +229,7 @@ impl Admission {
                     if !round.news {
                         break;
                     }
-                    decision = (self.judge.admit)(&review.facts, &view, policy, today);
+                    decision = (self.judge.admit)(&review.facts, &view, policy, now);
                 }
                 if let Some(message) = unconfirmed(&decision, &unanswered) {
                     return Outcome::refused(&message, CONFIRM_REMEDY);
@@ -394,7 +394,7 @@ async fn read(body: Bytes) -> Result<Review, ReviewError> {
     }
 }
 
-/// Today in UTC.
-pub(crate) fn today() -> Date {
-    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+/// The time that exceptions and grants end by.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
 }

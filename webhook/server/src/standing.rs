@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use pinfold_engine::rbac::agents::Account;
 use pinfold_engine::rules::pf_rbac::{Overstep, affected, identities, oversteps};
 use pinfold_ledger::{Event, EventKind, Gate, Ledger, Object};
@@ -15,7 +16,7 @@ use pinfold_model::object::ObjectKey;
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
 
-use crate::admission::{Admission, today};
+use crate::admission::{Admission, now};
 use crate::audit;
 use crate::drain::{DrainWatch, Phase};
 use crate::touched::Keys;
@@ -67,8 +68,9 @@ impl Standing {
     fn look(mut self) -> (Self, Vec<Overstep>) {
         let published = self.admission.policy.load_full();
         let Some(policy) = &published.policy.admission else { return (self, Vec::new()) };
-        let now = (published.generation, today());
-        let same = self.looked.replace(now) == Some(now);
+        let now = now();
+        let seen = (published.generation, now.to_zoned(TimeZone::UTC).date());
+        let same = self.looked.replace(seen) == Some(seen);
         let touched = self.admission.view.touched.take();
         let view = self.admission.view.snapshot();
         let concerned = match &touched {
@@ -78,7 +80,7 @@ impl Standing {
         };
         let all = || identities(&view, policy);
         let of = |account: Account| {
-            let oversteps = oversteps(&view, policy, now.1, &account);
+            let oversteps = oversteps(&view, policy, now, &account);
             (!oversteps.is_empty()).then_some((account, oversteps))
         };
         let concerned = concerned.unwrap_or_else(all);

@@ -38,8 +38,8 @@ pub(super) fn places(
 }
 
 fn context<'a>(world: &World<'a>, facts: &'a AdmissionFacts) -> Context<'a> {
-    let World { view, policy, today, .. } = *world;
-    Context { facts, view, policy, today }
+    let World { view, policy, now, .. } = *world;
+    Context { facts, view, policy, now }
 }
 
 /// A request about an object, as far as its place matters.

@@ -13,7 +13,7 @@ use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::{Snapshot, SubjectKey};
 
 use super::{Asked, Chain, Identity, Right, Scope, World, what_can, who_can};
-use crate::organization::fixture::{self, TODAY};
+use crate::organization::fixture::{self, NOW};
 use crate::rbac::agents::Account;
 use crate::rbac::notation::{cluster, object, requester};
 
@@ -67,7 +67,7 @@ rbac:
 
 pub(super) fn in_world<T>(view: &Snapshot, ask: impl FnOnce(&World<'_>) -> T) -> T {
     let answers = Answers::default();
-    ask(&World { view, policy: &POLICY, answers: &answers, today: TODAY })
+    ask(&World { view, policy: &POLICY, answers: &answers, now: NOW })
 }
 
 /// `NAMESPACE/NAME`, `AgentStack/NAMESPACE/NAME`, `RunnerPool/[NAMESPACE/]NAME`, or a requester.

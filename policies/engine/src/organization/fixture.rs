@@ -1,6 +1,6 @@
 //! Policies, clusters and requests from YAML, for the cases of the rules.
 
-use jiff::civil::{Date, date};
+use jiff::Timestamp;
 use pinfold_model::document::{Dialect, read};
 use pinfold_model::facts::{AdmissionFacts, Answers, Operation, Requester};
 use pinfold_model::object::{self, Object};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::context::{Context, Found};
 
-pub(crate) const TODAY: Date = date(2026, 11, 21);
+pub(crate) const NOW: Timestamp = Timestamp::constant(1_795_219_200, 0);
 
 /// A policy from the lines of its `spec`.
 pub(crate) fn policy(spec: &str) -> AdmissionPolicy {
@@ -82,7 +82,7 @@ pub(crate) fn found(
     policy: &AdmissionPolicy,
 ) -> Found {
     let mut found = Found::default();
-    judge(&Context { facts, view, policy, today: TODAY }, &mut found);
+    judge(&Context { facts, view, policy, now: NOW }, &mut found);
     found
 }
 

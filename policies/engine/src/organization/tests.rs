@@ -34,8 +34,7 @@ const CLUSTER: &str = "
 fn every_source_and_what_they_say_together() {
     let (view, policy) = (view(CLUSTER), policy("mode: enforce"));
     let facts = request("dev", &json!({"apiVersion": "v1", "kind": "Pod"}), None);
-    let context =
-        Context { facts: &facts, view: &view, policy: &policy, today: super::fixture::TODAY };
+    let context = Context { facts: &facts, view: &view, policy: &policy, now: super::fixture::NOW };
     let cases = [
         ("labelled", "belongs to organization `acme`"),
         ("new-label", "belongs to organization `acme`"),
@@ -80,8 +79,7 @@ fn a_live_namespace_wins_over_the_view() {
     ));
     facts.answers.objects.push((namespace_key("fresh"), Some(live)));
     facts.answers.objects.push((namespace_key("labelled"), None));
-    let context =
-        Context { facts: &facts, view: &view, policy: &policy, today: super::fixture::TODAY };
+    let context = Context { facts: &facts, view: &view, policy: &policy, now: super::fixture::NOW };
     assert_eq!(ownership(&context, "fresh"), Ownership::Owned("acme".to_owned()));
     assert_eq!(ownership(&context, "labelled"), Ownership::Unknown);
 }
@@ -90,8 +88,7 @@ fn a_live_namespace_wins_over_the_view() {
 fn sharing_is_one_way_and_exact() {
     let (view, policy) = (view(CLUSTER), policy("mode: enforce"));
     let facts = request("dev", &json!({"apiVersion": "v1", "kind": "Pod"}), None);
-    let context =
-        Context { facts: &facts, view: &view, policy: &policy, today: super::fixture::TODAY };
+    let context = Context { facts: &facts, view: &view, policy: &policy, now: super::fixture::NOW };
     let cases = [
         ("acme", "beta", "Secret/all/token", true),
         ("beta", "acme", "Secret/all/token", false),
@@ -115,8 +112,7 @@ fn a_source_that_goes_away_stops_counting() {
     view.remove(&ObjectKey::new("krate.a5c.ai", "OrgNamespaceBinding", "", "b3"));
     view.remove(&ObjectKey::new("krate.a5c.ai", "OrgSharingPolicy", "", "s"));
     let facts = request("dev", &json!({"apiVersion": "v1", "kind": "Pod"}), None);
-    let context =
-        Context { facts: &facts, view: &view, policy: &policy, today: super::fixture::TODAY };
+    let context = Context { facts: &facts, view: &view, policy: &policy, now: super::fixture::NOW };
     assert_eq!(ownership(&context, "disputed"), Ownership::Owned("acme".to_owned()));
     assert!(!shared(&context, "acme", "beta", "Secret/all/token"));
 }

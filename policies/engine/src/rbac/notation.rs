@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pinfold_model::facts::Requester;
 use pinfold_model::object::agent::{
-    AgentServiceAccount, AgentStack, Approval, OrganizationRecord, RunnerPool,
+    AgentServiceAccount, AgentStack, Approval, OrganizationRecord, RunnerPool, Ties,
 };
 use pinfold_model::object::rbac::{
     AgentRoleBinding, Binding, LabelSelector, PolicyRule, Role, RoleRef, Subject,
@@ -133,6 +133,8 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
                 source: words.next().expect("who shares"),
                 target: words.next().expect("with whom"),
                 allowed: words.collect(),
+                expires_at: None,
+                faults: Vec::new(),
             })
         }
         "AgentApproval" => {
@@ -144,6 +146,7 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
                 action: "bind".into(),
                 target: words.text("target"),
                 digests: words.get("digest").map(str::to_owned).into_iter().collect(),
+                ..Approval::default()
             }))
         }
         // An account's `NAMESPACE NAME`; a stack's and a pool's `[NAMESPACE/]NAME`, the pool an untrusted one.
@@ -152,12 +155,13 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
             Facts::AgentServiceAccount(AgentServiceAccount {
                 namespace: namespace.to_owned(),
                 service_account: account.to_owned(),
+                ..AgentServiceAccount::default()
             })
         }
-        "AgentStack" => Facts::AgentStack(AgentStack {
-            organization: String::new(),
+        "AgentStack" => Facts::AgentStack(Box::new(AgentStack {
             service_account: body.to_owned(),
-        }),
+            ..AgentStack::default()
+        })),
         "RunnerPool" => Facts::RunnerPool(RunnerPool {
             service_account: body.to_owned(),
             ..RunnerPool::default()
@@ -198,7 +202,7 @@ fn agent_binding(body: &str) -> AgentRoleBinding {
     let account = words.get("account").unwrap_or_default();
     let (namespace, account) = account.split_once('/').unwrap_or(("", account));
     AgentRoleBinding {
-        organization: words.text("org"),
+        ties: Ties { organization: words.text("org"), references: Vec::new() },
         subject_kind,
         subject_name,
         service_account: account.to_owned(),

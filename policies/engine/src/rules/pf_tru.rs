@@ -3,13 +3,16 @@
 //! Trust comes from records that are looked up, never from what the work says about itself; no record is untrusted. In guarded namespaces work must
 //! also be kept off trusted pools; elsewhere it must only not name one. What can't be told is refused with that reason.
 
+mod allowed;
 mod claim;
+mod claims;
 mod force;
+mod guarded_pools;
+mod identity;
 mod nodes;
 mod placement;
 mod pools;
-mod record;
-mod trust;
+mod shared;
 
 use pinfold_model::facts::{AdmissionFacts, Operation, Question};
 use pinfold_model::finding::RuleId;
@@ -17,10 +20,11 @@ use pinfold_model::object::pod::NodeBinding;
 use pinfold_model::object::{Change, Facts, Object, ObjectKey};
 
 use self::placement::Way;
-use self::trust::Standing;
 use crate::context::{Context, Found};
 use crate::decision::Mutation;
 use crate::organization::namespace_key;
+use crate::trust::standing::{self, Standing};
+use crate::trust::{Scope, record, scope};
 
 /// How a piece of work becomes trusted; ends every remedy.
 const HOW_TO_TRUST: &str = "work is trusted only if a controller of `trust.controllers` makes it \
@@ -28,6 +32,16 @@ const HOW_TO_TRUST: &str = "work is trusted only if a controller of `trust.contr
 
 /// Judges the family.
 pub fn judge(context: &Context<'_>, found: &mut Found) {
+    judge_placement(context, found);
+    identity::judge(context, found);
+    claims::judge(context, found);
+    guarded_pools::judge(context, found);
+    allowed::judge(context, found);
+    shared::judge(context, found);
+}
+
+/// PF-TRU-001.
+fn judge_placement(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
     let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
     claim::judge(context, object, found);
@@ -47,7 +61,13 @@ pub fn judge(context: &Context<'_>, found: &mut Found) {
         | Facts::RunnerPool(_)
         | Facts::AgentServiceAccount(_)
         | Facts::AgentStack(_)
-        | Facts::Approval(_) => {}
+        | Facts::Approval(_)
+        | Facts::Grant(_)
+        | Facts::Capability(_)
+        | Facts::Requirement(_)
+        | Facts::TriggerRule(_)
+        | Facts::Memory(_)
+        | Facts::AgentResource(_) => {}
     }
 }
 
@@ -61,29 +81,6 @@ fn is_write(facts: &AdmissionFacts) -> bool {
     match facts.operation {
         Operation::Create | Operation::Update => true,
         Operation::Delete | Operation::Connect => false,
-    }
-}
-
-/// Where the work is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    /// In a guarded namespace: the webhook sees all workloads there, and nothing else may run.
-    Guarded,
-    /// In a namespace that nobody can tell anything about: kept off like guarded work, trusted like none.
-    Unknown,
-    /// Elsewhere: only what names a trusted pool matters.
-    Elsewhere,
-    /// In a namespace of the platform, whose own work no rule of trust is about.
-    Platform,
-}
-
-fn scope(context: &Context<'_>, namespace: &str) -> Scope {
-    let platform = context.policy.organizations.platform_namespaces.contains(namespace);
-    match context.lookup(&namespace_key(namespace)) {
-        Some(found) if context.policy.agents.guards(&found.meta.labels) => Scope::Guarded,
-        _ if platform => Scope::Platform,
-        Some(_) => Scope::Elsewhere,
-        None => Scope::Unknown,
     }
 }
 
@@ -122,7 +119,7 @@ fn judge_workload(context: &Context<'_>, object: &Object, found: &mut Found) {
         return;
     }
     let Some(requester) = context.requester(RuleId::TRU_PLACEMENT, found) else { return };
-    refuse(trust::of_request(context, object, requester), ways, found);
+    refuse(standing::of_request(context, object, requester), ways, found);
 }
 
 /// A pod is put on a node: whoever does it, the pod's own record counts.
@@ -138,7 +135,7 @@ fn judge_binding(context: &Context<'_>, binding: &NodeBinding, found: &mut Found
     let name = if target.name.is_empty() { &context.facts.request_name } else { &target.name };
     let key = ObjectKey::new("", "Pod", &target.namespace, name);
     let standing = match context.lookup(&key) {
-        Some(pod) => trust::of_stored(context, pod),
+        Some(pod) => standing::of_stored(context, pod),
         None => {
             let reason = format!("pod `{name}` isn't in the view of the cluster");
             Standing::unknown(reason, vec![Question::Object(key)])

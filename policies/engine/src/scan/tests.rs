@@ -7,7 +7,7 @@ use pinfold_model::snapshot::Snapshot;
 
 use super::danger::{self, Danger};
 use super::{Depth, Judged, Scan, Unjudged, creation};
-use crate::organization::fixture::{TODAY, object, policy, value, view};
+use crate::organization::fixture::{NOW, object, policy, value, view};
 
 const CLUSTER: &str = r#"
     {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: all}, rules: [{verbs: ["*"], apiGroups: ["*"], resources: ["*"]}]}
@@ -128,7 +128,7 @@ fn every_rule_has_a_documented_danger() {
 fn judged(policy: &AdmissionPolicy, depth: Depth, yaml: &str) -> Judged {
     let value = value(yaml);
     let facts = creation(object(&value), Some(value));
-    Scan { policy, view: &view(CLUSTER), today: TODAY, all_bindings: true }.judge(&facts, depth)
+    Scan { policy, view: &view(CLUSTER), now: NOW, all_bindings: true }.judge(&facts, depth)
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn rights_are_told_at_the_bindings() {
         rules.dedup();
         (rules, judged.unjudged)
     };
-    let scan = Scan { policy: &policy, view: &cluster, today: TODAY, all_bindings: true };
+    let scan = Scan { policy: &policy, view: &cluster, now: NOW, all_bindings: true };
     let lines = CLUSTER.lines().map(str::trim);
     for line in lines.clone().filter(|line| line.contains("kind: RoleBinding")) {
         assert_eq!(rules(scan, line).0, ["PF-RBAC-004", "PF-RBAC-007"]);
@@ -211,7 +211,7 @@ fn a_changed_registration_is_told_unless_the_policy_means_it() {
     let cluster = Snapshot::default();
     for (spec, mode) in cases {
         let policy = policy(if spec == "{}" { "custom: []" } else { spec });
-        let scan = Scan { policy: &policy, view: &cluster, today: TODAY, all_bindings: true };
+        let scan = Scan { policy: &policy, view: &cluster, now: NOW, all_bindings: true };
         let told = scan.differs(&key, "failure-policy", "webhooks[b].failurePolicy");
         assert_eq!(told.as_ref().map(|told| told.finding.mode), mode, "{spec}");
         assert!(told.is_none_or(|told| told.finding.path == "$.webhooks[b].failurePolicy"));

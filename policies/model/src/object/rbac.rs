@@ -130,8 +130,8 @@ pub struct Binding {
 /// An AgentRoleBinding (`krate.a5c.ai`, `kradle.a5c.ai`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AgentRoleBinding {
-    /// `spec.organizationRef`, empty if left out.
-    pub organization: String,
+    /// Organization and references.
+    pub ties: super::agent::Ties,
     /// `spec.subject.kind`: user, group, team, agent-stack, runner-pool, service-account.
     pub subject_kind: String,
     /// `spec.subject.name`.

@@ -47,4 +47,36 @@ pub struct Reference {
     pub name: String,
     /// JSON path of the field.
     pub path: String,
+    /// How it gets to whoever uses it.
+    pub mount: Mount,
+    /// Which of its keys are used.
+    pub keys: Keys,
+}
+
+/// How a Secret or ConfigMap gets to whoever uses it; the grants' `mountPolicy` is about this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Mount {
+    /// In the environment of a container: `env`, `envFrom`.
+    Env,
+    /// As files of a `secret` or `configMap` volume.
+    File,
+    /// As files of a `projected` volume.
+    Projected,
+    /// Used by the kubelet to pull images; no container sees it.
+    ImagePull,
+    /// Used by a volume driver; no container sees it.
+    Driver,
+    /// By a field of another kind, whose controller uses it.
+    #[default]
+    Other,
+}
+
+/// Which keys of a Secret or ConfigMap are used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Keys {
+    /// All that it has, now or later; also what can't be told.
+    #[default]
+    All,
+    /// These, by their names in the Secret (`items[].key`, not the file that it becomes).
+    Named(Vec<String>),
 }

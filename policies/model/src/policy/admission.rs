@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::civil::Date;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
+use super::grants::Grants;
+use super::literals::Literals;
 use super::rbac::Rbac;
 use crate::digest::Digest;
 use crate::finding::{Mode, RuleId};
@@ -30,6 +33,10 @@ pub struct AdmissionPolicy {
     pub rbac: Rbac,
     /// Where further kinds name Secrets and ConfigMaps.
     pub references: Vec<ReferenceField>,
+    /// What agent workloads need a grant for.
+    pub grants: Grants,
+    /// What looks like a credential.
+    pub literals: Literals,
     /// Overrides by rule.
     pub rules: BTreeMap<RuleId, RuleMode>,
     /// Further denials.
@@ -221,7 +228,7 @@ pub struct Exception {
     /// Objects.
     pub applies: ObjectMatch,
     /// Last day on which it holds.
-    pub until: Option<Date>,
+    pub until: Option<jiff::civil::Date>,
     /// Who answers for it.
     pub owner: String,
     /// Why.
@@ -229,11 +236,11 @@ pub struct Exception {
 }
 
 impl Exception {
-    /// Whether it exempts an object from a rule on a day.
+    /// Whether it exempts an object from a rule at a time.
     #[must_use]
-    pub fn exempts(&self, rule: &RuleId, key: &ObjectKey, today: Date) -> bool {
+    pub fn exempts(&self, rule: &RuleId, key: &ObjectKey, now: Timestamp) -> bool {
         self.rules.contains(rule)
-            && self.until.is_none_or(|until| today <= until)
+            && self.until.is_none_or(|until| now.to_zoned(TimeZone::UTC).date() <= until)
             && self.applies.matches(key)
     }
 }
@@ -248,10 +255,10 @@ impl Agents {
 }
 
 impl AdmissionPolicy {
-    /// Whether an exception exempts an object from a rule on a day.
+    /// Whether an exception exempts an object from a rule at a time.
     #[must_use]
-    pub fn exempts(&self, rule: &RuleId, key: &ObjectKey, today: Date) -> bool {
-        self.exceptions.iter().any(|exception| exception.exempts(rule, key, today))
+    pub fn exempts(&self, rule: &RuleId, key: &ObjectKey, now: Timestamp) -> bool {
+        self.exceptions.iter().any(|exception| exception.exempts(rule, key, now))
     }
 
     /// The mode of a rule; `None` if the policy switched it off.

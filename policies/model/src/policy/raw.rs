@@ -7,9 +7,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::admission::{OnUntrusted, Tier};
+use super::grants::RawGrants;
+use super::literals::RawLiterals;
 use super::rbac::RawRbac;
 use super::values::{DateText, Expression, JsonPathText, JsonType, NameGlob, PathGlob, Unenforced};
 use crate::finding::Mode;
+use crate::object::reference::ReferenceKind;
 
 /// `metadata` of every document.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -57,8 +60,10 @@ pub struct RawAdmission {
     pub rbac: RawRbac,
     /// Where further kinds name Secrets and ConfigMaps.
     pub references: Vec<RawReference>,
-    /// Grants.
-    pub grants: Option<Unenforced>,
+    /// What agent workloads need a grant for.
+    pub grants: RawGrants,
+    /// What looks like a credential.
+    pub literals: RawLiterals,
     /// Image rules.
     pub images: Option<Unenforced>,
     /// Sidecar injection.
@@ -242,6 +247,15 @@ pub enum RawReferenceKind {
     Secret,
     /// A ConfigMap.
     ConfigMap,
+}
+
+impl RawReferenceKind {
+    pub(super) fn ready(self) -> ReferenceKind {
+        match self {
+            Self::Secret => ReferenceKind::Secret,
+            Self::ConfigMap => ReferenceKind::ConfigMap,
+        }
+    }
 }
 
 /// What the policy says about one rule.

@@ -6,10 +6,12 @@ use super::admission::{
     AdmissionPolicy, Agents, Controller, CustomRule, Exception, ObjectMatch, OnUntrusted,
     Organizations, Pool, Provenance, ReferenceField, RuleMode, Trust,
 };
+use super::grants::Grants;
+use super::literals::Literals;
 use super::place::Place;
 use super::raw::{
     RawAdmins, RawAdmission, RawController, RawCustom, RawException, RawMatch, RawPool,
-    RawProvenance, RawReference, RawReferenceKind, RawRule, RawRuleMode, RawSelector, TaintEffect,
+    RawProvenance, RawReference, RawRule, RawRuleMode, RawSelector, TaintEffect,
 };
 use super::rbac::Rbac;
 use super::ready_agent::value_rule;
@@ -17,7 +19,6 @@ use crate::digest::Digest;
 use crate::document::{DocumentError, nearest};
 use crate::finding::{Mode, RuleId};
 use crate::object::pod::Toleration;
-use crate::object::reference::ReferenceKind;
 use crate::pattern::Pattern;
 
 /// Label that names a namespace's organization.
@@ -115,6 +116,8 @@ impl<'d> Merge<'d> {
         let agents = raw.agents.service_accounts.iter().map(|glob| glob.0.clone());
         self.policy.agents.service_accounts.extend(agents);
         self.policy.references.extend(raw.references.iter().map(reference));
+        self.policy.grants.add(&raw.grants);
+        self.policy.literals.add(&raw.literals);
         for (index, custom) in raw.custom.iter().enumerate() {
             let place = place.field("custom").item(index);
             match self.custom(custom, &place) {
@@ -289,6 +292,7 @@ impl<'d> Merge<'d> {
         let (key, value) = GUARDED_LABEL;
         let guarded = || BTreeMap::from([(key.to_owned(), value.to_owned())]);
         policy.agents.namespace_labels = self.selector.or(guarded).into_iter().collect();
+        policy.grants.finish();
         let untrusted = self.untrusted_refs;
         policy.trust.untrusted_refs = untrusted.unwrap_or_else(|| {
             UNTRUSTED_REFS.iter().filter_map(|glob| Pattern::path_glob(glob).ok()).collect()
@@ -318,6 +322,8 @@ fn empty(digest: Digest) -> AdmissionPolicy {
         },
         rbac: Rbac::default(),
         references: Vec::new(),
+        grants: Grants::default(),
+        literals: Literals::default(),
         rules: BTreeMap::new(),
         custom: Vec::new(),
         exceptions: Vec::new(),
@@ -338,10 +344,7 @@ fn object_match(raw: &RawMatch) -> ObjectMatch {
 fn reference(raw: &RawReference) -> ReferenceField {
     ReferenceField {
         applies: object_match(&raw.applies),
-        kind: match raw.kind {
-            RawReferenceKind::Secret => ReferenceKind::Secret,
-            RawReferenceKind::ConfigMap => ReferenceKind::ConfigMap,
-        },
+        kind: raw.kind.ready(),
         name: raw.name.0.clone(),
         namespace: raw.namespace.as_ref().map(|path| path.0.clone()),
     }

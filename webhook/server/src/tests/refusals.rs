@@ -263,9 +263,9 @@ async fn clients_must_show_a_certificate_where_that_is_asked_for() {
 async fn a_panic_denies_its_request_and_no_other() {
     let mut bench = Bench::new();
     bench.judge = Judge {
-        admit: |facts, view, policy, today| {
+        admit: |facts, view, policy, now| {
             assert_ne!(facts.uid, "boom", "a defect");
-            admit::admit(facts, view, policy, today)
+            admit::admit(facts, view, policy, now)
         },
         mutate: |_, _, _, _| panic!("a defect"),
     };

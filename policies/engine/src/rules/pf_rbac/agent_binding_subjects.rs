@@ -2,7 +2,7 @@
 //!
 //! A name can lead to an AgentServiceAccount as well as to a ServiceAccount: whoever it may mean counts.
 
-use pinfold_model::object::agent::{AgentServiceAccount, AgentStack, RunnerPool};
+use pinfold_model::object::agent::{AgentServiceAccount, RunnerPool};
 use pinfold_model::object::rbac::{AgentRoleBinding, Subject};
 use pinfold_model::object::{AGENT_GROUPS, Facts, Object, ObjectKey};
 use pinfold_model::snapshot::RBAC_GROUP;
@@ -63,7 +63,7 @@ impl<'c> Finder<'c> {
         let mut found = vec![service_account(namespace, name)];
         for object in self.objects("AgentServiceAccount", namespace, name) {
             let Facts::AgentServiceAccount(account) = &object.facts else { continue };
-            let AgentServiceAccount { namespace, service_account: name } = account;
+            let AgentServiceAccount { namespace, service_account: name, .. } = account;
             if !name.is_empty()
                 && !found.iter().any(|one| one.namespace == *namespace && one.name == *name)
             {
@@ -75,10 +75,8 @@ impl<'c> Finder<'c> {
 
     fn stack(self, name: &str) -> Vec<Subject> {
         let accounts = self.objects("AgentStack", self.own, name).filter_map(|object| {
-            let Facts::AgentStack(AgentStack { service_account, .. }) = &object.facts else {
-                return None;
-            };
-            Some(self.account_of(service_account))
+            let Facts::AgentStack(stack) = &object.facts else { return None };
+            Some(self.account_of(&stack.service_account))
         });
         accounts.flatten().collect()
     }

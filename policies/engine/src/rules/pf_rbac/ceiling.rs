@@ -112,7 +112,7 @@ fn old_subjects<'a>(context: &Context<'a>, binding: &Binding) -> &'a [Subject] {
 
 /// Whether an exception of the policy lets a binding give more.
 fn is_exempt(context: &Context<'_>, binding: &ObjectKey) -> bool {
-    context.policy.exempts(&CEILING, binding, context.today)
+    context.policy.exempts(&CEILING, binding, context.now)
 }
 
 pub(super) fn rules_of<'g, 'a>(

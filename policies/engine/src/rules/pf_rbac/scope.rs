@@ -62,8 +62,8 @@ fn of_organization(
     context: &Context<'_>,
     binding: &AgentRoleBinding,
 ) -> Result<BTreeSet<String>, String> {
-    let AgentRoleBinding { scope_name, organization, .. } = binding;
-    let name = if scope_name.is_empty() { organization } else { scope_name };
+    let AgentRoleBinding { scope_name, ties, .. } = binding;
+    let name = if scope_name.is_empty() { &ties.organization } else { scope_name };
     if name.is_empty() {
         return Err("the scope names no organization".to_owned());
     }

@@ -254,7 +254,7 @@ impl Judge<'_, '_> {
     /// Whose an AgentRoleBinding is; what it says of itself and its namespace must agree.
     fn own_organization(&mut self, own: &str, binding: &AgentRoleBinding) -> Option<Home> {
         let path = "$.spec.organizationRef";
-        let says = binding.organization.as_str();
+        let says = binding.ties.organization.as_str();
         let owner = if own.is_empty() { Ownership::Unowned } else { ownership(self.context, own) };
         match &owner {
             Ownership::Owned(organization) if says.is_empty() || says == organization => {

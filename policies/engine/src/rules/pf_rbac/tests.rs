@@ -14,7 +14,6 @@ mod subjects;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::civil::date;
 use pinfold_model::digest::Digest;
 use pinfold_model::facts::{AdmissionFacts, Answers, Operation};
 use pinfold_model::finding::{Mode, RuleId};
@@ -112,6 +111,8 @@ fn policy() -> AdmissionPolicy {
         },
         rbac: pinfold_model::policy::rbac::Rbac::default(),
         references: Vec::new(),
+        grants: Default::default(),
+        literals: Default::default(),
         rules: BTreeMap::new(),
         custom: Vec::new(),
         exceptions: Vec::new(),
@@ -152,14 +153,14 @@ fn changed(new: Option<&Object>, old: Option<&Object>) -> Change {
 /// What the rules about the requester find, PF-RBAC-001 to 003.
 fn judge(facts: &AdmissionFacts, view: &Snapshot) -> Found {
     let (policy, mut found) = (policy(), Found::default());
-    let context = Context { facts, view, policy: &policy, today: date(2026, 11, 21) };
+    let context = Context { facts, view, policy: &policy, now: crate::organization::fixture::NOW };
     super::judge_requester(&context, &super::deputy::principal(&context), &mut found);
     found
 }
 
 fn judge_with(facts: &AdmissionFacts, view: &Snapshot, policy: &AdmissionPolicy) -> Found {
     let mut found = Found::default();
-    let context = Context { facts, view, policy, today: date(2026, 11, 21) };
+    let context = Context { facts, view, policy, now: crate::organization::fixture::NOW };
     super::judge(&context, &mut found);
     found
 }

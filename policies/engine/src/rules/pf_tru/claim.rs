@@ -1,19 +1,14 @@
-//! The stamp `pinfold.dev/run` and owner references: what inheriting trust rests on, so nobody but the controllers may write either.
+//! Who may write the stamp `pinfold.dev/run` and owner references: what inheriting trust rests on, so nobody but the controllers.
 
 use pinfold_model::facts::{Question, Requester};
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::Object;
 
-use super::trust::{self, Actor, Standing, actor};
-use super::{Scope, scope};
 use crate::context::{Context, Found};
 use crate::rbac::describe::excerpt;
-
-/// The annotation by which Pinfold remembers the run that work belongs to: `name/uid`.
-pub(super) const STAMP: &str = "pinfold.dev/run";
-
-/// The label that names a run, after the agent group and a slash.
-pub(super) const RUN_LABEL: &str = "dispatch-run";
+use crate::trust::stamp::{STAMP, stamps};
+use crate::trust::standing::{self, Actor, Standing, actor};
+use crate::trust::{Scope, scope};
 
 /// Kinds that pods can inherit from; the view holds them.
 const INHERITED_FROM: [(&str, &str); 7] = [
@@ -25,30 +20,6 @@ const INHERITED_FROM: [(&str, &str); 7] = [
     ("batch", "CronJob"),
     ("", "ReplicationController"),
 ];
-
-/// Name and uid of the run that a stamp means.
-pub(super) struct Stamp<'a> {
-    pub(super) name: &'a str,
-    pub(super) uid: &'a str,
-}
-
-impl<'a> Stamp<'a> {
-    pub(super) fn parse(text: &'a str) -> Option<Self> {
-        let (name, uid) = text.split_once('/')?;
-        (!name.is_empty() && !uid.is_empty()).then_some(Self { name, uid })
-    }
-}
-
-/// The stamps of an object, on itself and on its pods: metadata path and text.
-pub(super) fn stamps(object: &Object) -> impl Iterator<Item = (&str, &str)> {
-    let own = object.meta.annotations.get(STAMP).map(|text| ("$.metadata", text.as_str()));
-    let workload = object.facts.workload().filter(|workload| workload.meta_path != "$.metadata");
-    let of_pods = workload.and_then(|workload| {
-        let stamp = workload.pod_annotations.iter().find(|(key, _)| key == STAMP);
-        stamp.map(|(_, text)| (workload.meta_path.as_str(), text.as_str()))
-    });
-    own.into_iter().chain(of_pods)
-}
 
 /// Judges whether the requester may write the stamps and owner references that change.
 pub(super) fn judge(context: &Context<'_>, object: &Object, found: &mut Found) {
@@ -98,7 +69,7 @@ fn judge_passed_on(
     found: &mut Found,
 ) {
     for (path, text) in changed.iter().filter(|(_, text)| !text.is_empty()) {
-        let owner = match trust::owner(context, object) {
+        let owner = match standing::owner(context, object) {
             Ok(owner) => owner,
             Err(key) => {
                 found.ask(Question::Object(key));
@@ -146,8 +117,8 @@ fn judge_owner(context: &Context<'_>, object: &Object, requester: &Requester, fo
     if !inherits || scope(context, namespace) != Scope::Guarded {
         return;
     }
-    let reason = match trust::owner(context, object) {
-        Ok(Some(owner)) if trust::of_stored(context, owner) == Standing::Trusted => {
+    let reason = match standing::owner(context, object) {
+        Ok(Some(owner)) if standing::of_stored(context, owner) == Standing::Trusted => {
             "belongs to a trusted run"
         }
         Ok(_) => return,

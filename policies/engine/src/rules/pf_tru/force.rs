@@ -10,13 +10,13 @@ use pinfold_model::object::{AGENT_GROUPS, Kind, Object, decode_value};
 use pinfold_model::policy::admission::OnUntrusted;
 use serde_json::{Map, Value, json};
 
-use super::claim::{STAMP, stamps};
 use super::placement::{POOL_LABEL, Way, named_pool, tolerates};
 use super::pools::{self, Pool};
-use super::trust::{self, Actor, Standing, actor};
 use super::ways_of;
 use crate::context::Context;
 use crate::decision::{Mutation, PatchStep};
+use crate::trust::stamp::{STAMP, stamps};
+use crate::trust::standing::{self, Actor, Standing, actor};
 
 /// What the old ServiceAccount, class and node brought along.
 const DROPPED: [&str; 8] = [
@@ -58,7 +58,7 @@ fn open_questions(context: &Context<'_>, object: &Object, moved: bool) -> Vec<Qu
     if !moved && actor(context, requester) != Actor::Controller {
         return Vec::new();
     }
-    match trust::of_request(context, object, requester) {
+    match standing::of_request(context, object, requester) {
         Standing::Untrusted { questions, .. } => questions,
         Standing::Trusted => Vec::new(),
     }
@@ -69,7 +69,7 @@ fn is_enforced(context: &Context<'_>) -> bool {
     let rule = RuleId::TRU_PLACEMENT;
     let target = &context.facts.target;
     context.policy.mode_of(&rule) == Some(Mode::Enforce)
-        && !context.policy.exempts(&rule, target, context.today)
+        && !context.policy.exempts(&rule, target, context.now)
 }
 
 /// A document and the steps that made it what it is.
@@ -133,7 +133,7 @@ fn stamp(context: &Context<'_>, object: &Object, workload: &Workload, edit: &mut
     {
         return;
     }
-    let claims = trust::claimed_runs(context, object, requester);
+    let claims = standing::claimed_runs(context, object, requester);
     let mut runs = claims.into_iter().filter_map(Result::ok);
     let Some(run) = runs.find(|run| !run.meta.uid.is_empty()) else { return };
     // Several runs: the stamp can name one, so none is stamped, and nothing is inherited.
@@ -166,7 +166,8 @@ fn force(
     if ways.is_empty() {
         return None;
     }
-    let Standing::Untrusted { reason, .. } = trust::of_request(context, object, requester) else {
+    let Standing::Untrusted { reason, .. } = standing::of_request(context, object, requester)
+    else {
         return None;
     };
     let namespace = context.facts.target.namespace.as_str();

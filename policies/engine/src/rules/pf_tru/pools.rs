@@ -122,8 +122,8 @@ fn runner(object: &Object) -> Option<Pool<'_>> {
 fn may_be_used(context: &Context<'_>, pool: &Pool<'_>, namespace: &str) -> bool {
     let Pool::Runner(_, runner) = pool else { return true };
     let owner = ownership(context, namespace);
-    runner.organization.is_empty()
-        || owner.organization().is_none_or(|owner| owner == runner.organization)
+    runner.ties.organization.is_empty()
+        || owner.organization().is_none_or(|owner| owner == runner.ties.organization)
 }
 
 /// The trusted pools by their nodes, wherever they are: nodes are the whole cluster's.

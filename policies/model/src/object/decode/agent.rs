@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::meta::RawMeta;
 use super::wire::{Block, List, Named, Pairs, Text};
 use crate::object::agent::{
-    AgentServiceAccount, AgentStack, Approval, OrganizationRecord, RunRecord, RunnerPool,
+    AgentServiceAccount, AgentStack, Approval, OrganizationRecord, RunRecord, RunnerPool, Ties,
 };
 use crate::object::{Facts, ObjectKey};
 
@@ -144,15 +144,17 @@ impl RawAgent<'_> {
             "AgentServiceAccount" => Facts::AgentServiceAccount(AgentServiceAccount {
                 namespace: spec.namespace.some().unwrap_or_else(|| key.namespace.clone()),
                 service_account: spec.service_account_name.owned(),
+                ..AgentServiceAccount::default()
             }),
-            "AgentStack" => Facts::AgentStack(AgentStack {
-                organization: spec.organization_ref.owned(),
+            "AgentStack" => Facts::AgentStack(Box::new(AgentStack {
+                ties: spec.ties(),
                 service_account: spec
                     .runtime_identity
                     .get()
                     .map(|identity| identity.service_account_ref.owned())
                     .unwrap_or_default(),
-            }),
+                ..AgentStack::default()
+            })),
             "AgentApproval" => Facts::Approval(Box::new(self.approval(spec))),
             _ => Facts::MetaOnly,
         }
@@ -173,6 +175,7 @@ impl RawAgent<'_> {
                 .into_iter()
                 .chain(spec.artifact_refs.0.iter().filter_map(RawArtifact::digest))
                 .collect(),
+            ..Approval::default()
         }
     }
 }
@@ -189,16 +192,23 @@ impl RawSpec<'_> {
             source: self.source_org.owned(),
             target: self.target_org.owned(),
             allowed: self.allowed_refs.0.iter().map(text).collect(),
+            expires_at: None,
+            faults: Vec::new(),
         }
     }
 
     fn runner_pool(&self) -> RunnerPool {
         RunnerPool {
-            organization: self.organization_ref.owned(),
+            ties: self.ties(),
             trusted: self.trust_tier.as_str() != "untrusted",
             service_account: self.service_account_ref.owned(),
             node_selector: self.node_selector.owned(),
+            ..RunnerPool::default()
         }
+    }
+
+    fn ties(&self) -> Ties {
+        Ties { organization: self.organization_ref.owned(), references: Vec::new() }
     }
 }
 
@@ -283,6 +293,7 @@ impl RawRun<'_> {
             runner_pool: spec.runner_pool.owned(),
             run: spec.agent_dispatch_run.owned(),
             sources: spec.sources(),
+            ..RunRecord::default()
         }))
     }
 }

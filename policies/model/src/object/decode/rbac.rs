@@ -257,7 +257,10 @@ impl RawAgentRoleBinding<'_> {
         let account = subject.service_account_ref.as_ref().map(RawAccount::parts);
         let (service_account_namespace, service_account) = account.unwrap_or_default();
         Facts::AgentRoleBinding(Box::new(AgentRoleBinding {
-            organization: spec.organization_ref.owned(),
+            ties: crate::object::agent::Ties {
+                organization: spec.organization_ref.owned(),
+                references: Vec::new(),
+            },
             subject_kind: subject.kind.owned(),
             subject_name: subject.name.owned(),
             service_account,

@@ -28,7 +28,7 @@ fn workload(value: &Value) -> Workload {
 
 /// `Kind namespace/name at path`.
 fn show(reference: &Reference) -> String {
-    let Reference { kind, namespace, name, path } = reference;
+    let Reference { kind, namespace, name, path, .. } = reference;
     format!("{kind} {namespace}/{name} at {path}")
 }
 

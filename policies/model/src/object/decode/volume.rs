@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::wire::{Block, List, Pairs, Text};
 use crate::object::pod::ClaimTemplate;
-use crate::object::reference::{Reference, ReferenceKind, member_path};
+use crate::object::reference::{Keys, Mount, Reference, ReferenceKind, member_path};
 
 /// References as they are found.
 #[derive(Debug, Default)]
@@ -22,7 +22,8 @@ impl Finder {
     /// Notes a reference with its namespace.
     pub(super) fn add(&mut self, kind: ReferenceKind, namespace: &str, name: &str, path: String) {
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        self.references.push(Reference { kind, namespace, name, path });
+        let (mount, keys) = (Mount::default(), Keys::default());
+        self.references.push(Reference { kind, namespace, name, path, mount, keys });
     }
 }
 

@@ -90,8 +90,11 @@ fn judge_join(
     let mut dangers: usize = 0;
     for object in context.view.of_kind("AgentRoleBinding") {
         let Facts::AgentRoleBinding(binding) = &object.facts else { continue };
-        let name =
-            if binding.scope_name.is_empty() { &binding.organization } else { &binding.scope_name };
+        let name = if binding.scope_name.is_empty() {
+            &binding.ties.organization
+        } else {
+            &binding.scope_name
+        };
         let meant = binding.scope_kind == SCOPE && name == organization;
         if told >= MAX_TOLD || !meant || is_exempt(context, &object.key) {
             continue;

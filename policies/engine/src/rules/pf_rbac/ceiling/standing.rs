@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::civil::Date;
+use jiff::Timestamp;
 use pinfold_model::facts::Answers;
 use pinfold_model::object::rbac::Binding;
 use pinfold_model::object::{AGENT_GROUPS, Facts, ObjectKey};
@@ -37,7 +37,7 @@ pub struct Overstep {
 pub fn oversteps(
     view: &Snapshot,
     policy: &AdmissionPolicy,
-    today: Date,
+    now: Timestamp,
     account: &Account,
 ) -> Vec<Overstep> {
     let agents = Agents::new(view, policy);
@@ -50,7 +50,7 @@ pub fn oversteps(
         // A role that isn't there gives nothing.
         let Ok(gives) = gives(view, &none, role_ref, &binding.namespace) else { continue };
         let breaches = Limits::of(policy, &binding.namespace).breaches(rules_of(&gives), &[]);
-        if policy.exempts(&CEILING, binding, today) {
+        if policy.exempts(&CEILING, binding, now) {
             continue;
         }
         let identity = words::identity(&agents, account);
@@ -170,7 +170,6 @@ fn is_namespace(key: &ObjectKey) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use jiff::civil::date;
 
     use std::collections::BTreeMap;
 
@@ -180,7 +179,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Overstep, affected, identities, matters, oversteps};
-    use crate::organization::fixture::{TODAY, policy};
+    use crate::organization::fixture::{NOW, policy};
     use crate::rbac::agents::Account;
     use crate::rbac::notation::{cluster, object};
 
@@ -197,8 +196,8 @@ mod tests {
     fn what_an_identity_holds_beyond_its_ceiling_is_told_with_its_chain() {
         let view = cluster(CLUSTER);
         let account = |name: &str| Account { namespace: "acme".into(), name: name.into() };
-        let today = date(2026, 11, 21);
-        let found = oversteps(&view, &policy("{}"), today, &account("coder"));
+        let now = NOW;
+        let found = oversteps(&view, &policy("{}"), now, &account("coder"));
         let [one] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!(one.binding.name, "bad");
         for part in [
@@ -210,13 +209,13 @@ mod tests {
             assert!(one.message.contains(part), "{part}: {}", one.message);
         }
         // PF-RBAC-004 is about agent identities, and as long as it is on.
-        assert!(oversteps(&view, &policy("{}"), today, &account("other")).is_empty());
+        assert!(oversteps(&view, &policy("{}"), now, &account("other")).is_empty());
         let off = policy("{rules: [{id: PF-RBAC-004, mode: \"off\"}]}");
-        assert!(oversteps(&view, &off, today, &account("coder")).is_empty());
+        assert!(oversteps(&view, &off, now, &account("coder")).is_empty());
         let exempt = policy(
             "{exceptions: [{rules: [PF-RBAC-004], match: {kinds: [RoleBinding], names: [bad]}, owner: o, reason: r}]}",
         );
-        assert!(oversteps(&view, &exempt, today, &account("coder")).is_empty());
+        assert!(oversteps(&view, &exempt, now, &account("coder")).is_empty());
     }
 
     /// What may be written or taken away, in every form: the same key twice is a change.
@@ -250,7 +249,7 @@ mod tests {
     type Standing = BTreeMap<Account, Vec<Overstep>>;
 
     fn anew(view: &Snapshot, policy: &AdmissionPolicy) -> Standing {
-        let of = |account: Account| (account.clone(), oversteps(view, policy, TODAY, &account));
+        let of = |account: Account| (account.clone(), oversteps(view, policy, NOW, &account));
         let all = identities(view, policy).into_iter().map(of);
         all.filter(|(_, oversteps)| !oversteps.is_empty()).collect()
     }
@@ -265,7 +264,7 @@ mod tests {
             return anew(view, policy);
         };
         accounts.extend(before.keys().cloned());
-        let of = |account: Account| (account.clone(), oversteps(view, policy, TODAY, &account));
+        let of = |account: Account| (account.clone(), oversteps(view, policy, NOW, &account));
         accounts.into_iter().map(of).filter(|(_, oversteps)| !oversteps.is_empty()).collect()
     }
 

@@ -83,8 +83,8 @@ impl Scopes<'_> {
         key: &ObjectKey,
         binding: &AgentRoleBinding,
     ) -> Result<&BTreeSet<String>, &'static str> {
-        let AgentRoleBinding { scope_kind, scope_name, organization, .. } = binding;
-        let scope = [scope_kind, scope_name, organization, &key.namespace].map(String::clone);
+        let AgentRoleBinding { scope_kind, scope_name, ties, .. } = binding;
+        let scope = [scope_kind, scope_name, &ties.organization, &key.namespace].map(String::clone);
         if self.known.len() >= MAX_SCOPES && !self.known.contains_key(&scope) {
             return Err("cannot tell where this reaches: too many AgentRoleBindings name the role");
         }

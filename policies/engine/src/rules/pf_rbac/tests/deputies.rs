@@ -8,7 +8,7 @@ use pinfold_model::snapshot::{RBAC_GROUP, Snapshot};
 use serde_json::{Value, json};
 
 use crate::context::{Context, Found};
-use crate::organization::fixture::{self, TODAY, policy, request};
+use crate::organization::fixture::{self, NOW, policy, request};
 use crate::rbac::notation;
 use crate::vouch::{DEFAULT_KEYS, Signer};
 
@@ -110,7 +110,7 @@ fn judged_in(facts: &AdmissionFacts, view: &Snapshot) -> Found {
     };
     policy.rbac.role_templates.insert("reader".to_owned(), reader);
     let mut found = Found::default();
-    let context = Context { facts, view, policy: &policy, today: TODAY };
+    let context = Context { facts, view, policy: &policy, now: NOW };
     let principal = super::super::deputy::principal(&context);
     super::super::judge_requester(&context, &principal, &mut found);
     found

@@ -1,6 +1,6 @@
 //! What is asked of the API server, what its answers change, and what is told.
 
-use jiff::civil::date;
+use crate::organization::fixture::NOW;
 use pinfold_model::facts::Operation::{Create, Update};
 use pinfold_model::facts::{AccessQuestion, AdmissionFacts, Question};
 use pinfold_model::finding::RuleId;
@@ -145,11 +145,11 @@ fn without_a_requester() {
     let view = cluster(CLUSTER);
     for (line, rule) in cases {
         let request = facts("", Create, line, "");
-        let decision = admit(&request, &view, &policy(), date(2026, 11, 21));
+        let decision = admit(&request, &view, &policy(), NOW);
         assert_eq!(decision.undecided, [rule]);
         assert!(!decision.allowed() && decision.findings.is_empty(), "{line}");
         let unchanged = facts("", Update, line, line);
-        assert!(admit(&unchanged, &view, &policy(), date(2026, 11, 21)).allowed(), "{line}");
+        assert!(admit(&unchanged, &view, &policy(), NOW).allowed(), "{line}");
     }
     let odd = facts("", Create, "AgentRoleBinding acme/x : scope=planet", "");
     assert_eq!(judge(&odd, &view).raw.len(), 2, "what needs no requester is said");
@@ -208,7 +208,7 @@ fn messages() {
 fn an_agent_binding_that_may_pass_is_confirmed_by_the_role_as_it_is_now() {
     let line = "AgentRoleBinding acme/x : scope=namespace/acme role=Role/reads";
     let (mut request, view) = (create(line), cluster(CLUSTER));
-    let decide = |request: &AdmissionFacts| admit(request, &view, &policy(), date(2026, 11, 21));
+    let decide = |request: &AdmissionFacts| admit(request, &view, &policy(), NOW);
     let key = ObjectKey::new(RBAC_GROUP, "Role", "acme", "reads");
     let first = decide(&request);
     assert!(first.allowed(), "offline the view is all there is");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{CLUSTER, KEPT_OFF, POLICY, create, pod, update, user, value, with};
 use crate::context::Context;
 use crate::decision::Mutation;
-use crate::organization::fixture::{self, TODAY, spoken};
+use crate::organization::fixture::{self, NOW, spoken};
 
 struct Gate {
     view: Snapshot,
@@ -30,7 +30,7 @@ fn forced() -> Gate {
 impl Gate {
     fn mutate(&self, facts: &pinfold_model::facts::AdmissionFacts) -> Mutation {
         let Self { view, policy } = self;
-        super::super::rewrite(&Context { facts, view, policy, today: TODAY })
+        super::super::rewrite(&Context { facts, view, policy, now: NOW })
     }
 
     /// The object after mutation; the property that a second pass changes nothing and that what was moved is let in holds for all.
@@ -188,7 +188,7 @@ fn every_way_onto_a_trusted_pool_is_undone() {
 
 fn context<'a>(gate: &'a Gate, manifest: &Value) -> Context<'a> {
     let facts = Box::leak(Box::new(create("dev", manifest)));
-    Context { facts, view: &gate.view, policy: &gate.policy, today: TODAY }
+    Context { facts, view: &gate.view, policy: &gate.policy, now: NOW }
 }
 
 #[test]

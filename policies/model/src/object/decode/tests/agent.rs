@@ -69,7 +69,7 @@ fn agent_role_bindings_of_both_groups() {
             panic!("a binding")
         };
         let shown = [
-            &found.organization,
+            &found.ties.organization,
             &found.subject_kind,
             &found.subject_name,
             &found.service_account,
@@ -157,7 +157,9 @@ fn organizations_pools_accounts_and_approvals() {
         Facts::Organization(OrganizationRecord::Sharing {
             source: text("a"),
             target: text("b"),
-            allowed: vec![text("Secret/n/x"), text("ConfigMap/n/y")]
+            allowed: vec![text("Secret/n/x"), text("ConfigMap/n/y")],
+            expires_at: None,
+            faults: Vec::new(),
         })
     );
     for (tier, trusted) in [

@@ -5,20 +5,20 @@ use pinfold_model::object::agent::RunRecord;
 use pinfold_model::object::{AGENT_GROUPS, Facts, Object, ObjectKey};
 use pinfold_model::policy::admission::Trust;
 
-use super::trust::Standing;
+use super::standing::Standing;
 use crate::context::Context;
 use crate::rbac::describe::excerpt;
 
 /// The kind of a run.
-pub(super) const RUN: &str = "AgentDispatchRun";
+pub(crate) const RUN: &str = "AgentDispatchRun";
 /// The kind of one attempt at it.
-pub(super) const ATTEMPT: &str = "AgentDispatchAttempt";
+pub(crate) const ATTEMPT: &str = "AgentDispatchAttempt";
 
 /// Most records that are followed from one run.
 const RECORDS_MAX: usize = 32;
 
 /// How trusted a run is, with all that is behind it.
-pub(super) fn judge(context: &Context<'_>, run: &Object) -> Standing {
+pub(crate) fn judge(context: &Context<'_>, run: &Object) -> Standing {
     let mut seen: Vec<ObjectKey> = Vec::new();
     let mut pending: Vec<Object> = vec![run.clone()];
     while let Some(record) = pending.pop() {
@@ -67,7 +67,7 @@ fn fault(trust: &Trust, kind: &str, run: &RunRecord) -> Option<String> {
 }
 
 /// Why a ref isn't trusted; `None` if it is.
-pub(super) fn ref_fault(trust: &Trust, git_ref: &str) -> Option<String> {
+pub(crate) fn ref_fault(trust: &Trust, git_ref: &str) -> Option<String> {
     let shown = excerpt(git_ref);
     if git_ref.is_empty() {
         Some("it names no ref".to_owned())
@@ -92,12 +92,12 @@ fn behind(key: &ObjectKey, run: &RunRecord) -> Vec<ObjectKey> {
 }
 
 /// Whether an object is a run or an attempt.
-pub(super) fn is_run(key: &ObjectKey) -> bool {
+pub(crate) fn is_run(key: &ObjectKey) -> bool {
     AGENT_GROUPS.contains(&key.group.as_str()) && (key.kind == RUN || key.kind == ATTEMPT)
 }
 
 /// A record for messages: ``AgentDispatchRun `ns/name` ``.
-pub(super) fn name_of(key: &ObjectKey) -> String {
+pub(crate) fn name_of(key: &ObjectKey) -> String {
     let ObjectKey { kind, namespace, name, .. } = key;
     match namespace.as_str() {
         "" => format!("{kind} `{}`", excerpt(name)),

@@ -3,7 +3,7 @@
 //! A path that can't be evaluated, and a value that is no name, are refused: a reference that can't be read is not "no reference".
 
 use pinfold_model::json_path::{JsonPath, Selected};
-use pinfold_model::object::reference::Reference;
+use pinfold_model::object::reference::{Keys, Mount, Reference};
 use pinfold_model::policy::admission::ReferenceField;
 use serde_json::Value;
 
@@ -75,7 +75,9 @@ fn references(field: &ReferenceField, document: &Value) -> Result<Vec<Reference>
     for (path, name) in &names {
         for namespace in namespaces_of(path, &names, &namespaces) {
             let (name, path) = ((*name).to_owned(), path.clone());
-            found.push(Reference { kind: field.kind, namespace: namespace.to_owned(), name, path });
+            let namespace = namespace.to_owned();
+            let (mount, keys) = (Mount::Other, Keys::All);
+            found.push(Reference { kind: field.kind, namespace, name, path, mount, keys });
         }
     }
     Ok(found)

@@ -6,8 +6,8 @@ use pinfold_model::object::{AGENT_GROUPS, Change, Object, ObjectKey};
 use pinfold_model::policy::admission::{Controller, Provenance, Trust};
 use serde_json::Value;
 
-use super::claim::{RUN_LABEL, Stamp, stamps};
 use super::record::{self, ATTEMPT, RUN, is_run};
+use super::stamp::{RUN_LABEL, Stamp, stamps};
 use super::{Scope, scope};
 use crate::context::Context;
 use crate::rbac::describe::excerpt;
@@ -33,7 +33,7 @@ const NO_RECORD: &str = "no record of a run";
 
 /// How trusted work is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// A record says so.
     Trusted,
     /// Not.
@@ -46,11 +46,11 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    pub(super) fn untrusted(reason: impl Into<String>) -> Self {
+    pub(crate) fn untrusted(reason: impl Into<String>) -> Self {
         Self::unknown(reason.into(), Vec::new())
     }
 
-    pub(super) fn unknown(reason: String, questions: Vec<Question>) -> Self {
+    pub(crate) fn unknown(reason: String, questions: Vec<Question>) -> Self {
         Self::Untrusted { reason, questions }
     }
 
@@ -64,7 +64,7 @@ impl Standing {
 
 /// Who writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Actor {
+pub(crate) enum Actor {
     /// One of `trust.controllers`: may claim a run.
     Controller,
     /// A controller of the API server's: passes on what its owner has.
@@ -74,7 +74,7 @@ pub(super) enum Actor {
 }
 
 /// Who a requester is to this rule.
-pub(super) fn actor(context: &Context<'_>, requester: &Requester) -> Actor {
+pub(crate) fn actor(context: &Context<'_>, requester: &Requester) -> Actor {
     let is = |controller: &Controller| match controller {
         Controller::User(name) => requester.name == *name,
         Controller::ServiceAccount { namespace, name, uid } => {
@@ -97,7 +97,7 @@ pub(super) fn actor(context: &Context<'_>, requester: &Requester) -> Actor {
 }
 
 /// How trusted the work of a request is.
-pub(super) fn of_request(
+pub(crate) fn of_request(
     context: &Context<'_>,
     object: &Object,
     requester: &Requester,
@@ -136,7 +136,7 @@ fn of_update(
 }
 
 /// How trusted work is that is already there: by its stamp, or its owner's. Outside guarded namespaces anybody could have written either.
-pub(super) fn of_stored(context: &Context<'_>, object: &Object) -> Standing {
+pub(crate) fn of_stored(context: &Context<'_>, object: &Object) -> Standing {
     if scope(context, &context.facts.target.namespace) != Scope::Guarded {
         return Standing::untrusted("no record of a run counts outside guarded namespaces");
     }
@@ -216,7 +216,7 @@ fn inherited(context: &Context<'_>, object: &Object) -> Standing {
 }
 
 /// The workload that controls an object; the key if there should be one of that uid and isn't. Of owners of other kinds nobody guards the stamp.
-pub(super) fn owner<'c>(
+pub(crate) fn owner<'c>(
     context: &Context<'c>,
     object: &Object,
 ) -> Result<Option<&'c Object>, ObjectKey> {
@@ -270,7 +270,7 @@ fn of_claims(context: &Context<'_>, object: &Object, requester: &Requester) -> S
 }
 
 /// The runs that the labels and owners of an object name, each found or missing.
-pub(super) fn claimed_runs<'c>(
+pub(crate) fn claimed_runs<'c>(
     context: &Context<'c>,
     object: &Object,
     requester: &Requester,
@@ -307,6 +307,36 @@ pub(super) fn claimed_runs<'c>(
         claims.push(found.ok_or_else(missing));
     }
     claims
+}
+
+/// The runs that the work of a request is for: what a controller claims, else what the work or its owners are stamped with.
+pub(crate) fn runs_of<'c>(
+    context: &Context<'c>,
+    object: &Object,
+    requester: &Requester,
+) -> Vec<&'c Object> {
+    if actor(context, requester) == Actor::Controller && stamps(object).next().is_none() {
+        return claimed_runs(context, object, requester)
+            .into_iter()
+            .filter_map(Result::ok)
+            .collect();
+    }
+    let namespace = context.facts.target.namespace.as_str();
+    if scope(context, namespace) != Scope::Guarded {
+        return Vec::new();
+    }
+    let mut below = Some(object);
+    for _ in 0..OWNER_LEVELS_MAX {
+        let Some(object) = below else { break };
+        let found: Vec<&Object> = stamps(object)
+            .filter_map(|(_, text)| stamped_run(context, namespace, &Stamp::parse(text)?).ok())
+            .collect();
+        if !found.is_empty() {
+            return found;
+        }
+        below = owner(context, object).ok().flatten();
+    }
+    Vec::new()
 }
 
 /// What another runner's object says about its work, by every extractor of its kind that finds something.
