@@ -24,6 +24,30 @@ pub struct Workload {
     pub placement: Placement,
     /// `spec.suspend` of a Job.
     pub suspended: bool,
+    /// ServiceAccount tokens that projected volumes bring.
+    pub tokens: Vec<ProjectedToken>,
+    /// Certificates of the pod's identity that projected volumes bring.
+    pub certificates: Vec<ProjectedCertificate>,
+}
+
+/// `projected.sources[].serviceAccountToken`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProjectedToken {
+    /// Whom it is for; empty is the API server.
+    pub audience: String,
+    /// `expirationSeconds`; `None` is an hour.
+    pub expiration_seconds: Option<i64>,
+    /// JSON path of the source.
+    pub path: String,
+}
+
+/// `projected.sources[].podCertificate` (KEP-4317).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProjectedCertificate {
+    /// `signerName`.
+    pub signer: String,
+    /// JSON path of the source.
+    pub path: String,
 }
 
 /// A `volumeClaimTemplate`.

@@ -15,4 +15,6 @@ pub struct Referrer {
     pub storage_class: String,
     /// PersistentVolumeClaim: namespace of `spec.dataSourceRef`, empty if left out.
     pub data_source_namespace: String,
+    /// ServiceAccount: `automountServiceAccountToken`.
+    pub automount: Option<bool>,
 }

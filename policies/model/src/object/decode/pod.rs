@@ -287,6 +287,7 @@ impl RawPodSpec<'_> {
         for (index, volume) in self.volumes.each() {
             let path = format!("{path}.volumes[{index}]");
             volume.visit(finder, &path);
+            volume.visit_identity(workload, &path);
             if let Some(claim) = volume.persistent_volume_claim.get() {
                 let path = format!("{path}.persistentVolumeClaim.claimName");
                 workload.claims.push((claim.claim_name.owned(), path));

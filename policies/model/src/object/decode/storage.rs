@@ -6,7 +6,7 @@ use super::meta::RawMeta;
 use super::volume::{Finder, LocalRef, RawClaim, SecretRef, Volume, secret_parameters};
 use super::wire::{Block, List, Pairs, Text};
 use crate::object::Facts;
-use crate::object::reference::{ReferenceKind, member_path};
+use crate::object::reference::{Keys, Mount, ReferenceKind, member_path};
 use crate::object::storage::Referrer;
 
 const ANNOTATIONS: &str = "$.metadata.annotations";
@@ -229,6 +229,7 @@ pub(super) struct RawServiceAccount<'a> {
     secrets: List<Block<LocalRef<'a>>>,
     #[serde(borrow)]
     image_pull_secrets: List<Block<LocalRef<'a>>>,
+    automount_service_account_token: Option<bool>,
 }
 
 impl RawServiceAccount<'_> {
@@ -239,9 +240,11 @@ impl RawServiceAccount<'_> {
         }
         for (index, secret) in self.image_pull_secrets.each() {
             let path = format!("$.imagePullSecrets[{index}].name");
-            finder.local(ReferenceKind::Secret, &secret.name, path);
+            let how = (Mount::ImagePull, Keys::All);
+            finder.used(ReferenceKind::Secret, &secret.name, path, how);
         }
-        Facts::Referrer(Box::new(referrer(finder)))
+        let automount = self.automount_service_account_token;
+        Facts::Referrer(Box::new(Referrer { automount, ..referrer(finder) }))
     }
 }
 

@@ -412,3 +412,37 @@ fn lists_are_taken_apart() {
     let custom = json!({"apiVersion": "example.com/v1", "kind": "AllowList", "metadata": {"name": "a"}, "items": []});
     assert!(items(&custom).is_none() && from_value(&custom).is_ok());
 }
+
+#[test]
+fn tokens_and_certificates_that_volumes_project() {
+    let sources = json!([
+        {"serviceAccountToken": {"path": "token"}}, null,
+        {"serviceAccountToken": {"path": "vault", "audience": "vault", "expirationSeconds": 600}},
+        {"podCertificate": {"signerName": "example.com/spiffe", "keyType": "ED25519"}},
+        {"configMap": {"name": "kube-root-ca.crt"}}]);
+    for (version, kind, steps) in TEMPLATES {
+        let spec = json!({"volumes": [{"name": "none"}, {"name": "v", "projected": {"sources": sources}}]});
+        let found = workload(&around(version, kind, steps, spec));
+        let path = format!("$.{}.volumes[1].projected.sources", steps.join("."));
+        let tokens: Vec<_> = found
+            .tokens
+            .iter()
+            .map(|token| (token.audience.as_str(), token.expiration_seconds, token.path.clone()))
+            .collect();
+        let expected = [
+            ("", None, format!("{path}[0].serviceAccountToken")),
+            ("vault", Some(600), format!("{path}[2].serviceAccountToken")),
+        ];
+        assert_eq!(tokens, expected, "{kind}");
+        assert_eq!(found.certificates.len(), 1, "{kind}");
+        assert_eq!(found.certificates[0].signer, "example.com/spiffe");
+        assert_eq!(found.certificates[0].path, format!("{path}[3].podCertificate"));
+    }
+    for (written, expected) in
+        [(json!(false), Some(false)), (json!(true), Some(true)), (Value::Null, None)]
+    {
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "automountServiceAccountToken": written});
+        let Facts::Referrer(found) = object(&account).facts else { panic!("a referrer") };
+        assert_eq!(found.automount, expected);
+    }
+}

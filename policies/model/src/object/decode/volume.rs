@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::wire::{Block, List, Pairs, Text};
-use crate::object::pod::ClaimTemplate;
+use crate::object::pod::{ClaimTemplate, ProjectedCertificate, ProjectedToken, Workload};
 use crate::object::reference::{Keys, Mount, Reference, ReferenceKind, member_path};
 
 /// References as they are found.
@@ -202,6 +202,25 @@ struct ProjectedSource<'a> {
     secret: Block<LocalRef<'a>>,
     #[serde(borrow)]
     config_map: Block<LocalRef<'a>>,
+    #[serde(borrow)]
+    service_account_token: Block<RawToken<'a>>,
+    #[serde(borrow)]
+    pod_certificate: Block<RawCertificate<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawToken<'a> {
+    #[serde(borrow)]
+    audience: Text<'a>,
+    expiration_seconds: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawCertificate<'a> {
+    #[serde(borrow)]
+    signer_name: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -239,6 +258,27 @@ impl Volume<'_> {
             if let Some(config_map) = source.config_map.get() {
                 let path = format!("{path}.configMap.name");
                 finder.local(ReferenceKind::ConfigMap, &config_map.name, path);
+            }
+        }
+    }
+
+    /// Notes the tokens and certificates that the source at `path` projects.
+    pub(super) fn visit_identity(&self, workload: &mut Workload, path: &str) {
+        let Some(projected) = self.projected.get() else { return };
+        for (index, source) in projected.sources.each() {
+            let path = format!("{path}.projected.sources[{index}]");
+            if let Some(token) = source.service_account_token.get() {
+                workload.tokens.push(ProjectedToken {
+                    audience: token.audience.owned(),
+                    expiration_seconds: token.expiration_seconds,
+                    path: format!("{path}.serviceAccountToken"),
+                });
+            }
+            if let Some(certificate) = source.pod_certificate.get() {
+                workload.certificates.push(ProjectedCertificate {
+                    signer: certificate.signer_name.owned(),
+                    path: format!("{path}.podCertificate"),
+                });
             }
         }
     }
