@@ -8,7 +8,7 @@ use super::volume::{Finder, LocalRef, RawClaim, Volume};
 use super::wire::{Block, List, Pairs, Text};
 use crate::object::Facts;
 use crate::object::pod::{ClaimTemplate, NodeBinding, NodeTerm, Placement, Toleration, Workload};
-use crate::object::reference::ReferenceKind;
+use crate::object::reference::{Keys, Mount, ReferenceKind};
 
 /// A Pod; also the template of one.
 #[derive(Debug, Default, Deserialize)]
@@ -122,9 +122,25 @@ struct RawEnv<'a> {
 #[serde(rename_all = "camelCase", default)]
 struct RawValueFrom<'a> {
     #[serde(borrow)]
-    secret_key_ref: Block<LocalRef<'a>>,
+    secret_key_ref: Block<KeyRef<'a>>,
     #[serde(borrow)]
-    config_map_key_ref: Block<LocalRef<'a>>,
+    config_map_key_ref: Block<KeyRef<'a>>,
+}
+
+/// One key of a Secret or ConfigMap.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct KeyRef<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    key: Text<'a>,
+}
+
+impl KeyRef<'_> {
+    fn how(&self) -> (Mount, Keys) {
+        (Mount::Env, Keys::Named(vec![self.key.owned()]))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -277,7 +293,8 @@ impl RawPodSpec<'_> {
         self.visit_containers(&mut finder, &path);
         for (index, secret) in self.image_pull_secrets.each() {
             let path = format!("{path}.imagePullSecrets[{index}].name");
-            finder.local(ReferenceKind::Secret, &secret.name, path);
+            let how = (Mount::ImagePull, Keys::All);
+            finder.used(ReferenceKind::Secret, &secret.name, path, how);
         }
         workload.references = finder.references;
         workload.placement = self.placement();
@@ -380,21 +397,23 @@ impl RawContainer<'_> {
             let path = format!("{path}.env[{index}].valueFrom");
             if let Some(secret) = from.secret_key_ref.get() {
                 let path = format!("{path}.secretKeyRef.name");
-                finder.local(ReferenceKind::Secret, &secret.name, path);
+                finder.used(ReferenceKind::Secret, &secret.name, path, secret.how());
             }
             if let Some(config_map) = from.config_map_key_ref.get() {
                 let path = format!("{path}.configMapKeyRef.name");
-                finder.local(ReferenceKind::ConfigMap, &config_map.name, path);
+                finder.used(ReferenceKind::ConfigMap, &config_map.name, path, config_map.how());
             }
         }
         for (index, source) in self.env_from.each() {
             let path = format!("{path}.envFrom[{index}]");
-            if let Some(secret) = source.secret_ref.get() {
-                finder.local(ReferenceKind::Secret, &secret.name, format!("{path}.secretRef.name"));
-            }
-            if let Some(config_map) = source.config_map_ref.get() {
-                let path = format!("{path}.configMapRef.name");
-                finder.local(ReferenceKind::ConfigMap, &config_map.name, path);
+            let kinds = [
+                (ReferenceKind::Secret, "secretRef", &source.secret_ref),
+                (ReferenceKind::ConfigMap, "configMapRef", &source.config_map_ref),
+            ];
+            for (kind, field, from) in kinds {
+                let Some(from) = from.get() else { continue };
+                let how = (Mount::Env, Keys::All);
+                finder.used(kind, &from.name, format!("{path}.{field}.name"), how);
             }
         }
     }

@@ -25,6 +25,39 @@ impl Finder {
         let (mount, keys) = (Mount::default(), Keys::default());
         self.references.push(Reference { kind, namespace, name, path, mount, keys });
     }
+
+    /// Notes a reference into the referring object's own namespace, and how what it names is used.
+    pub(super) fn used(
+        &mut self,
+        kind: ReferenceKind,
+        name: &Text<'_>,
+        path: String,
+        (mount, keys): (Mount, Keys),
+    ) {
+        let (namespace, name) = (String::new(), name.owned());
+        self.references.push(Reference { kind, namespace, name, path, mount, keys });
+    }
+
+    /// Notes a Secret that a volume driver is given.
+    pub(super) fn driven(&mut self, secret: (&str, &str), path: String) {
+        let (namespace, name) = (secret.0.to_owned(), secret.1.to_owned());
+        let (kind, mount, keys) = (ReferenceKind::Secret, Mount::Driver, Keys::All);
+        self.references.push(Reference { kind, namespace, name, path, mount, keys });
+    }
+}
+
+/// `items` of a volume: one key of a Secret or ConfigMap, and the file that it becomes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Item<'a> {
+    #[serde(borrow)]
+    key: Text<'a>,
+}
+
+/// The keys that a volume takes: all unless it lists some.
+fn keys_of(items: &List<Block<Item<'_>>>) -> Keys {
+    let listed: Vec<String> = items.each().map(|(_, item)| item.key.owned()).collect();
+    if listed.is_empty() { Keys::All } else { Keys::Named(listed) }
 }
 
 /// `{name}`.
@@ -82,7 +115,7 @@ pub(super) struct Csi<'a> {
 impl AzureFile<'_> {
     pub(super) fn visit(&self, finder: &mut Finder, path: &str) {
         let (name, namespace) = (self.secret_name.as_str(), self.secret_namespace.as_str());
-        finder.add(ReferenceKind::Secret, namespace, name, format!("{path}.secretName"));
+        finder.driven((namespace, name), format!("{path}.secretName"));
     }
 }
 
@@ -90,7 +123,7 @@ impl Plugin<'_> {
     pub(super) fn visit(&self, finder: &mut Finder, path: &str) {
         if let Some(secret) = self.secret_ref.get() {
             let (name, namespace) = (secret.name.as_str(), secret.namespace.as_str());
-            finder.add(ReferenceKind::Secret, namespace, name, format!("{path}.secretRef.name"));
+            finder.driven((namespace, name), format!("{path}.secretRef.name"));
         }
     }
 }
@@ -107,8 +140,7 @@ impl Csi<'_> {
         for (field, secret) in fields {
             if let Some(secret) = secret.get() {
                 let (name, namespace) = (secret.name.as_str(), secret.namespace.as_str());
-                let path = format!("{path}.{field}.name");
-                finder.add(ReferenceKind::Secret, namespace, name, path);
+                finder.driven((namespace, name), format!("{path}.{field}.name"));
             }
         }
         secret_parameters(&self.volume_attributes, finder, &format!("{path}.volumeAttributes"));
@@ -130,16 +162,14 @@ pub(super) fn secret_parameters(parameters: &Pairs<'_>, finder: &mut Finder, pat
         let Some(partner) = partner(key.as_str()) else { continue };
         let namespace = parameters.0.iter().find(|(other, _)| folded(other.as_str()) == partner);
         let namespace = namespace.map_or("", |(_, value)| value.as_str());
-        let path = member_path(path, key.as_str());
-        finder.add(ReferenceKind::Secret, namespace, name.as_str(), path);
+        finder.driven((namespace, name.as_str()), member_path(path, key.as_str()));
         used.push(partner);
     }
     for (key, namespace) in &parameters.0 {
         let lower = folded(key.as_str());
         let secret = lower.ends_with("secretnamespace") || lower.ends_with("secret-namespace");
         if secret && !used.contains(&lower) {
-            let path = member_path(path, key.as_str());
-            finder.add(ReferenceKind::Secret, namespace.as_str(), "", path);
+            finder.driven((namespace.as_str(), ""), member_path(path, key.as_str()));
         }
     }
 }
@@ -151,7 +181,7 @@ pub(super) struct Volume<'a> {
     #[serde(borrow)]
     secret: Block<SecretVolume<'a>>,
     #[serde(borrow)]
-    config_map: Block<LocalRef<'a>>,
+    config_map: Block<NamedVolume<'a>>,
     #[serde(borrow)]
     projected: Block<Projected<'a>>,
     #[serde(borrow)]
@@ -189,6 +219,18 @@ struct SecretVolume<'a> {
 }
 
 #[derive(Debug, Default, Deserialize)]
+    #[serde(borrow)]
+    items: List<Block<Item<'a>>>,
+}
+
+/// A `configMap` volume, or a source of a `projected` one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct NamedVolume<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    items: List<Block<Item<'a>>>,
 #[serde(default)]
 struct Projected<'a> {
     #[serde(borrow)]
@@ -199,9 +241,9 @@ struct Projected<'a> {
 #[serde(rename_all = "camelCase", default)]
 struct ProjectedSource<'a> {
     #[serde(borrow)]
-    secret: Block<LocalRef<'a>>,
+    secret: Block<NamedVolume<'a>>,
     #[serde(borrow)]
-    config_map: Block<LocalRef<'a>>,
+    config_map: Block<NamedVolume<'a>>,
     #[serde(borrow)]
     service_account_token: Block<RawToken<'a>>,
     #[serde(borrow)]
@@ -243,42 +285,25 @@ impl Volume<'_> {
         self.visit_plugins(finder, path);
         if let Some(secret) = self.secret.get() {
             let path = format!("{path}.secret.secretName");
-            finder.local(ReferenceKind::Secret, &secret.secret_name, path);
+            let how = (Mount::File, keys_of(&secret.items));
+            finder.used(ReferenceKind::Secret, &secret.secret_name, path, how);
         }
         if let Some(config_map) = self.config_map.get() {
             let path = format!("{path}.configMap.name");
-            finder.local(ReferenceKind::ConfigMap, &config_map.name, path);
+            let how = (Mount::File, keys_of(&config_map.items));
+            finder.used(ReferenceKind::ConfigMap, &config_map.name, path, how);
         }
         let Some(projected) = self.projected.get() else { return };
         for (index, source) in projected.sources.each() {
             let path = format!("{path}.projected.sources[{index}]");
-            if let Some(secret) = source.secret.get() {
-                finder.local(ReferenceKind::Secret, &secret.name, format!("{path}.secret.name"));
-            }
-            if let Some(config_map) = source.config_map.get() {
-                let path = format!("{path}.configMap.name");
-                finder.local(ReferenceKind::ConfigMap, &config_map.name, path);
-            }
-        }
-    }
-
-    /// Notes the tokens and certificates that the source at `path` projects.
-    pub(super) fn visit_identity(&self, workload: &mut Workload, path: &str) {
-        let Some(projected) = self.projected.get() else { return };
-        for (index, source) in projected.sources.each() {
-            let path = format!("{path}.projected.sources[{index}]");
-            if let Some(token) = source.service_account_token.get() {
-                workload.tokens.push(ProjectedToken {
-                    audience: token.audience.owned(),
-                    expiration_seconds: token.expiration_seconds,
-                    path: format!("{path}.serviceAccountToken"),
-                });
-            }
-            if let Some(certificate) = source.pod_certificate.get() {
-                workload.certificates.push(ProjectedCertificate {
-                    signer: certificate.signer_name.owned(),
-                    path: format!("{path}.podCertificate"),
-                });
+            let kinds = [
+                (ReferenceKind::Secret, "secret", &source.secret),
+                (ReferenceKind::ConfigMap, "configMap", &source.config_map),
+            ];
+            for (kind, field, volume) in kinds {
+                let Some(volume) = volume.get() else { continue };
+                let how = (Mount::Projected, keys_of(&volume.items));
+                finder.used(kind, &volume.name, format!("{path}.{field}.name"), how);
             }
         }
     }
