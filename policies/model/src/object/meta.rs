@@ -15,6 +15,8 @@ pub struct Meta {
     pub annotations: BTreeMap<String, String>,
     /// Owners.
     pub owners: Vec<Owner>,
+    /// Finalizers of the agent control plane (`krate.a5c.ai/...`); nobody reads others.
+    pub finalizers: Vec<String>,
     /// Whether `metadata.deletionTimestamp` is set.
     pub deleting: bool,
 }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::AGENT_GROUPS;
 use super::wire::{Block, List, Pairs, Text};
 use crate::object::meta::{Meta, Owner};
 
@@ -27,6 +28,8 @@ pub(super) struct RawMeta<'a> {
     pub(super) annotations: Pairs<'a>,
     #[serde(borrow)]
     owner_references: List<Block<RawOwner<'a>>>,
+    #[serde(borrow)]
+    finalizers: List<Text<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -51,8 +54,24 @@ impl RawMeta<'_> {
             labels: self.labels.to_map(|_| true),
             annotations: self.annotations.to_map(|key| key != LAST_APPLIED),
             owners: self.owner_references.each().map(|(_, owner)| owner.ready()).collect(),
+            finalizers: self.finalizers().map(str::to_owned).collect(),
             deleting: !self.deletion_timestamp.is_empty(),
         }
+    }
+}
+
+impl RawMeta<'_> {
+    /// The finalizers of the agent control plane.
+    fn finalizers(&self) -> impl Iterator<Item = &str> {
+        let ours = |text: &&str| {
+            let domain = text.split_once('/').map_or(*text, |(domain, _)| domain);
+            AGENT_GROUPS.iter().any(|group| {
+                domain
+                    .strip_suffix(group)
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            })
+        };
+        self.finalizers.0.iter().map(Text::as_str).filter(ours)
     }
 }
 
