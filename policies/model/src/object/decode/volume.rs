@@ -308,6 +308,27 @@ impl Volume<'_> {
         }
     }
 
+    /// Notes the tokens and certificates that the source at `path` projects.
+    pub(super) fn visit_identity(&self, workload: &mut Workload, path: &str) {
+        let Some(projected) = self.projected.get() else { return };
+        for (index, source) in projected.sources.each() {
+            let path = format!("{path}.projected.sources[{index}]");
+            if let Some(token) = source.service_account_token.get() {
+                workload.tokens.push(ProjectedToken {
+                    audience: token.audience.owned(),
+                    expiration_seconds: token.expiration_seconds,
+                    path: format!("{path}.serviceAccountToken"),
+                });
+            }
+            if let Some(certificate) = source.pod_certificate.get() {
+                workload.certificates.push(ProjectedCertificate {
+                    signer: certificate.signer_name.owned(),
+                    path: format!("{path}.podCertificate"),
+                });
+            }
+        }
+    }
+
     fn visit_plugins(&self, finder: &mut Finder, path: &str) {
         let plugins = [
             ("cephfs", &self.cephfs),
