@@ -69,6 +69,7 @@ fn decide(context: &Context<'_>, found: Found) -> Decision {
 fn with_mode(context: &Context<'_>, raw: Raw) -> Option<Finding> {
     let mode = context.policy.mode_of(&raw.rule)?;
     let exempt = context.policy.exempts(&raw.rule, &context.facts.target, context.now);
-    let Raw { rule, path, message, remedy } = raw;
+    let Raw { rule, path, message, remedy, advisory } = raw;
+    let mode = if advisory { mode.max(Mode::Warn) } else { mode };
     (!exempt).then_some(Finding { rule, mode, path, message, remedy })
 }

@@ -63,6 +63,8 @@ pub(crate) struct Raw {
     pub(crate) path: String,
     pub(crate) message: String,
     pub(crate) remedy: String,
+    /// Never more than a warning, whatever the policy's mode.
+    pub(crate) advisory: bool,
 }
 
 impl Found {
@@ -74,8 +76,20 @@ impl Found {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        let raw = Raw { rule, path: path.into(), message: message.into(), remedy: remedy.into() };
-        self.raw.push(raw);
+        let (path, message, remedy) = (path.into(), message.into(), remedy.into());
+        self.raw.push(Raw { rule, path, message, remedy, advisory: false });
+    }
+
+    /// Adds a finding that warns at most, also where the policy enforces the rule.
+    pub fn warn(
+        &mut self,
+        rule: RuleId,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        let (path, message, remedy) = (path.into(), message.into(), remedy.into());
+        self.raw.push(Raw { rule, path, message, remedy, advisory: true });
     }
 
     /// Notes a question whose live answer could change the finding just made.
