@@ -107,6 +107,8 @@ pub enum Question {
     Access(AccessQuestion),
     /// What does this object look like right now?
     Object(ObjectKey),
+    /// The same, whole, where a watch brings its metadata alone: the pod template of a workload that is scaled.
+    Whole(ObjectKey),
 }
 
 /// The attributes of a SubjectAccessReview.
@@ -133,6 +135,8 @@ pub struct Answers {
     pub access: Vec<(AccessQuestion, bool)>,
     /// Objects read live; `None` is "there is no such object". They win over the view.
     pub objects: Vec<(ObjectKey, Option<Object>)>,
+    /// Objects read live and whole; `None` is "there is no such object".
+    pub whole: Vec<(ObjectKey, Option<Object>)>,
 }
 
 impl Answers {
@@ -142,6 +146,7 @@ impl Answers {
         match question {
             Question::Access(access) => self.access.iter().any(|(asked, _)| asked == access),
             Question::Object(key) => self.live(key).is_some(),
+            Question::Whole(key) => self.whole.iter().any(|(asked, _)| asked == key),
         }
     }
 
@@ -149,6 +154,7 @@ impl Answers {
     pub fn extend(&mut self, further: Self) {
         self.access.extend(further.access);
         self.objects.extend(further.objects);
+        self.whole.extend(further.whole);
     }
 
     /// Whether access was asked for and granted.

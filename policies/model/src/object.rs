@@ -10,6 +10,7 @@ pub mod meta;
 pub mod pod;
 pub mod rbac;
 pub mod reference;
+pub mod scheduling;
 pub mod storage;
 
 use std::fmt;
@@ -86,7 +87,7 @@ pub struct Object {
 /// What the rules read of an object, by family. Those that are big are boxed: most objects are bindings and roles.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Facts {
-    /// Nothing beyond metadata: Namespace, Secret, ConfigMap, Node, unknown kinds.
+    /// Nothing beyond metadata: Namespace, Secret, ConfigMap, unknown kinds, and any kind of which the metadata alone is watched.
     MetaOnly,
     /// Role, ClusterRole.
     Role(rbac::Role),
@@ -98,6 +99,8 @@ pub enum Facts {
     Workload(Box<pod::Workload>),
     /// `pods/binding`, `bindings`: the node that a pod is put on.
     NodeBinding(pod::NodeBinding),
+    /// Node, RuntimeClass, Scale.
+    Scheduling(Box<scheduling::Scheduling>),
     /// PersistentVolume, PersistentVolumeClaim, StorageClass, VolumeAttachment, ServiceAccount, Ingress and others that name Secrets or
     /// ConfigMaps and are no workload.
     Referrer(Box<storage::Referrer>),
@@ -149,6 +152,7 @@ impl Facts {
             | Self::Binding(_)
             | Self::Workload(_)
             | Self::NodeBinding(_)
+            | Self::Scheduling(_)
             | Self::Referrer(_)
             | Self::Organization(_) => None,
         }
@@ -158,6 +162,12 @@ impl Facts {
     #[must_use]
     pub fn workload(&self) -> Option<&pod::Workload> {
         if let Self::Workload(workload) = self { Some(workload) } else { None }
+    }
+
+    /// What decides where or how many pods run, if it is of that kind.
+    #[must_use]
+    pub fn scheduling(&self) -> Option<&scheduling::Scheduling> {
+        if let Self::Scheduling(scheduling) = self { Some(scheduling) } else { None }
     }
 
     /// What a kind that runs nothing refers to, if it is one that refers.

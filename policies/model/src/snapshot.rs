@@ -4,6 +4,7 @@
 //! A snapshot never reads anything itself. It holds no value of a Secret.
 
 mod index;
+mod placement;
 mod sharing;
 mod trie;
 
@@ -14,8 +15,9 @@ use std::sync::{Arc, LazyLock};
 use rpds::{HashTrieMapSync, RedBlackTreeSetSync};
 
 use self::index::{ByKey, ByUid, Index};
+use self::placement::{trusted_nodes, used_claims, workspace_of};
 use self::trie::Trie;
-use crate::object::agent::{Grant, OrganizationRecord, RunnerPool};
+use crate::object::agent::{Grant, OrganizationRecord};
 use crate::object::rbac::{AgentRoleBinding, Binding, LabelSelector, Role, RoleRef, Subject};
 use crate::object::reference::ReferenceKind;
 use crate::object::{Facts, Object, ObjectKey};
@@ -72,6 +74,12 @@ pub struct Snapshot {
     sharings: Index<String>,
     /// AgentSecretGrants and AgentConfigGrants by what they grant: `Secret/namespace/name`.
     grants: Index<String>,
+    /// Pods by the PersistentVolumeClaims that they use.
+    claims: Index<String>,
+    /// AgentDispatchRuns by the workspace that they name.
+    workspaces: Index<String>,
+    /// AgentApprovals by the target of their action.
+    approvals: Index<String>,
     /// Trusted RunnerPools by the labels of their nodes: many pools share few sets of nodes.
     trusted_nodes: HashTrieMapSync<Vec<(String, String)>, RedBlackTreeSetSync<ObjectKey>>,
 }
@@ -92,6 +100,9 @@ impl Default for Snapshot {
             owners: Index::by_namespace(),
             sharings: Index::by_namespace(),
             grants: Index::by_namespace(),
+            approvals: Index::by_namespace(),
+            claims: Index::by_namespace(),
+            workspaces: Index::by_namespace(),
             trusted_nodes: HashTrieMapSync::new_sync(),
         }
     }
@@ -161,6 +172,15 @@ impl Snapshot {
         if let Some(granted) = granted(&object) {
             self.grants.insert(granted, &object);
         }
+        if let Facts::Approval(approval) = &object.facts {
+            self.approvals.insert(approval.target.clone(), &object);
+        }
+        for claim in used_claims(&object) {
+            self.claims.insert(claim.name.clone(), &object);
+        }
+        if let Some(workspace) = workspace_of(&object) {
+            self.workspaces.insert(workspace.clone(), &object);
+        }
         if let Some(nodes) = trusted_nodes(&object) {
             let pools = self.trusted_nodes.get(&nodes).cloned();
             let pools = pools.unwrap_or_else(RedBlackTreeSetSync::new_sync);
@@ -195,6 +215,15 @@ impl Snapshot {
         }
         if let Some(granted) = granted(&object) {
             self.grants.remove(&granted, &object);
+        }
+        if let Facts::Approval(approval) = &object.facts {
+            self.approvals.remove(&approval.target, &object);
+        }
+        for claim in used_claims(&object) {
+            self.claims.remove(&claim.name, &object);
+        }
+        if let Some(workspace) = workspace_of(&object) {
+            self.workspaces.remove(workspace, &object);
         }
         if let Some(nodes) = trusted_nodes(&object) {
             let pools = self.trusted_nodes.get(&nodes).map(|pools| pools.remove(key));
@@ -263,15 +292,6 @@ impl Snapshot {
         self.grants.of(&format!("{kind}/{namespace}/{name}")).filter_map(|object| {
             let Facts::Grant(grant) = &object.facts else { return None };
             Some((&object.key, grant.as_ref()))
-        })
-    }
-
-    /// One trusted RunnerPool for every set of node labels that such pools select; pools without one have no nodes of their own.
-    pub fn trusted_pools_by_nodes(&self) -> impl Iterator<Item = (&ObjectKey, &RunnerPool)> {
-        self.trusted_nodes.values().filter_map(|pools| {
-            let key = pools.first()?;
-            let Facts::RunnerPool(pool) = &self.get(key)?.facts else { return None };
-            Some((key, pool))
         })
     }
 
@@ -510,14 +530,6 @@ fn aggregates(object: &Object) -> bool {
 fn cluster_role_labels(object: &Object) -> impl Iterator<Item = &String> {
     let is_cluster_role = object.key.kind == "ClusterRole";
     object.meta.labels.keys().filter(move |_| is_cluster_role)
-}
-
-/// The sorted node labels of a trusted RunnerPool that has some.
-fn trusted_nodes(object: &Object) -> Option<Vec<(String, String)>> {
-    let Facts::RunnerPool(pool) = &object.facts else { return None };
-    let mut labels = pool.node_selector.clone();
-    labels.sort();
-    (pool.trusted && !labels.is_empty()).then_some(labels)
 }
 
 fn subject_keys(object: &Object) -> Vec<SubjectKey> {

@@ -364,7 +364,7 @@ fn unconfirmed(decision: &Decision, unanswered: &[Question]) -> Option<String> {
     }
     let open = decision.questions.iter().find(|question| unanswered.contains(question))?;
     Some(match open {
-        Question::Object(key) => {
+        Question::Object(key) | Question::Whole(key) => {
             format!("this rests on {key} as it is now, and the API server didn't tell")
         }
         Question::Access(_) => {

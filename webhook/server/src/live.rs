@@ -40,6 +40,7 @@ pub(crate) struct Asked {
 enum Answer {
     Access(AccessQuestion, bool),
     Object(ObjectKey, Box<Option<Object>>),
+    Whole(ObjectKey, Box<Option<Object>>),
 }
 
 impl Live {
@@ -57,6 +58,7 @@ impl Live {
                         answers.access.push((question, granted));
                     }
                     Some(Answer::Object(key, found)) => answers.objects.push((key, *found)),
+                    Some(Answer::Whole(key, found)) => answers.whole.push((key, *found)),
                     None => {}
                 }
             }
@@ -72,7 +74,7 @@ impl Live {
     fn can_ask(&self, question: &Question) -> bool {
         match question {
             Question::Access(_) => true,
-            Question::Object(key) => self.sources.of(key).is_some(),
+            Question::Object(key) | Question::Whole(key) => self.sources.of(key).is_some(),
         }
     }
 
@@ -84,6 +86,12 @@ impl Live {
                 let found = self.object(key, &source).await;
                 let answer = found.map(|found| Answer::Object(key.clone(), Box::new(found)));
                 ("object", answer.map(|answer| (answer, "answered")))
+            }
+            Question::Whole(key) => {
+                let source = Source { depth: Depth::Whole, ..self.sources.of(key)? };
+                let found = self.object(key, &source).await;
+                let answer = found.map(|found| Answer::Whole(key.clone(), Box::new(found)));
+                ("whole", answer.map(|answer| (answer, "answered")))
             }
         };
         match found {

@@ -16,18 +16,31 @@ pub struct Workload {
     pub pod_annotations: Vec<(String, String)>,
     /// Secrets and ConfigMaps that the pod names itself.
     pub references: Vec<Reference>,
-    /// PersistentVolumeClaims: name and JSON path.
-    pub claims: Vec<(String, String)>,
+    /// PersistentVolumeClaims that its volumes use.
+    pub claims: Vec<ClaimUse>,
     /// PersistentVolumes and StorageClasses named by claim templates.
     pub claim_templates: Vec<ClaimTemplate>,
     /// Where it runs and as whom.
     pub placement: Placement,
     /// `spec.suspend` of a Job.
     pub suspended: bool,
+    /// `status.phase` of a Pod is `Succeeded` or `Failed`: nothing of it runs any more.
+    pub finished: bool,
     /// ServiceAccount tokens that projected volumes bring.
     pub tokens: Vec<ProjectedToken>,
     /// Certificates of the pod's identity that projected volumes bring.
     pub certificates: Vec<ProjectedCertificate>,
+}
+
+/// A volume that uses a PersistentVolumeClaim.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClaimUse {
+    /// The claim, in the pod's namespace.
+    pub name: String,
+    /// JSON path of `claimName`.
+    pub path: String,
+    /// `persistentVolumeClaim.readOnly`: no container can mount it writably.
+    pub read_only: bool,
 }
 
 /// `projected.sources[].serviceAccountToken`.

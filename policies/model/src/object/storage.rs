@@ -1,5 +1,6 @@
 //! Objects that refer to Secrets or ConfigMaps without being workloads.
 
+use super::pod::NodeTerm;
 use super::reference::Reference;
 
 /// What such an object refers to.
@@ -15,6 +16,8 @@ pub struct Referrer {
     pub storage_class: String,
     /// PersistentVolumeClaim: namespace of `spec.dataSourceRef`, empty if left out.
     pub data_source_namespace: String,
+    /// PersistentVolume: terms of `spec.nodeAffinity.required`, as those of a pod's required node affinity; `None` without one.
+    pub node_affinity: Option<Vec<NodeTerm>>,
     /// ServiceAccount: `automountServiceAccountToken`.
     pub automount: Option<bool>,
 }

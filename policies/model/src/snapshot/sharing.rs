@@ -7,6 +7,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::RBAC_GROUP;
+use crate::object::pod::{Placement, Workload};
 use crate::object::rbac::{PolicyRule, RoleRef, Rules, Subject};
 use crate::object::{Facts, Object};
 
@@ -24,7 +25,7 @@ pub struct Sharing {
 }
 
 impl Sharing {
-    /// The object as the view keeps it. Of RBAC objects rules read the owners, the labels of ClusterRoles, because aggregation asks for them, and the
+    /// The object as the view keeps it. Of a workload rules read, beside the metadata, which claims it uses, where it is and as whom. Of RBAC objects rules read the owners, the labels of ClusterRoles, because aggregation asks for them, and the
     /// uids of roles; nothing has a binding for its owner.
     #[must_use]
     pub fn keep(&mut self, mut object: Object) -> Object {
@@ -41,6 +42,8 @@ impl Sharing {
             binding.role_ref = shared(&mut self.roles, &binding.role_ref);
             binding.subjects = shared(&mut self.subjects, &binding.subjects);
             object.meta.uid = String::new();
+        } else if let Facts::Workload(workload) = &mut object.facts {
+            **workload = kept_of(std::mem::take(workload));
         }
         if self.len() > self.kept.saturating_mul(2).max(SWEEP_MIN) {
             self.sweep();
@@ -59,6 +62,15 @@ impl Sharing {
         self.subjects.retain(|part| Arc::strong_count(part) > 1);
         self.kept = self.len();
     }
+}
+
+/// What is kept of a watched workload. What its template says is read whole where that matters (`Question::Whole`).
+fn kept_of(workload: Workload) -> Workload {
+    let Workload { spec_path, meta_path, claims, placement, suspended, finished, .. } = workload;
+    let Placement { service_account, service_account_alias, node_name, .. } = placement;
+    let placement =
+        Placement { service_account, service_account_alias, node_name, ..Placement::default() };
+    Workload { spec_path, meta_path, claims, placement, suspended, finished, ..Workload::default() }
 }
 
 fn shared<T: Hash + Eq + ?Sized>(known: &mut HashSet<Arc<T>>, part: &Arc<T>) -> Arc<T> {
@@ -119,6 +131,28 @@ mod tests {
         };
         assert!(!Arc::ptr_eq(&left.rules.0[0], &right.rules.0[0]));
         assert!(Arc::ptr_eq(&left.rules.0[1], &right.rules.0[1]));
+    }
+
+    #[test]
+    fn of_a_pod_stays_what_claims_it_uses_where_it_is_and_as_whom() {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n", "labels": {"a": "b"},
+                "annotations": {"pinfold.dev/run": "r/u"}},
+            "spec": {"serviceAccountName": "s", "nodeName": "t1", "nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}],
+                "containers": [{"envFrom": [{"secretRef": {"name": "x"}}]}],
+                "volumes": [{"persistentVolumeClaim": {"claimName": "c", "readOnly": true}}]},
+            "status": {"phase": "Failed"}});
+        let whole = from_value(&pod).expect("a pod");
+        let kept = Sharing::default().keep(whole.clone());
+        assert_eq!((&kept.key, &kept.meta), (&whole.key, &whole.meta));
+        let [Some(kept), Some(whole)] = [&kept, &whole].map(|object| object.facts.workload()) else {
+            panic!("pods")
+        };
+        assert_eq!((&kept.claims, kept.finished), (&whole.claims, true));
+        assert_eq!(kept.claims.len(), 1);
+        assert_eq!(kept.placement.service_account.as_deref(), Some("s"));
+        assert_eq!(kept.placement.node_name.as_deref(), Some("t1"));
+        assert!(kept.references.is_empty() && kept.placement.tolerations.is_empty());
+        assert!(kept.pod_annotations.is_empty(), "they are the object's own");
     }
 
     #[test]

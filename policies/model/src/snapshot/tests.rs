@@ -75,3 +75,45 @@ fn kinds_and_repositories_are_found_by_place_and_name() {
     let left: Vec<&str> = view.repositories("web").map(|o| o.key.namespace.as_str()).collect();
     assert_eq!(left, ["b"]);
 }
+
+#[test]
+fn pods_by_claim_and_runs_by_workspace_through_changes() {
+    let object =
+        |text: &str| crate::object::from_value(&serde_json::from_str(text).unwrap()).unwrap();
+    let pod = |namespace: &str, name: &str, claims: &str| {
+        object(&format!(
+            r#"{{"apiVersion": "v1", "kind": "Pod", "metadata": {{"name": "{name}", "namespace": "{namespace}"}}, "spec": {{"volumes": [{claims}]}}}}"#
+        ))
+    };
+    let claim = |name: &str| format!(r#"{{"persistentVolumeClaim": {{"claimName": "{name}"}}}}"#);
+    let twice = format!("{}, {}", claim("c"), claim("c"));
+    let mut view = Snapshot::of([
+        pod("a", "one", &twice),
+        pod("a", "two", &claim("c")),
+        pod("b", "three", &claim("c")),
+    ]);
+    assert_eq!(view.pods_using("a", "c").count(), 2);
+    assert_eq!(view.pods_using("b", "c").count(), 1);
+    assert_eq!(view.pods_using("a", "d").count(), 0);
+    view.apply(pod("a", "one", &claim("d")));
+    view.remove(&ObjectKey::new("", "Pod", "b", "three"));
+    let left: Vec<&str> = view.pods_using("a", "c").map(|pod| pod.key.name.as_str()).collect();
+    assert_eq!((left, view.pods_using("b", "c").count()), (vec!["two"], 0));
+    assert_eq!(view.pods_using("a", "d").count(), 1);
+    let template = r#"{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "a"}, "spec": {"template": {"spec":
+        {"volumes": [{"persistentVolumeClaim": {"claimName": "c"}}]}}}}"#;
+    view.apply(object(template));
+    assert_eq!(view.pods_using("a", "c").count(), 1, "a template uses nothing yet");
+
+    let run = |kind: &str, name: &str, workspace: &str| {
+        object(&format!(
+            r#"{{"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "{kind}", "metadata": {{"name": "{name}", "namespace": "a"}}, "spec": {{"workspaceRef": "{workspace}"}}}}"#
+        ))
+    };
+    view.apply(run("AgentDispatchRun", "r", "w"));
+    view.apply(run("AgentDispatchAttempt", "t", "w"));
+    view.apply(run("AgentDispatchRun", "none", ""));
+    assert_eq!((view.runs_in("a", "w").count(), view.runs_in("a", "").count()), (1, 0));
+    view.apply(run("AgentDispatchRun", "r", "v"));
+    assert_eq!((view.runs_in("a", "w").count(), view.runs_in("a", "v").count()), (0, 1));
+}

@@ -108,6 +108,7 @@ fn policy() -> AdmissionPolicy {
             pools: Vec::new(),
             on_untrusted: OnUntrusted::Deny,
             provenance: Vec::new(),
+            ..Trust::default()
         },
         rbac: pinfold_model::policy::rbac::Rbac::default(),
         references: Vec::new(),

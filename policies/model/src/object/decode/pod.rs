@@ -7,7 +7,9 @@ use super::rbac::{RawRequirement, ready_requirements};
 use super::volume::{Finder, LocalRef, RawClaim, Volume};
 use super::wire::{Block, List, Pairs, Text};
 use crate::object::Facts;
-use crate::object::pod::{ClaimTemplate, NodeBinding, NodeTerm, Placement, Toleration, Workload};
+use crate::object::pod::{
+    ClaimTemplate, ClaimUse, NodeBinding, NodeTerm, Placement, Toleration, Workload,
+};
 use crate::object::reference::{Keys, Mount, ReferenceKind};
 
 /// A Pod; also the template of one.
@@ -18,6 +20,15 @@ pub(super) struct RawPod<'a> {
     pub(super) metadata: Block<RawMeta<'a>>,
     #[serde(borrow)]
     spec: Block<RawPodSpec<'a>>,
+    #[serde(borrow)]
+    status: Block<RawPodStatus<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawPodStatus<'a> {
+    #[serde(borrow)]
+    phase: Text<'a>,
 }
 
 /// PodTemplate.
@@ -170,7 +181,7 @@ struct RawNodeAffinity<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct RawNodeSelector<'a> {
+pub(super) struct RawNodeSelector<'a> {
     #[serde(borrow)]
     node_selector_terms: List<Block<RawNodeTerm<'a>>>,
 }
@@ -193,7 +204,7 @@ struct RawNodeTerm<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct RawToleration<'a> {
+pub(super) struct RawToleration<'a> {
     #[serde(borrow)]
     key: Text<'a>,
     #[serde(borrow)]
@@ -240,6 +251,8 @@ impl RawPod<'_> {
         if let Some(spec) = self.spec.get() {
             spec.fill(&mut workload);
         }
+        let phase = self.status.get().map(|status| status.phase.as_str());
+        workload.finished = matches!(phase, Some("Succeeded" | "Failed"));
         workload
     }
 }
@@ -307,7 +320,8 @@ impl RawPodSpec<'_> {
             volume.visit_identity(workload, &path);
             if let Some(claim) = volume.persistent_volume_claim.get() {
                 let path = format!("{path}.persistentVolumeClaim.claimName");
-                workload.claims.push((claim.claim_name.owned(), path));
+                let (name, read_only) = (claim.claim_name.owned(), claim.read_only == Some(true));
+                workload.claims.push(ClaimUse { name, path, read_only });
             }
             let ephemeral = volume.ephemeral.get();
             if let Some(claim) = ephemeral.and_then(|source| source.volume_claim_template.get()) {
@@ -367,7 +381,7 @@ fn ready_preferred(node: &RawNodeAffinity<'_>) -> Vec<NodeTerm> {
 }
 
 /// A `null` term stands for an empty one, which selects nothing.
-fn ready_terms(selector: &RawNodeSelector<'_>) -> Vec<NodeTerm> {
+pub(super) fn ready_terms(selector: &RawNodeSelector<'_>) -> Vec<NodeTerm> {
     let none = RawNodeTerm::default();
     let terms = selector.node_selector_terms.0.iter();
     terms.map(|term| ready_term(term.get().unwrap_or(&none))).collect()
@@ -380,7 +394,7 @@ fn ready_term(term: &RawNodeTerm<'_>) -> NodeTerm {
     }
 }
 
-fn ready_toleration(toleration: &Block<RawToleration<'_>>) -> Toleration {
+pub(super) fn ready_toleration(toleration: &Block<RawToleration<'_>>) -> Toleration {
     let Some(toleration) = toleration.get() else { return Toleration::default() };
     Toleration {
         key: toleration.key.owned(),

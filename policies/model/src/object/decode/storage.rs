@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::meta::RawMeta;
+use super::pod::ready_terms;
 use super::volume::{Finder, LocalRef, RawClaim, SecretRef, Volume, secret_parameters};
 use super::wire::{Block, List, Pairs, Text};
 use crate::object::Facts;
@@ -113,7 +114,12 @@ impl RawPersistentVolume<'_> {
             return Facts::Referrer(Box::new(referrer(finder)));
         };
         spec.visit(&mut finder, "$.spec");
-        Facts::Referrer(Box::new(Referrer { claim: claim_of(&spec.claim_ref), ..referrer(finder) }))
+        let affinity = spec.node_affinity.get().and_then(|affinity| affinity.required.get());
+        Facts::Referrer(Box::new(Referrer {
+            claim: claim_of(&spec.claim_ref),
+            node_affinity: affinity.map(ready_terms),
+            ..referrer(finder)
+        }))
     }
 }
 

@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use super::{DecodeError, Kind, decode, from_value, items};
-use crate::object::pod::{NodeTerm, Toleration, Workload};
+use crate::object::pod::{ClaimUse, NodeTerm, Toleration, Workload};
 use crate::object::rbac::Requirement;
 use crate::object::reference::Reference;
 use crate::object::{Facts, Object, ObjectKey};
 
 mod agent;
 mod referrer;
+mod scheduling;
 
 /// Decodes both ways, which must agree.
 fn object(value: &Value) -> Object {
@@ -197,11 +198,14 @@ fn claims_and_claim_templates() {
         {"persistentVolumeClaim": {"claimName": "data"}},
         {"ephemeral": {"volumeClaimTemplate": {"spec": {
             "storageClassName": "fast", "dataSourceRef": {"kind": "VolumeSnapshot", "name": "s", "namespace": "other"}}}}},
+        {"persistentVolumeClaim": {"claimName": "cache", "readOnly": true}},
     ]}}}});
     let found = workload(&manifest);
-    let data =
-        ("data".to_owned(), "$.spec.template.spec.volumes[0].persistentVolumeClaim.claimName");
-    assert_eq!(found.claims, [(data.0, data.1.to_owned())]);
+    let used = |index: usize, name: &str, read_only| {
+        let path = format!("$.spec.template.spec.volumes[{index}].persistentVolumeClaim.claimName");
+        ClaimUse { name: name.to_owned(), path, read_only }
+    };
+    assert_eq!(found.claims, [used(0, "data", false), used(2, "cache", true)]);
     let shown: Vec<_> = found
         .claim_templates
         .iter()

@@ -209,6 +209,9 @@ pub(super) struct Volume<'a> {
     /// PersistentVolume.
     #[serde(borrow)]
     pub(super) claim_ref: Block<SecretRef<'a>>,
+    /// PersistentVolume.
+    #[serde(borrow)]
+    pub(super) node_affinity: Block<VolumeAffinity<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -216,9 +219,6 @@ pub(super) struct Volume<'a> {
 struct SecretVolume<'a> {
     #[serde(borrow)]
     secret_name: Text<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
     #[serde(borrow)]
     items: List<Block<Item<'a>>>,
 }
@@ -231,6 +231,9 @@ struct NamedVolume<'a> {
     name: Text<'a>,
     #[serde(borrow)]
     items: List<Block<Item<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Projected<'a> {
     #[serde(borrow)]
@@ -265,11 +268,20 @@ struct RawCertificate<'a> {
     signer_name: Text<'a>,
 }
 
+/// The nodes from which a PersistentVolume can be reached.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct VolumeAffinity<'a> {
+    #[serde(borrow)]
+    pub(super) required: Block<super::pod::RawNodeSelector<'a>>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ClaimSource<'a> {
     #[serde(borrow)]
     pub(super) claim_name: Text<'a>,
+    pub(super) read_only: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
