@@ -177,7 +177,7 @@ fn beyond_metadata<'a>(
     let custom = policy.custom.iter().filter(|rule| rule.applies.matches(&facts.target));
     let custom = custom.filter(|rule| !is_metadata(&rule.path)).map(|rule| rule.id.clone());
     let fields = policy.references.iter().filter(|field| field.applies.matches(&facts.target));
-    let fields = fields.filter(|field| !is_metadata(&field.name));
+    let fields = fields.filter(|field| !is_metadata(field.root()));
     custom.chain(fields.map(|_| RuleId::SEC_CROSS_ORGANIZATION))
 }
 

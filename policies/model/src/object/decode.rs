@@ -4,11 +4,13 @@
 //! error that names it. What this module must never do: return an object of a known kind without its facts.
 
 mod agent;
+mod annotated;
 mod custom;
 mod list;
 mod meta;
 mod pod;
 mod rbac;
+mod scheduling;
 mod storage;
 mod volume;
 mod wire;
@@ -22,6 +24,7 @@ use super::{Facts, Object, ObjectKey};
 use crate::snapshot::RBAC_GROUP;
 
 pub use agent::AGENT_GROUPS;
+pub(crate) use agent::known as known_agent_kinds;
 pub use list::{NESTED_LISTS_MAX, items};
 
 /// Group, version and kind of an object.
@@ -125,20 +128,23 @@ raws! {
     pod::RawTemplated<'a>: |raw, _| raw.ready();
     pod::RawCronJob<'a>: |raw, _| raw.ready();
     pod::RawNodeBinding<'a>: |raw, _| raw.ready();
+    scheduling::RawNode<'a>: |raw, _| raw.ready();
+    scheduling::RawRuntimeClass<'a>: |raw, _| raw.ready();
+    scheduling::RawScale<'a>: |raw, _| raw.ready();
     rbac::RawRole<'a>: |raw, _| raw.ready();
     rbac::RawBinding<'a>: |raw, _| raw.ready();
-    rbac::RawAgentRoleBinding<'a>: |raw, _| raw.ready();
-    agent::RawAgent<'a>: |raw, key| raw.ready(key);
-    agent::RawRun<'a>: |raw, _| raw.ready();
     custom::RawCustom<'a>: |raw, key| raw.ready(&key.kind);
-    storage::RawCopy<'a>: |raw, key| raw.ready(&key.kind);
+    annotated::RawCopy<'a>: |raw, key| raw.ready(&key.kind);
+    annotated::RawService<'a>: |raw, _| raw.ready();
+    annotated::RawIngress<'a>: |raw, _| raw.ready();
     storage::RawPersistentVolume<'a>: |raw, _| raw.ready();
     volume::RawClaim<'a>: |raw, _| raw.ready_claim();
     storage::RawAttachment<'a>: |raw, _| raw.ready();
     storage::RawClass<'a>: |raw, _| raw.ready();
     storage::RawSnapshotContent<'a>: |raw, _| raw.ready();
     storage::RawServiceAccount<'a>: |raw, _| raw.ready();
-    storage::RawIngress<'a>: |raw, _| raw.ready();
+    storage::RawRevision<'a>: |raw, _| raw.ready();
+    storage::RawPolicy<'a>: |raw, _| raw.ready();
     storage::RawTokenRequest<'a>: |raw, _| raw.ready();
 }
 
@@ -172,31 +178,18 @@ fn build_of<'a, S: Source<'a>>(kind: &Kind) -> Build<S> {
         ("batch", "CronJob" | "ScheduledJob") => build::<S, pod::RawCronJob<'a>>,
         (RBAC_GROUP, "Role" | "ClusterRole") => build::<S, rbac::RawRole<'a>>,
         (RBAC_GROUP, "RoleBinding" | "ClusterRoleBinding") => build::<S, rbac::RawBinding<'a>>,
-        (group, name) if AGENT_GROUPS.contains(&group) => build_of_agent(name),
+        (group, name) if AGENT_GROUPS.contains(&group) => agent::build_of(name),
         (group, name) => build_of_referrer(group, name),
-    }
-}
-
-fn build_of_agent<'a, S: Source<'a>>(name: &str) -> Build<S> {
-    match name {
-        "AgentRoleBinding" => build::<S, rbac::RawAgentRoleBinding<'a>>,
-        "AgentDispatchRun" | "AgentDispatchAttempt" | "Pipeline" | "Job" | "PullRequest" => {
-            build::<S, agent::RawRun<'a>>
-        }
-        "Organization"
-        | "OrgNamespaceBinding"
-        | "OrgSharingPolicy"
-        | "RunnerPool"
-        | "AgentServiceAccount"
-        | "AgentStack"
-        | "AgentApproval" => build::<S, agent::RawAgent<'a>>,
-        _ => build::<S, meta::Bare<'a>>,
     }
 }
 
 fn build_of_referrer<'a, S: Source<'a>>(group: &str, name: &str) -> Build<S> {
     match (group, name) {
-        ("", "Secret" | "ConfigMap") => build::<S, storage::RawCopy<'a>>,
+        ("", "Node") => build::<S, scheduling::RawNode<'a>>,
+        ("node.k8s.io", "RuntimeClass") => build::<S, scheduling::RawRuntimeClass<'a>>,
+        ("autoscaling" | "extensions", "Scale") => build::<S, scheduling::RawScale<'a>>,
+        ("", "Secret" | "ConfigMap") => build::<S, annotated::RawCopy<'a>>,
+        ("", "Service") => build::<S, annotated::RawService<'a>>,
         ("", "PersistentVolume") => build::<S, storage::RawPersistentVolume<'a>>,
         ("", "PersistentVolumeClaim") => build::<S, volume::RawClaim<'a>>,
         ("", "ServiceAccount") => build::<S, storage::RawServiceAccount<'a>>,
@@ -210,7 +203,15 @@ fn build_of_referrer<'a, S: Source<'a>>(group: &str, name: &str) -> Build<S> {
         | ("groupsnapshot.storage.k8s.io", "VolumeGroupSnapshotContent") => {
             build::<S, storage::RawSnapshotContent<'a>>
         }
-        ("networking.k8s.io" | "extensions", "Ingress") => build::<S, storage::RawIngress<'a>>,
+        ("networking.k8s.io" | "extensions", "Ingress") => build::<S, annotated::RawIngress<'a>>,
+        ("apps", "ControllerRevision") => build::<S, storage::RawRevision<'a>>,
+        (
+            "admissionregistration.k8s.io",
+            "ValidatingAdmissionPolicy"
+            | "ValidatingAdmissionPolicyBinding"
+            | "MutatingAdmissionPolicy"
+            | "MutatingAdmissionPolicyBinding",
+        ) => build::<S, storage::RawPolicy<'a>>,
         ("authentication.k8s.io", "TokenRequest") => build::<S, storage::RawTokenRequest<'a>>,
         ("gateway.networking.k8s.io", "Gateway")
         | ("cert-manager.io", "Certificate")

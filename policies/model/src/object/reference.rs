@@ -36,12 +36,29 @@ pub fn member_path(path: &str, key: &str) -> String {
     if plain { format!("{path}.{key}") } else { format!("{path}['{key}']") }
 }
 
+/// Stands in [`Reference::namespace`] for namespaces that a selector picks, or all.
+pub const ANY_NAMESPACE: &str = "*";
+
+/// Whether text can be the name of a namespace (RFC 1123 label); what can't is a pattern of some controller's, or a mistake.
+#[must_use]
+pub fn is_namespace(text: &str) -> bool {
+    const LABEL_BYTES_MAX: usize = 63;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let edge = |edge: Option<u8>| edge.is_some_and(|byte| byte != b'-');
+    let bytes = text.bytes();
+    bytes.len() <= LABEL_BYTES_MAX
+        && edge(bytes.clone().next())
+        && edge(bytes.clone().last())
+        && bytes.into_iter().all(plain)
+}
+
 /// One reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     /// What.
     pub kind: ReferenceKind,
-    /// Namespace as written; empty means the referring object's own (or, for a PersistentVolume, its claim's).
+    /// Namespace as written; empty means the referring object's own (or, for a PersistentVolume, its claim's). May be a template or a pattern, which
+    /// is no namespace's name ([`is_namespace`]).
     pub namespace: String,
     /// Name as written; may be a template in a StorageClass.
     pub name: String,

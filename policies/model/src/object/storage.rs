@@ -1,7 +1,7 @@
 //! Objects that refer to Secrets or ConfigMaps without being workloads.
 
 use super::pod::NodeTerm;
-use super::reference::Reference;
+use super::reference::{Reference, ReferenceKind};
 
 /// What such an object refers to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,4 +20,18 @@ pub struct Referrer {
     pub node_affinity: Option<Vec<NodeTerm>>,
     /// ServiceAccount: `automountServiceAccountToken`.
     pub automount: Option<bool>,
+    /// ValidatingAdmissionPolicy, MutatingAdmissionPolicy and their bindings, if parameters of a policy matter.
+    pub param: Option<Box<Param>>,
+}
+
+/// Parameters of an admission policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Param {
+    /// Binding: it names parameters, whose kind the policy of this name says.
+    Of {
+        /// `spec.policyName`.
+        policy: String,
+    },
+    /// Policy: `spec.paramKind` is one of the core kinds.
+    Kind(ReferenceKind),
 }

@@ -7,13 +7,15 @@ use jiff::tz::TimeZone;
 
 use super::grants::Grants;
 use super::literals::Literals;
+use super::provenance::Provenance;
 use super::rbac::Rbac;
+use super::references::References;
 use crate::digest::Digest;
+use crate::facts::Requester;
 use crate::finding::{Mode, RuleId};
 use crate::json_path::JsonPath;
 use crate::object::ObjectKey;
 use crate::object::pod::Toleration;
-use crate::object::reference::ReferenceKind;
 use crate::pattern::Pattern;
 
 /// All AdmissionPolicy documents, merged, defaults filled in.
@@ -32,7 +34,7 @@ pub struct AdmissionPolicy {
     /// Ceilings, deputies, role templates.
     pub rbac: Rbac,
     /// Where further kinds name Secrets and ConfigMaps.
-    pub references: Vec<ReferenceField>,
+    pub references: References,
     /// What agent workloads need a grant for.
     pub grants: Grants,
     /// What looks like a credential.
@@ -77,7 +79,7 @@ pub struct Agents {
 }
 
 /// Trust and placement.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Trust {
     /// Who may claim a run.
     pub controllers: Vec<Controller>,
@@ -91,6 +93,34 @@ pub struct Trust {
     pub on_untrusted: OnUntrusted,
     /// Where other runners say what their work is.
     pub provenance: Vec<Provenance>,
+    /// Repositories whose work provenance may be trusted.
+    pub trusted_repositories: Vec<Pattern>,
+    /// Who makes objects only from what an owner says.
+    pub relays: Vec<Controller>,
+    /// Schedulers that untrusted work may ask for.
+    pub schedulers: Vec<String>,
+    /// Runtime classes, one of which untrusted work must name; none means any.
+    pub untrusted_runtime_classes: Vec<String>,
+    /// Who may move nodes into trusted pools and out of them, beside the platform's administrators.
+    pub node_managers: Members,
+}
+
+/// Users and groups.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Members {
+    /// Groups.
+    pub groups: BTreeSet<String>,
+    /// Users.
+    pub users: BTreeSet<String>,
+}
+
+impl Members {
+    /// Whether somebody is one of them.
+    #[must_use]
+    pub fn include(&self, requester: &Requester) -> bool {
+        self.users.contains(&requester.name)
+            || requester.groups.iter().any(|group| self.groups.contains(group))
+    }
 }
 
 /// An identity that may claim a run.
@@ -149,6 +179,10 @@ pub struct Pool {
     pub runtime_classes: Vec<String>,
     /// Priority classes that belong to it.
     pub priority_classes: Vec<String>,
+    /// PersistentVolumeClaims `(namespace, name)` that its work shares.
+    pub caches: Vec<(String, String)>,
+    /// Filesystem policies that may run on it; none means any that the tier allows.
+    pub filesystem_policies: Vec<String>,
 }
 
 /// Which objects something applies to.
@@ -177,32 +211,6 @@ impl ObjectMatch {
             && globbed(&self.namespaces, &key.namespace)
             && globbed(&self.names, &key.name)
     }
-}
-
-/// Where another runner's object says what its work is.
-#[derive(Debug, Clone)]
-pub struct Provenance {
-    /// Kinds.
-    pub applies: ObjectMatch,
-    /// Selects the repository.
-    pub repository: Option<JsonPath>,
-    /// Selects the ref.
-    pub git_ref: JsonPath,
-    /// Selects the repository that the code comes from.
-    pub head_repository: Option<JsonPath>,
-}
-
-/// Where a kind names a Secret or ConfigMap.
-#[derive(Debug, Clone)]
-pub struct ReferenceField {
-    /// Kinds.
-    pub applies: ObjectMatch,
-    /// What is named.
-    pub kind: ReferenceKind,
-    /// Selects the names.
-    pub name: JsonPath,
-    /// Selects the namespace; without it, the object's own.
-    pub namespace: Option<JsonPath>,
 }
 
 /// A denial that a policy defines itself.

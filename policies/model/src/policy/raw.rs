@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::admission::{OnUntrusted, Tier};
 use super::grants::RawGrants;
 use super::literals::RawLiterals;
+use super::provenance::RawProvenance;
 use super::rbac::RawRbac;
+use super::references::RawReference;
 use super::values::{DateText, Expression, JsonPathText, JsonType, NameGlob, PathGlob, Unenforced};
 use crate::finding::Mode;
 use crate::object::reference::ReferenceKind;
@@ -132,6 +134,16 @@ pub struct RawTrust {
     pub on_untrusted: Option<OnUntrusted>,
     /// Where other runners say what their work is.
     pub provenance: Vec<RawProvenance>,
+    /// Repositories whose work provenance may be trusted; none until some are listed.
+    pub trusted_repositories: Vec<NameGlob>,
+    /// Controllers that make objects only from what an owner of theirs says: what they make has the owner's trust, followed by uid.
+    pub relays: Vec<RawController>,
+    /// Schedulers that untrusted work may ask for; `default-scheduler` if left out.
+    pub schedulers: Option<Vec<String>>,
+    /// Runtime classes, one of which untrusted work must name (a sandbox such as gVisor); none if left out.
+    pub untrusted_runtime_classes: Vec<String>,
+    /// Who may move nodes into trusted pools and out of them beside the platform's administrators; the controllers of the control plane if left out.
+    pub node_managers: Option<RawAdmins>,
 }
 
 /// An identity that may claim a run: `user`, or `serviceAccount` with an optional `uid`.
@@ -169,6 +181,12 @@ pub struct RawPool {
     /// Priority classes that belong to it.
     #[serde(default)]
     pub priority_classes: Vec<String>,
+    /// PersistentVolumeClaims that its work shares, `namespace/name`.
+    #[serde(default)]
+    pub caches: Vec<String>,
+    /// Filesystem policies of tool profiles that may run on it; what its tier allows if left out.
+    #[serde(default)]
+    pub filesystem_policies: Vec<String>,
 }
 
 /// A node taint.
@@ -207,37 +225,6 @@ pub struct RawMatch {
     pub namespaces: Vec<NameGlob>,
     /// Name globs.
     pub names: Vec<NameGlob>,
-}
-
-/// Where another runner's object says what its work is.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RawProvenance {
-    /// Kinds.
-    #[serde(rename = "match")]
-    pub applies: RawMatch,
-    /// Selects the repository.
-    pub repository: Option<JsonPathText>,
-    /// Selects the ref.
-    #[serde(rename = "ref")]
-    pub git_ref: JsonPathText,
-    /// Selects the repository that the code comes from.
-    pub head_repository: Option<JsonPathText>,
-}
-
-/// Where a kind names a Secret or ConfigMap.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RawReference {
-    /// Kinds.
-    #[serde(rename = "match")]
-    pub applies: RawMatch,
-    /// `Secret` or `ConfigMap`.
-    pub kind: RawReferenceKind,
-    /// Selects the names.
-    pub name: JsonPathText,
-    /// Selects the namespace; without it, the object's own.
-    pub namespace: Option<JsonPathText>,
 }
 
 /// What a reference names.

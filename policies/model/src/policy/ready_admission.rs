@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::admission::{
-    AdmissionPolicy, Agents, Controller, CustomRule, Exception, ObjectMatch, OnUntrusted,
-    Organizations, Pool, Provenance, ReferenceField, RuleMode, Trust,
+    AdmissionPolicy, Agents, Controller, CustomRule, Exception, Members, ObjectMatch, OnUntrusted,
+    Organizations, Pool, RuleMode, Trust,
 };
 use super::grants::Grants;
 use super::literals::Literals;
 use super::place::Place;
+use super::provenance::Provenance;
 use super::raw::{
     RawAdmins, RawAdmission, RawController, RawCustom, RawException, RawMatch, RawPool,
-    RawProvenance, RawReference, RawRule, RawRuleMode, RawSelector, TaintEffect,
+    RawRule, RawRuleMode, RawSelector, RawTrust, TaintEffect,
 };
 use super::rbac::Rbac;
 use super::ready_agent::value_rule;
+use super::references::{References, reference};
 use crate::digest::Digest;
 use crate::document::{DocumentError, nearest};
 use crate::finding::{Mode, RuleId};
@@ -30,6 +32,13 @@ pub(super) const GUARDED_LABEL: (&str, &str) = ("pinfold.dev/agents", "true");
 /// Namespaces of the platform.
 pub(super) const PLATFORM_NAMESPACES: [&str; 4] =
     ["kube-system", "kube-public", "kube-node-lease", "pinfold-system"];
+/// The scheduler of a pod that names none.
+pub(super) const SCHEDULER: &str = "default-scheduler";
+/// Who moves nodes where the policy doesn't say: what runs in `kube-system` could do anything anyway.
+pub(super) const NODE_MANAGER_GROUP: &str = "system:serviceaccounts:kube-system";
+/// The control plane's components that have no ServiceAccount.
+pub(super) const NODE_MANAGERS: [&str; 2] =
+    ["system:kube-controller-manager", "system:cloud-controller-manager"];
 /// Refs that are never trusted.
 pub(super) const UNTRUSTED_REFS: [&str; 2] = ["refs/pull/**", "refs/merge-requests/**"];
 /// Prefix of built-in rule ids.
@@ -79,6 +88,8 @@ pub(super) struct Merge<'d> {
     admins: Option<RawAdmins>,
     platform_namespaces: Option<BTreeSet<String>>,
     untrusted_refs: Option<Vec<Pattern>>,
+    schedulers: Option<Vec<String>>,
+    node_managers: Option<Members>,
     policy: AdmissionPolicy,
     /// Ids of the custom rules of all documents, so that the order of files doesn't matter.
     declared: BTreeSet<RuleId>,
@@ -95,6 +106,8 @@ impl<'d> Merge<'d> {
             admins: None,
             platform_namespaces: None,
             untrusted_refs: None,
+            schedulers: None,
+            node_managers: None,
             policy: empty(digest),
             declared: BTreeSet::new(),
         }
@@ -115,7 +128,7 @@ impl<'d> Merge<'d> {
         self.policy.rbac.add(&raw.rbac, &rbac, errors);
         let agents = raw.agents.service_accounts.iter().map(|glob| glob.0.clone());
         self.policy.agents.service_accounts.extend(agents);
-        self.policy.references.extend(raw.references.iter().map(reference));
+        self.add_references(raw, &place.field("references"), errors);
         self.policy.grants.add(&raw.grants);
         self.policy.literals.add(&raw.literals);
         for (index, custom) in raw.custom.iter().enumerate() {
@@ -164,6 +177,15 @@ impl<'d> Merge<'d> {
         }
     }
 
+    fn add_references(&mut self, raw: &RawAdmission, place: &Place<'d>, errors: &mut Errors) {
+        for (index, item) in raw.references.iter().enumerate() {
+            match reference(item, object_match(&item.applies), &place.item(index)) {
+                Ok(field) => self.policy.references.add(field),
+                Err(error) => errors.push(error),
+            }
+        }
+    }
+
     fn add_trust(&mut self, raw: &RawAdmission, place: &Place<'d>, errors: &mut Errors) {
         let raw = &raw.trust;
         self.on_untrusted.add(raw.on_untrusted.as_ref(), place.field("onUntrusted"), errors);
@@ -190,7 +212,34 @@ impl<'d> Merge<'d> {
             let all = self.untrusted_refs.get_or_insert_default();
             all.extend(untrusted.iter().map(|glob| glob.0.clone()));
         }
-        self.policy.trust.provenance.extend(raw.provenance.iter().map(provenance));
+        for (index, item) in raw.provenance.iter().enumerate() {
+            match Provenance::ready(item, &place.field("provenance").item(index)) {
+                Ok(item) => self.policy.trust.provenance.push(item),
+                Err(error) => errors.push(error),
+            }
+        }
+        for (index, item) in raw.relays.iter().enumerate() {
+            match controller(item, &place.field("relays").item(index)) {
+                Ok(item) => self.policy.trust.relays.push(item),
+                Err(error) => errors.push(error),
+            }
+        }
+        let listed = raw.trusted_repositories.iter().map(|glob| glob.0.clone());
+        self.policy.trust.trusted_repositories.extend(listed);
+        self.add_placement(raw);
+    }
+
+    fn add_placement(&mut self, raw: &RawTrust) {
+        let classes = raw.untrusted_runtime_classes.iter().cloned();
+        self.policy.trust.untrusted_runtime_classes.extend(classes);
+        if let Some(schedulers) = &raw.schedulers {
+            self.schedulers.get_or_insert_default().extend(schedulers.iter().cloned());
+        }
+        if let Some(managers) = &raw.node_managers {
+            let all = self.node_managers.get_or_insert_default();
+            all.groups.extend(managers.groups.iter().cloned());
+            all.users.extend(managers.users.iter().cloned());
+        }
     }
 
     fn custom(&self, raw: &RawCustom, place: &Place<'_>) -> Result<CustomRule, DocumentError> {
@@ -292,6 +341,12 @@ impl<'d> Merge<'d> {
         let (key, value) = GUARDED_LABEL;
         let guarded = || BTreeMap::from([(key.to_owned(), value.to_owned())]);
         policy.agents.namespace_labels = self.selector.or(guarded).into_iter().collect();
+        let schedulers = self.schedulers.filter(|schedulers| !schedulers.is_empty());
+        policy.trust.schedulers = schedulers.unwrap_or_else(|| vec![SCHEDULER.to_owned()]);
+        policy.trust.node_managers = self.node_managers.unwrap_or_else(|| Members {
+            groups: [NODE_MANAGER_GROUP.to_owned()].into(),
+            users: NODE_MANAGERS.map(str::to_owned).into(),
+        });
         policy.grants.finish();
         let untrusted = self.untrusted_refs;
         policy.trust.untrusted_refs = untrusted.unwrap_or_else(|| {
@@ -312,16 +367,9 @@ fn empty(digest: Digest) -> AdmissionPolicy {
             platform_namespaces: BTreeSet::new(),
         },
         agents: Agents { namespace_labels: Vec::new(), service_accounts: Vec::new() },
-        trust: Trust {
-            controllers: Vec::new(),
-            trusted_refs: Vec::new(),
-            untrusted_refs: Vec::new(),
-            pools: Vec::new(),
-            on_untrusted: OnUntrusted::default(),
-            provenance: Vec::new(),
-        },
+        trust: Trust::default(),
         rbac: Rbac::default(),
-        references: Vec::new(),
+        references: References::default(),
         grants: Grants::default(),
         literals: Literals::default(),
         rules: BTreeMap::new(),
@@ -330,7 +378,7 @@ fn empty(digest: Digest) -> AdmissionPolicy {
     }
 }
 
-fn object_match(raw: &RawMatch) -> ObjectMatch {
+pub(super) fn object_match(raw: &RawMatch) -> ObjectMatch {
     let patterns =
         |globs: &[super::values::NameGlob]| globs.iter().map(|glob| glob.0.clone()).collect();
     ObjectMatch {
@@ -338,26 +386,6 @@ fn object_match(raw: &RawMatch) -> ObjectMatch {
         kinds: raw.kinds.clone(),
         namespaces: patterns(&raw.namespaces),
         names: patterns(&raw.names),
-    }
-}
-
-fn reference(raw: &RawReference) -> ReferenceField {
-    ReferenceField {
-        applies: object_match(&raw.applies),
-        kind: raw.kind.ready(),
-        name: raw.name.0.clone(),
-        namespace: raw.namespace.as_ref().map(|path| path.0.clone()),
-    }
-}
-
-fn provenance(raw: &RawProvenance) -> Provenance {
-    let path =
-        |text: &Option<super::values::JsonPathText>| text.as_ref().map(|path| path.0.clone());
-    Provenance {
-        applies: object_match(&raw.applies),
-        repository: path(&raw.repository),
-        git_ref: raw.git_ref.0.clone(),
-        head_repository: path(&raw.head_repository),
     }
 }
 
@@ -387,14 +415,15 @@ pub(super) fn controller(
     }
 }
 
+fn all_namespaced(
+    texts: &[String],
+    place: &Place<'_>,
+) -> Result<Vec<(String, String)>, DocumentError> {
+    texts.iter().enumerate().map(|(index, text)| namespaced(text, &place.item(index))).collect()
+}
+
 fn pool(raw: &RawPool, place: &Place<'_>) -> Result<Pool, DocumentError> {
-    let accounts = place.field("serviceAccounts");
-    let accounts = raw
-        .service_accounts
-        .iter()
-        .enumerate()
-        .map(|(index, text)| namespaced(text, &accounts.item(index)));
-    let service_accounts: Vec<(String, String)> = accounts.collect::<Result<_, _>>()?;
+    let service_accounts = all_namespaced(&raw.service_accounts, &place.field("serviceAccounts"))?;
     if raw.node_selector.is_empty() && raw.taints.is_empty() && service_accounts.is_empty() {
         let message =
             "nothing says what is in the pool; give `nodeSelector`, `taints` or `serviceAccounts`";
@@ -419,5 +448,7 @@ fn pool(raw: &RawPool, place: &Place<'_>) -> Result<Pool, DocumentError> {
         service_accounts,
         runtime_classes: raw.runtime_classes.clone(),
         priority_classes: raw.priority_classes.clone(),
+        caches: all_namespaced(&raw.caches, &place.field("caches"))?,
+        filesystem_policies: raw.filesystem_policies.clone(),
     })
 }

@@ -238,7 +238,7 @@ impl RawPod<'_> {
     }
 
     /// The workload of the pod or template at `path`.
-    fn workload(&self, path: &str) -> Workload {
+    pub(super) fn workload(&self, path: &str) -> Workload {
         let mut workload = Workload {
             spec_path: format!("{path}.spec"),
             meta_path: format!("{path}.metadata"),

@@ -1,34 +1,17 @@
-//! Kinds that name Secrets or ConfigMaps and run nothing, raw to references: storage, identities, ingress, copies of Secrets.
+//! Kinds that name Secrets or ConfigMaps and run nothing, raw to references: storage, identities, revisions, parameters of
+//! admission policies.
 
 use serde::Deserialize;
 
 use super::meta::RawMeta;
-use super::pod::ready_terms;
+use super::pod::{RawPod, ready_terms};
 use super::volume::{Finder, LocalRef, RawClaim, SecretRef, Volume, secret_parameters};
 use super::wire::{Block, List, Pairs, Text};
 use crate::object::Facts;
 use crate::object::reference::{Keys, Mount, ReferenceKind, member_path};
-use crate::object::storage::Referrer;
+use crate::object::storage::{Param, Referrer};
 
-const ANNOTATIONS: &str = "$.metadata.annotations";
-
-/// Annotations that tell a replicator which object to copy from: `namespace/name`.
-const COPIED_FROM: [&str; 2] =
-    ["replicator.v1.mittwald.de/replicate-from", "reflector.v1.k8s.emberstack.com/reflects"];
-
-/// Annotations by which ingress-nginx reads a Secret, `namespace/name` or `name`.
-const INGRESS_SECRETS: [&str; 3] = [
-    "nginx.ingress.kubernetes.io/auth-secret",
-    "nginx.ingress.kubernetes.io/auth-tls-secret",
-    "nginx.ingress.kubernetes.io/proxy-ssl-secret",
-];
-
-/// Annotations by which ingress-nginx reads a ConfigMap, `namespace/name` or `name`.
-const INGRESS_CONFIG_MAPS: [&str; 3] = [
-    "nginx.ingress.kubernetes.io/auth-proxy-set-headers",
-    "nginx.ingress.kubernetes.io/custom-headers",
-    "nginx.ingress.kubernetes.io/fastcgi-params-configmap",
-];
+pub(super) const ANNOTATIONS: &str = "$.metadata.annotations";
 
 /// Annotations of a PersistentVolume and a VolumeSnapshotContent whose Secret the CSI sidecars use to delete: name, namespace.
 const DELETION_SECRETS: [(&str, &str); 2] = [
@@ -42,23 +25,8 @@ const DELETION_SECRETS: [(&str, &str); 2] = [
     ),
 ];
 
-fn referrer(finder: Finder) -> Referrer {
+pub(super) fn referrer(finder: Finder) -> Referrer {
     Referrer { references: finder.references, ..Referrer::default() }
-}
-
-/// Notes the annotations of `keys` that are there, each `namespace/name` or `name`.
-fn visit_annotations(
-    metadata: &Block<RawMeta<'_>>,
-    keys: &[&str],
-    kind: ReferenceKind,
-    finder: &mut Finder,
-) {
-    let Some(metadata) = metadata.get() else { return };
-    for key in keys {
-        let Some(value) = metadata.annotations.get(key) else { continue };
-        let (namespace, name) = value.split_once('/').unwrap_or(("", value));
-        finder.add(kind, namespace.trim(), name.trim(), member_path(ANNOTATIONS, key));
-    }
 }
 
 fn visit_deletion_secrets(metadata: &Block<RawMeta<'_>>, finder: &mut Finder) {
@@ -68,27 +36,6 @@ fn visit_deletion_secrets(metadata: &Block<RawMeta<'_>>, finder: &mut Finder) {
         if let Some(found) = metadata.annotations.get(name) {
             finder.add(ReferenceKind::Secret, namespace, found, member_path(ANNOTATIONS, name));
         }
-    }
-}
-
-/// Secret and ConfigMap: nothing but what a replicator copies from elsewhere. Values are not looked at.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawCopy<'a> {
-    #[serde(borrow)]
-    pub(super) metadata: Block<RawMeta<'a>>,
-}
-
-impl RawCopy<'_> {
-    pub(super) fn ready(&self, kind: &str) -> Facts {
-        let mut finder = Finder::default();
-        let secret = kind == "Secret";
-        let kind = if secret { ReferenceKind::Secret } else { ReferenceKind::ConfigMap };
-        visit_annotations(&self.metadata, &COPIED_FROM, kind, &mut finder);
-        if finder.references.is_empty() {
-            return Facts::MetaOnly;
-        }
-        Facts::Referrer(Box::new(referrer(finder)))
     }
 }
 
@@ -254,47 +201,6 @@ impl RawServiceAccount<'_> {
     }
 }
 
-/// Ingress of `networking.k8s.io` and `extensions`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawIngress<'a> {
-    #[serde(borrow)]
-    pub(super) metadata: Block<RawMeta<'a>>,
-    #[serde(borrow)]
-    spec: Block<RawIngressSpec<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct RawIngressSpec<'a> {
-    #[serde(borrow)]
-    tls: List<Block<RawIngressTls<'a>>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct RawIngressTls<'a> {
-    #[serde(borrow)]
-    secret_name: Text<'a>,
-}
-
-impl RawIngress<'_> {
-    pub(super) fn ready(&self) -> Facts {
-        let mut finder = Finder::default();
-        let (secret, config_map) = (ReferenceKind::Secret, ReferenceKind::ConfigMap);
-        visit_annotations(&self.metadata, &INGRESS_SECRETS, secret, &mut finder);
-        visit_annotations(&self.metadata, &INGRESS_CONFIG_MAPS, config_map, &mut finder);
-        for (index, tls) in self.spec.get().into_iter().flat_map(|spec| spec.tls.each()) {
-            // Without a name the controller uses its own certificate.
-            if !tls.secret_name.is_empty() {
-                let path = format!("$.spec.tls[{index}].secretName");
-                finder.local(ReferenceKind::Secret, &tls.secret_name, path);
-            }
-        }
-        Facts::Referrer(Box::new(referrer(finder)))
-    }
-}
-
 /// TokenRequest (`serviceaccounts/token`).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -335,5 +241,96 @@ impl RawTokenRequest<'_> {
             finder.local(ReferenceKind::Secret, &bound.name, path);
         }
         Facts::Referrer(Box::new(referrer(finder)))
+    }
+}
+
+/// ControllerRevision: what a StatefulSet or DaemonSet is rolled back to, and what some of its pods are made of.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawRevision<'a> {
+    #[serde(borrow)]
+    pub(super) metadata: Block<RawMeta<'a>>,
+    #[serde(borrow)]
+    data: Block<RawRevisionData<'a>>,
+}
+
+/// A patch of the owner, `{spec: {template: ...}}`; other controllers keep what they like.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawRevisionData<'a> {
+    #[serde(borrow)]
+    spec: Block<RawRevisionSpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawRevisionSpec<'a> {
+    #[serde(borrow)]
+    template: Block<RawPod<'a>>,
+}
+
+impl RawRevision<'_> {
+    pub(super) fn ready(&self) -> Facts {
+        let spec = self.data.get().and_then(|data| data.spec.get());
+        let Some(template) = spec.and_then(|spec| spec.template.get()) else {
+            return Facts::MetaOnly;
+        };
+        let references = template.workload("$.data.spec.template").references;
+        Facts::Referrer(Box::new(Referrer { references, ..Referrer::default() }))
+    }
+}
+
+/// ValidatingAdmissionPolicy, MutatingAdmissionPolicy and their bindings.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawPolicy<'a> {
+    #[serde(borrow)]
+    pub(super) metadata: Block<RawMeta<'a>>,
+    #[serde(borrow)]
+    spec: Block<RawPolicySpec<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawPolicySpec<'a> {
+    /// Policy.
+    #[serde(borrow)]
+    param_kind: Block<RawParamKind<'a>>,
+    /// Binding.
+    #[serde(borrow)]
+    policy_name: Text<'a>,
+    /// Binding.
+    #[serde(borrow)]
+    param_ref: Block<SecretRef<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawParamKind<'a> {
+    #[serde(borrow)]
+    api_version: Text<'a>,
+    #[serde(borrow)]
+    kind: Text<'a>,
+}
+
+impl RawPolicy<'_> {
+    pub(super) fn ready(&self) -> Facts {
+        let Some(spec) = self.spec.get() else { return Facts::MetaOnly };
+        let mut finder = Finder::default();
+        let core = spec.param_kind.get().filter(|kind| kind.api_version.as_str() == "v1");
+        let mut param = match core.map(|kind| kind.kind.as_str()) {
+            Some("Secret") => Some(Param::Kind(ReferenceKind::Secret)),
+            Some("ConfigMap") => Some(Param::Kind(ReferenceKind::ConfigMap)),
+            Some(_) | None => None,
+        };
+        if let Some(named) = spec.param_ref.get() {
+            // A selector instead of a name takes whatever is there.
+            let (namespace, name) = (named.namespace.as_str(), named.name.as_str());
+            let path = "$.spec.paramRef.name".to_owned();
+            finder.add(ReferenceKind::ConfigMap, namespace, name, path);
+            param = Some(Param::Of { policy: spec.policy_name.owned() });
+        }
+        let Some(param) = param else { return Facts::MetaOnly };
+        Facts::Referrer(Box::new(Referrer { param: Some(Box::new(param)), ..referrer(finder) }))
     }
 }

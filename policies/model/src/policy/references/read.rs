@@ -1,0 +1,250 @@
+//! The references that an entry finds in a document.
+
+use serde_json::Value;
+
+use super::{Beside, Fields, NameForm, ReferenceField, Unreadable};
+use crate::json_path::{JsonPath, Selected, VISITS_MAX, push_member};
+use crate::object::reference::{Keys, Mount, Reference, ReferenceKind};
+use crate::pattern::Pattern;
+
+/// What stands where a name is expected.
+const NO_NAME: &str = "expected the name of a Secret, ConfigMap or namespace";
+
+pub(super) fn references(
+    field: &ReferenceField,
+    document: &Value,
+) -> Result<Vec<Reference>, Unreadable> {
+    match &field.fields {
+        Fields::Rooted { name, namespace } => rooted(field, name, namespace.as_ref(), document),
+        Fields::Beside(beside) => {
+            let mut found = Vec::new();
+            for place in places(beside, document)? {
+                place.read(field, beside, &mut found)?;
+            }
+            Ok(found)
+        }
+    }
+}
+
+impl ReferenceField {
+    /// The reference that a name stands for; an empty one stands for none.
+    fn reference(
+        &self,
+        kind: ReferenceKind,
+        namespace: &str,
+        (path, name): (String, &str),
+    ) -> Option<Reference> {
+        let (namespace, name) = match (self.form, name.split_once('/')) {
+            (NameForm::NamespaceName, Some((own, name))) => (own.trim(), name.trim()),
+            (NameForm::NamespaceName, None) => (namespace, name.trim()),
+            (NameForm::Name, _) => (namespace, name),
+        };
+        let (mount, keys) = (Mount::Other, Keys::All);
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let named = !name.is_empty() || !namespace.is_empty();
+        named.then_some(Reference { kind, namespace, name, path, mount, keys })
+    }
+}
+
+fn rooted(
+    field: &ReferenceField,
+    name: &JsonPath,
+    namespace: Option<&JsonPath>,
+    document: &Value,
+) -> Result<Vec<Reference>, Unreadable> {
+    let Some(kind) = field.kind else { return Ok(Vec::new()) };
+    let names = texts(name, "", document)?;
+    let namespaces = match namespace {
+        Some(path) => texts(path, "", document)?,
+        None => Vec::new(),
+    };
+    let mut found = Vec::new();
+    for (path, name) in &names {
+        for namespace in namespaces_of(path, &names, &namespaces) {
+            found.extend(field.reference(kind, namespace, (path.clone(), *name)));
+        }
+    }
+    Ok(found)
+}
+
+type Texts<'v> = Vec<(String, &'v str)>;
+
+/// The texts that a path selects in `value`, which is at `base` of the document.
+fn texts<'v>(path: &JsonPath, base: &str, value: &'v Value) -> Result<Texts<'v>, Unreadable> {
+    let unreadable = |message: String| Unreadable { path: path.as_str().to_owned(), message };
+    let selected = path.select(value).map_err(|error| unreadable(error.to_string()))?;
+    let text = |Selected { path, value }: Selected<'v>| match value {
+        Value::Null => None,
+        Value::String(text) => Some(Ok((beneath(base, &path), text.as_str()))),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Some(Err(Unreadable { path: beneath(base, &path), message: NO_NAME.to_owned() }))
+        }
+    };
+    selected.into_iter().filter_map(text).collect()
+}
+
+/// The path from the document's root of what is at `path` from `base`.
+fn beneath(base: &str, path: &str) -> String {
+    match base {
+        "" => path.to_owned(),
+        base => format!("{base}{}", path.strip_prefix('$').unwrap_or(path)),
+    }
+}
+
+/// The namespaces that a name may be in: its sibling's if it has one; else those that are no other name's siblings; else its own.
+fn namespaces_of<'v>(
+    path: &str,
+    names: &Texts<'_>,
+    namespaces: &Texts<'v>,
+) -> impl Iterator<Item = &'v str> {
+    let is_sibling = |name: &str, namespace: &str| parent(name) == parent(namespace);
+    let sibling = namespaces.iter().find(|(at, _)| is_sibling(path, at)).map(|(_, text)| *text);
+    let free = |at: &str| !names.iter().any(|(name, _)| is_sibling(name, at));
+    let mut found: Vec<&str> = match sibling {
+        Some(text) => vec![text],
+        None => namespaces.iter().filter(|(at, _)| free(at)).map(|(_, text)| *text).collect(),
+    };
+    if found.is_empty() {
+        found.push("");
+    }
+    found.into_iter()
+}
+
+/// The path without its last step.
+fn parent(path: &str) -> &str {
+    let end = if path.ends_with("']") { path.rfind("['") } else { path.rfind(['.', '[']) };
+    path.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+/// A value that says one reference, or none.
+struct Found<'v> {
+    path: String,
+    value: &'v Value,
+}
+
+/// What `at` and `members` select.
+fn places<'v>(beside: &Beside, document: &'v Value) -> Result<Vec<Found<'v>>, Unreadable> {
+    let unreadable = |message: String| Unreadable { path: beside.at.as_str().to_owned(), message };
+    let selected = beside.at.select(document).map_err(|error| unreadable(error.to_string()))?;
+    let selected =
+        selected.into_iter().map(|Selected { path, value }| Found { path, value }).collect();
+    if beside.members.is_empty() {
+        return Ok(selected);
+    }
+    below(selected, &beside.members)
+        .ok_or_else(|| unreadable(format!("has more than {VISITS_MAX} values below it")))
+}
+
+/// The members of these names at any depth, a list's items each for itself; iterative, because documents may be deep.
+fn below<'v>(mut pending: Vec<Found<'v>>, names: &[Pattern]) -> Option<Vec<Found<'v>>> {
+    let mut found = Vec::new();
+    let mut visits = 0_usize;
+    while let Some(Found { path, value }) = pending.pop() {
+        visits = visits.saturating_add(1);
+        if visits > VISITS_MAX {
+            return None;
+        }
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    let mut path = path.clone();
+                    push_member(&mut path, name);
+                    if names.iter().any(|glob| glob.matches(name)) {
+                        note(&path, value, &mut found);
+                    }
+                    if value.is_object() || value.is_array() {
+                        pending.push(Found { path, value });
+                    }
+                }
+            }
+            Value::Array(items) => pending.extend(items_of(&path, items)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    Some(found)
+}
+
+fn items_of<'v>(path: &str, items: &'v [Value]) -> impl Iterator<Item = Found<'v>> {
+    let item = move |(index, value)| Found { path: format!("{path}[{index}]"), value };
+    items.iter().enumerate().map(item)
+}
+
+fn note<'v>(path: &str, value: &'v Value, found: &mut Vec<Found<'v>>) {
+    match value {
+        Value::Array(items) => found.extend(items_of(path, items)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            found.push(Found { path: path.to_owned(), value });
+        }
+    }
+}
+
+impl Found<'_> {
+    fn read(
+        &self,
+        field: &ReferenceField,
+        beside: &Beside,
+        found: &mut Vec<Reference>,
+    ) -> Result<(), Unreadable> {
+        let Some(kind) = self.kind(field, beside)? else { return Ok(()) };
+        let Some(name) = &beside.name else {
+            let reference = self.plain()?;
+            let reference = reference.map(|(namespace, name)| (kind, namespace, name));
+            found.extend(
+                reference
+                    .and_then(|(kind, namespace, name)| field.reference(kind, namespace, name)),
+            );
+            return Ok(());
+        };
+        let namespaces = match &beside.namespace {
+            Some(path) => texts(path, &self.path, self.value)?,
+            None => Vec::new(),
+        };
+        for name in texts(name, &self.path, self.value)? {
+            let mut own = namespaces.iter().map(|(_, namespace)| *namespace).collect::<Vec<_>>();
+            if own.is_empty() {
+                own.push("");
+            }
+            for namespace in own {
+                found.extend(field.reference(kind, namespace, name.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn kind(
+        &self,
+        field: &ReferenceField,
+        beside: &Beside,
+    ) -> Result<Option<ReferenceKind>, Unreadable> {
+        let Some(path) = &beside.kind_at else { return Ok(field.kind) };
+        let said = texts(path, &self.path, self.value)?;
+        let said = said.first().map(|(_, kind)| *kind).filter(|kind| !kind.is_empty());
+        Ok(match said {
+            None => field.kind,
+            Some("Secret") => Some(ReferenceKind::Secret),
+            Some("ConfigMap") => Some(ReferenceKind::ConfigMap),
+            Some(_) => None,
+        })
+    }
+
+    /// Text is the name itself; an object says `name` and `namespace`, or nothing.
+    fn plain(&self) -> Result<Option<(&str, (String, &str))>, Unreadable> {
+        let unreadable = |path: String| Unreadable { path, message: NO_NAME.to_owned() };
+        match self.value {
+            Value::Null => Ok(None),
+            Value::String(name) => Ok(Some(("", (self.path.clone(), name.as_str())))),
+            Value::Object(members) => {
+                let text = |name: &str| match members.get(name) {
+                    None | Some(Value::Null) => Ok(""),
+                    Some(Value::String(text)) => Ok(text.as_str()),
+                    Some(_) => Err(unreadable(format!("{}.{name}", self.path))),
+                };
+                let path = format!("{}.name", self.path);
+                Ok(Some((text("namespace")?, (path, text("name")?))))
+            }
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                Err(unreadable(self.path.clone()))
+            }
+        }
+    }
+}
