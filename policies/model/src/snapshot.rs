@@ -282,6 +282,18 @@ impl Snapshot {
         self.sharings.of(source).filter_map(organization)
     }
 
+    /// The AgentApprovals in a namespace whose action has this target, as written.
+    pub fn approvals_of<'s>(
+        &'s self,
+        target: &str,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&'s ObjectKey, &'s Approval)> + use<'s> {
+        self.approvals.of_in(target, namespace).filter_map(|object| {
+            let Facts::Approval(approval) = &object.facts else { return None };
+            Some((&object.key, approval.as_ref()))
+        })
+    }
+
     /// The grants, and explicit denials, of a Secret or ConfigMap, wherever they are; in no order.
     pub fn grants_of<'s>(
         &'s self,

@@ -20,6 +20,8 @@ pub struct RawGrants {
     pub exempt_names: Vec<NameGlob>,
     /// Whether a granted object must exist, by a live read of its metadata; `false` if left out.
     pub check_existence: Option<bool>,
+    /// Users whose AgentApproval counts where a grant asks for one, beside the platform administrators; agent identities never.
+    pub approvers: Vec<String>,
 }
 
 /// What needs a grant, ready.
@@ -31,6 +33,8 @@ pub struct Grants {
     pub exempt_names: Vec<Pattern>,
     /// Whether a granted object must exist.
     pub check_existence: bool,
+    /// Users who approve, beside the platform administrators.
+    pub approvers: BTreeSet<String>,
 }
 
 /// Every namespace has it; it holds the API server's CA certificates.
@@ -43,6 +47,7 @@ impl Grants {
         }
         self.exempt_names.extend(raw.exempt_names.iter().map(|glob| glob.0.clone()));
         self.check_existence |= raw.check_existence == Some(true);
+        self.approvers.extend(raw.approvers.iter().cloned());
     }
 
     pub(super) fn finish(&mut self) {
