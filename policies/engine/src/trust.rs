@@ -2,6 +2,7 @@
 //!
 //! Shared by every family of rules that asks. Decides nothing by itself; no record is untrusted.
 
+pub(crate) mod provenance;
 pub(crate) mod record;
 pub(crate) mod stamp;
 pub(crate) mod standing;
@@ -21,14 +22,17 @@ pub(crate) struct Work<'c> {
     pub(crate) standing: Standing,
     /// The AgentDispatchRuns and AgentDispatchAttempts that it is for, as far as somebody who may claims so and they are found; none without a record.
     pub(crate) runs: Vec<&'c Object>,
+    /// What another runner's object says about the work, made by somebody who may say so; none without one.
+    pub(crate) origins: Vec<RunRecord>,
 }
 
 impl<'c> Work<'c> {
-    /// The records of the runs, in the order of the claims.
-    pub(crate) fn records(&self) -> impl Iterator<Item = &'c RunRecord> {
-        self.runs.iter().filter_map(|object| {
+    /// The records of the runs, in the order of the claims, then what other runners' objects say.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &RunRecord> {
+        let runs = self.runs.iter().filter_map(|object| {
             if let Facts::Run(run) = &object.facts { Some(run.as_ref()) } else { None }
-        })
+        });
+        runs.chain(&self.origins)
     }
 }
 
@@ -41,6 +45,7 @@ pub(crate) fn work_of<'c>(
     Work {
         standing: standing::of_request(context, object, requester),
         runs: standing::runs_of(context, object, requester),
+        origins: standing::origins_of(context, object, requester),
     }
 }
 

@@ -1,13 +1,15 @@
 //! How trusted a piece of work is: whose claim counts, which record it leads to, and what a pod inherits from its owner.
 
 use pinfold_model::facts::{Operation, Question, Requester};
-use pinfold_model::json_path::JsonPath;
+use pinfold_model::object::agent::RunRecord;
 use pinfold_model::object::{AGENT_GROUPS, Change, Object, ObjectKey};
-use pinfold_model::policy::admission::{Controller, Provenance, Trust};
-use serde_json::Value;
+use pinfold_model::policy::admission::Controller;
 
+use super::provenance::{self, Origin};
 use super::record::{self, ATTEMPT, RUN, is_run};
-use super::stamp::{RUN_LABEL, Stamp, stamps};
+use super::stamp::{
+    PROVENANCE, RUN_LABEL, Stamp, marks, provenance_stamps, read_provenance, stamps,
+};
 use super::{Scope, scope};
 use crate::context::Context;
 use crate::rbac::describe::excerpt;
@@ -28,6 +30,20 @@ const BUILT_IN_CONTROLLERS: [&str; 7] = [
 
 /// The same controllers where they share one identity (`--use-service-account-credentials=false`).
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+
+/// Kinds of other runners that make pods, group and kind, from which these inherit if a relay of `trust.relays` makes them. The webhook is asked about
+/// them in guarded namespaces, so nobody else can write their stamps.
+const RUNNERS: [(&str, &str); 4] = [
+    ("tekton.dev", "PipelineRun"),
+    ("tekton.dev", "TaskRun"),
+    ("argoproj.io", "Workflow"),
+    ("actions.github.com", "EphemeralRunner"),
+];
+
+/// Whether pods inherit from objects of the kind.
+pub(crate) fn passes_on(key: &ObjectKey) -> bool {
+    key.is_workload() || RUNNERS.contains(&(key.group.as_str(), key.kind.as_str()))
+}
 
 const NO_RECORD: &str = "no record of a run";
 
@@ -67,7 +83,7 @@ impl Standing {
 pub(crate) enum Actor {
     /// One of `trust.controllers`: may claim a run.
     Controller,
-    /// A controller of the API server's: passes on what its owner has.
+    /// A controller of the API server's, or one of `trust.relays`: passes on what its owner has.
     BuiltIn,
     /// Anybody else.
     Other,
@@ -89,7 +105,10 @@ pub(crate) fn actor(context: &Context<'_>, requester: &Requester) -> Actor {
     };
     if context.policy.trust.controllers.iter().any(is) {
         Actor::Controller
-    } else if built_in(requester.service_account()) || requester.name == CONTROLLER_MANAGER {
+    } else if built_in(requester.service_account())
+        || requester.name == CONTROLLER_MANAGER
+        || context.policy.trust.relays.iter().any(is)
+    {
         Actor::BuiltIn
     } else {
         Actor::Other
@@ -124,8 +143,8 @@ fn of_update(
     match actor {
         Actor::BuiltIn => stored,
         // A controller may vouch for work by writing the stamp itself.
-        Actor::Controller if stamps(old).next().is_none() => of_stamps(context, object),
-        Actor::Controller if stamps(object).next().is_none() => stored,
+        Actor::Controller if marks(old).next().is_none() => of_stamps(context, object),
+        Actor::Controller if marks(object).next().is_none() => stored,
         Actor::Controller => stored.and(|| of_stamps(context, object)),
         Actor::Other if context.facts.change != Change::Content => stored,
         Actor::Other => stored.and(|| {
@@ -140,7 +159,7 @@ pub(crate) fn of_stored(context: &Context<'_>, object: &Object) -> Standing {
     if scope(context, &context.facts.target.namespace) != Scope::Guarded {
         return Standing::untrusted("no record of a run counts outside guarded namespaces");
     }
-    if stamps(object).next().is_some() {
+    if marks(object).next().is_some() {
         return of_stamps(context, object);
     }
     inherited(context, object)
@@ -148,13 +167,25 @@ pub(crate) fn of_stored(context: &Context<'_>, object: &Object) -> Standing {
 
 fn of_stamps(context: &Context<'_>, object: &Object) -> Standing {
     let namespace = context.facts.target.namespace.as_str();
-    let mut found = stamps(object).peekable();
+    let mut found = marks(object).peekable();
     if found.peek().is_none() {
         return Standing::untrusted(NO_RECORD);
     }
-    found.fold(Standing::Trusted, |standing, (_, text)| {
-        standing.and(|| of_stamp(context, namespace, text))
+    found.fold(Standing::Trusted, |standing, mark| {
+        standing.and(|| match mark.key {
+            PROVENANCE => of_provenance_stamp(context, mark.text),
+            _ => of_stamp(context, namespace, mark.text),
+        })
     })
+}
+
+/// What an object said when it was made, judged by the policy of now.
+fn of_provenance_stamp(context: &Context<'_>, text: &str) -> Standing {
+    let Some(mut origin) = read_provenance(text) else {
+        return Standing::untrusted(format!("its stamp `{}` is no provenance", excerpt(text)));
+    };
+    origin.fault = provenance::fault_now(&context.policy.trust, &origin);
+    of_origin(&origin)
 }
 
 fn of_stamp(context: &Context<'_>, namespace: &str, text: &str) -> Standing {
@@ -207,7 +238,7 @@ fn inherited(context: &Context<'_>, object: &Object) -> Standing {
                 return Standing::unknown(reason, vec![Question::Object(key)]);
             }
         };
-        if stamps(owner).next().is_some() {
+        if marks(owner).next().is_some() {
             return of_stamps(context, owner);
         }
         below = owner;
@@ -215,7 +246,8 @@ fn inherited(context: &Context<'_>, object: &Object) -> Standing {
     Standing::untrusted(format!("its owners go up more than {OWNER_LEVELS_MAX} levels"))
 }
 
-/// The workload that controls an object; the key if there should be one of that uid and isn't. Of owners of other kinds nobody guards the stamp.
+/// The workload, or other runner's object, that controls an object; the key if there should be one of that uid and isn't. Of owners of other kinds
+/// nobody guards the stamp.
 pub(crate) fn owner<'c>(
     context: &Context<'c>,
     object: &Object,
@@ -225,7 +257,7 @@ pub(crate) fn owner<'c>(
     let key = ObjectKey::new(&owner.group, &owner.kind, namespace, &owner.name);
     match context.lookup(&key).filter(|found| found.meta.uid == owner.uid && !owner.uid.is_empty())
     {
-        Some(found) => Ok(found.key.is_workload().then_some(found)),
+        Some(found) => Ok(passes_on(&found.key).then_some(found)),
         None => Err(key),
     }
 }
@@ -261,8 +293,9 @@ fn of_claims(context: &Context<'_>, object: &Object, requester: &Requester) -> S
         Ok(run) => record::judge(context, run),
         Err(missing) => missing,
     });
-    let stamped = stamps(object).next().is_some().then(|| of_stamps(context, object));
-    let all: Vec<Standing> = claims.chain(stamped).chain(provenance(context)).collect();
+    let stamped = marks(object).next().is_some().then(|| of_stamps(context, object));
+    let told = told(context);
+    let all: Vec<Standing> = claims.chain(stamped).chain(told.iter().map(of_origin)).collect();
     if all.is_empty() {
         return Standing::untrusted(NO_RECORD);
     }
@@ -322,76 +355,63 @@ pub(crate) fn runs_of<'c>(
             .collect();
     }
     let namespace = context.facts.target.namespace.as_str();
-    if scope(context, namespace) != Scope::Guarded {
+    up_from(context, object, |object| {
+        stamps(object)
+            .filter_map(|(_, text)| stamped_run(context, namespace, &Stamp::parse(text)?).ok())
+            .collect()
+    })
+}
+
+/// What the object of a request says about its work itself, by the extractors of its kind.
+pub(crate) fn told(context: &Context<'_>) -> Vec<Origin> {
+    let Some(document) = &context.facts.document else { return Vec::new() };
+    provenance::origins(&context.policy.trust, &context.facts.target, document)
+}
+
+fn of_origin(origin: &Origin) -> Standing {
+    match &origin.fault {
+        None => Standing::Trusted,
+        Some(fault) => Standing::untrusted(format!("by its provenance {fault}")),
+    }
+}
+
+/// What other runners' objects say about the work of a request: what a controller makes says it itself, else it is what the work or its owners are
+/// stamped with.
+pub(crate) fn origins_of(
+    context: &Context<'_>,
+    object: &Object,
+    requester: &Requester,
+) -> Vec<RunRecord> {
+    let created = context.facts.operation == Operation::Create;
+    let origins = match actor(context, requester) {
+        Actor::Controller if created => told(context),
+        Actor::Controller | Actor::BuiltIn | Actor::Other => {
+            let stamped = |object: &Object| -> Vec<Origin> {
+                provenance_stamps(object).filter_map(|(_, text)| read_provenance(text)).collect()
+            };
+            up_from(context, object, stamped)
+        }
+    };
+    origins.into_iter().map(|origin| origin.record).collect()
+}
+
+/// What is found on the work or else on the nearest of its owners; nothing outside guarded namespaces, where anybody could have written it.
+fn up_from<'c, T>(
+    context: &Context<'c>,
+    object: &Object,
+    look: impl Fn(&Object) -> Vec<T>,
+) -> Vec<T> {
+    if scope(context, &context.facts.target.namespace) != Scope::Guarded {
         return Vec::new();
     }
     let mut below = Some(object);
     for _ in 0..OWNER_LEVELS_MAX {
         let Some(object) = below else { break };
-        let found: Vec<&Object> = stamps(object)
-            .filter_map(|(_, text)| stamped_run(context, namespace, &Stamp::parse(text)?).ok())
-            .collect();
+        let found = look(object);
         if !found.is_empty() {
             return found;
         }
         below = owner(context, object).ok().flatten();
     }
     Vec::new()
-}
-
-/// What another runner's object says about its work, by every extractor of its kind that finds something.
-fn provenance(context: &Context<'_>) -> Vec<Standing> {
-    let Some(document) = &context.facts.document else { return Vec::new() };
-    let all = context.policy.trust.provenance.iter();
-    let fitting = all.filter(|extractor| extractor.applies.matches(&context.facts.target));
-    fitting
-        .filter_map(|extractor| match origin(extractor, document) {
-            Ok(origin) if origin.is_empty() => None,
-            Ok(origin) => Some(origin.fault(&context.policy.trust)),
-            Err(fault) => Some(Some(fault)),
-        })
-        .map(|fault| match fault {
-            None => Standing::Trusted,
-            Some(fault) => Standing::untrusted(format!("by its provenance {fault}")),
-        })
-        .collect()
-}
-
-/// What an extractor selected.
-struct Origin<'v> {
-    refs: Vec<&'v str>,
-    repositories: Vec<&'v str>,
-    heads: Vec<&'v str>,
-}
-
-impl Origin<'_> {
-    fn is_empty(&self) -> bool {
-        self.refs.is_empty() && self.heads.is_empty()
-    }
-
-    fn fault(&self, trust: &Trust) -> Option<String> {
-        if self.refs.is_empty() {
-            return Some("it names no ref".to_owned());
-        }
-        let foreign = |head: &&&str| !head.is_empty() && !self.repositories.contains(head);
-        let foreign = self.heads.iter().find(foreign);
-        let fault = self.refs.iter().find_map(|text| record::ref_fault(trust, text));
-        fault.or_else(|| foreign.map(|head| format!("its code comes from `{}`", excerpt(head))))
-    }
-}
-
-fn origin<'v>(extractor: &Provenance, document: &'v Value) -> Result<Origin<'v>, String> {
-    let texts = |path: &JsonPath| -> Result<Vec<&'v str>, String> {
-        let found = path.select(document).map_err(|error| error.to_string())?;
-        if !found.iter().all(|hit| hit.value.is_string() || hit.value.is_null()) {
-            return Err(format!("`{}` selects what is no text", path.as_str()));
-        }
-        Ok(found.into_iter().filter_map(|hit| hit.value.as_str()).collect())
-    };
-    let optional = |path: &Option<JsonPath>| path.as_ref().map_or_else(|| Ok(Vec::new()), texts);
-    Ok(Origin {
-        refs: texts(&extractor.git_ref)?,
-        repositories: optional(&extractor.repository)?,
-        heads: optional(&extractor.head_repository)?,
-    })
 }

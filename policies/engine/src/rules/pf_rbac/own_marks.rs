@@ -10,10 +10,8 @@ use super::own::{RULE, Touch};
 use super::{deputy, own_control_plane};
 use crate::context::{Context, Found};
 use crate::rbac::describe::excerpt;
+use crate::trust::stamp::{PROVENANCE, STAMP};
 use crate::vouch::is_own;
-
-/// The annotation that PF-TRU-001 judges.
-const STAMP: &str = "pinfold.dev/run";
 
 /// One label or annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +89,7 @@ fn is_judged(context: &Context<'_>, mark: &Mark<'_>) -> bool {
     if mark.label {
         return is_own(mark.key) && !(namespace && guard);
     }
-    if mark.key == STAMP {
+    if mark.key == STAMP || mark.key == PROVENANCE {
         return false;
     }
     spoken_by(context, mark).is_some() || (is_own(mark.key) && !is_signed(context, mark.key))
