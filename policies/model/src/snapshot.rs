@@ -17,7 +17,7 @@ use rpds::{HashTrieMapSync, RedBlackTreeSetSync};
 use self::index::{ByKey, ByUid, Index};
 use self::placement::{trusted_nodes, used_claims, workspace_of};
 use self::trie::Trie;
-use crate::object::agent::{Grant, OrganizationRecord};
+use crate::object::agent::{Approval, Grant, OrganizationRecord};
 use crate::object::rbac::{AgentRoleBinding, Binding, LabelSelector, Role, RoleRef, Subject};
 use crate::object::reference::ReferenceKind;
 use crate::object::{Facts, Object, ObjectKey};
