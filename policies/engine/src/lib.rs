@@ -4,10 +4,13 @@
 //! async inside; "cannot tell" is a denial with its own reason.
 
 pub mod admit;
+pub mod agent_workload;
 pub mod context;
+pub mod credentials;
 pub mod decision;
 pub mod egress;
 pub mod explain;
+pub mod grants;
 pub mod organization;
 pub mod rbac;
 pub mod rules;

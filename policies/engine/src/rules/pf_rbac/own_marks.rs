@@ -1,6 +1,6 @@
 //! Labels and annotations of `pinfold.dev`, and those by which a deputy says for whom it acts: on the object, and on the pods that it makes.
 //!
-//! The stamp of a run is PF-TRU's to judge, the label that guards a namespace is judged with the namespace, and a signed statement proves itself.
+//! The stamp of a run is PF-TRU's to judge, a workload's purpose can only narrow what grants give it, the label that guards a namespace is judged with the namespace, and a signed statement proves itself.
 
 use pinfold_model::facts::{Operation, Question};
 use pinfold_model::object::{Object, ObjectKey};
@@ -8,6 +8,7 @@ use pinfold_model::policy::rbac::PrincipalAnnotation;
 
 use super::own::{RULE, Touch};
 use super::{deputy, own_control_plane};
+use crate::agent_workload::PURPOSE;
 use crate::context::{Context, Found};
 use crate::rbac::describe::excerpt;
 use crate::trust::stamp::{PROVENANCE, STAMP};
@@ -89,7 +90,7 @@ fn is_judged(context: &Context<'_>, mark: &Mark<'_>) -> bool {
     if mark.label {
         return is_own(mark.key) && !(namespace && guard);
     }
-    if mark.key == STAMP || mark.key == PROVENANCE {
+    if mark.key == STAMP || mark.key == PROVENANCE || mark.key == PURPOSE {
         return false;
     }
     spoken_by(context, mark).is_some() || (is_own(mark.key) && !is_signed(context, mark.key))

@@ -1,0 +1,52 @@
+//! Whether a grant's `requiredApproval` is there: an AgentApproval beside the grant, by somebody else than whoever asked, and no agent.
+
+use pinfold_model::object::agent::Approval;
+use pinfold_model::object::{AGENT_GROUPS, ObjectKey};
+
+use super::Case;
+use crate::rbac::agents::{Agents, account_of_user};
+
+/// The phase of an approval that was given.
+const APPROVED: &str = "Approved";
+
+/// Whether somebody approved that this work uses what a grant gives.
+pub(super) fn is_given(case: &Case<'_, '_>, grant: &ObjectKey) -> bool {
+    let ObjectKey { kind, namespace, name, .. } = grant;
+    let targets = [format!("{kind}/{name}"), format!("{kind}/{namespace}/{name}")];
+    targets.iter().any(|target| {
+        let approvals = case.world.view.approvals_of(target, namespace);
+        let approvals = approvals.filter(|(key, _)| AGENT_GROUPS.contains(&key.group.as_str()));
+        approvals.into_iter().any(|(key, approval)| match case.world.answers.live(key) {
+            None => holds(case, approval),
+            Some(live) => live.is_some_and(|live| {
+                let pinfold_model::object::Facts::Approval(approval) = &live.facts else {
+                    return false;
+                };
+                approval.target == *target && holds(case, approval)
+            }),
+        })
+    })
+}
+
+fn holds(case: &Case<'_, '_>, approval: &Approval) -> bool {
+    let expired = approval.expires_at.is_some_and(|end| case.now() >= end);
+    approval.phase == APPROVED && !expired && is_for_run(case, approval) && is_by(case, approval)
+}
+
+/// An approval that names a run is for that run alone.
+fn is_for_run(case: &Case<'_, '_>, approval: &Approval) -> bool {
+    approval.run.is_empty() || case.bearer.run.is_some_and(|run| run.name == approval.run)
+}
+
+/// Whether the approver may: an administrator or a listed approver, by name because a record has no groups.
+fn is_by(case: &Case<'_, '_>, approval: &Approval) -> bool {
+    let approver = &approval.approver;
+    let policy = case.world.policy;
+    let listed = policy.organizations.admin_users.contains(approver)
+        || policy.grants.approvers.contains(approver);
+    let agents = Agents::new(case.world.view, policy);
+    let agent = account_of_user(approver)
+        .is_some_and(|(namespace, name)| agents.naming(namespace, name).is_some());
+    let asked = approval.requested_by == *approver || case.bearer.user == Some(approver);
+    listed && !agent && !asked
+}

@@ -1,0 +1,167 @@
+//! Whose work a workload is, from the records of its run: what grants ask about.
+
+use pinfold_model::object::agent::RunRecord;
+use pinfold_model::object::pod::Workload;
+use pinfold_model::object::{AGENT_GROUPS, Facts, Object, ObjectKey};
+
+use crate::agent_workload::{labels, service_account};
+use crate::context::Context;
+use crate::grants::Bearer;
+use crate::organization::ownership;
+use crate::trust::Work;
+use crate::trust::record::{ATTEMPT, RUN};
+use crate::trust::standing::Standing;
+
+/// The label by which a workload names its stack, after the agent group and a slash.
+const STACK_LABEL: &str = "agent-stack";
+
+/// Whose work it is, for one of its runs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Worker<'c> {
+    namespace: &'c str,
+    organization: Option<String>,
+    service_account: String,
+    stack: Option<String>,
+    /// A stack that another record of the same run names.
+    other_stack: Option<String>,
+    pool: Option<String>,
+    team: Option<String>,
+    user: Option<String>,
+    repository: Option<String>,
+    git_ref: Option<String>,
+    trigger_source: Option<String>,
+    run: Option<ObjectKey>,
+    trusted: bool,
+    because: String,
+}
+
+impl<'c> Worker<'c> {
+    /// One for each run that the work is for; one without if there is none.
+    pub(super) fn all(context: &Context<'c>, workload: &Workload, work: &Work<'c>) -> Vec<Self> {
+        let namespace = context.facts.target.namespace.as_str();
+        let mut plain = Self {
+            namespace,
+            organization: ownership(context, namespace).organization().map(str::to_owned),
+            service_account: service_account(workload).to_owned(),
+            ..Self::default()
+        };
+        match &work.standing {
+            Standing::Trusted => plain.trusted = true,
+            Standing::Untrusted { reason, .. } => reason.clone_into(&mut plain.because),
+        }
+        let runs: Vec<Self> =
+            work.runs.iter().filter_map(|run| plain.of_run(context, run)).collect();
+        if runs.is_empty() {
+            plain.stack = stack_of_account(context, namespace, &plain.service_account);
+            plain.team = plain.team_of_stack(context);
+            return vec![plain];
+        }
+        runs
+    }
+
+    /// What the record of a run adds; an attempt's fields come from its run, where that has them.
+    fn of_run(&self, context: &Context<'c>, object: &Object) -> Option<Self> {
+        let record = record(object)?;
+        let key = match object.key.kind.as_str() {
+            ATTEMPT => ObjectKey::new(&object.key.group, RUN, &object.key.namespace, &record.run),
+            _ => object.key.clone(),
+        };
+        let run = context.lookup(&key).and_then(crate::rules::pf_sec::grants::worker::record);
+        let run = run.unwrap_or(record);
+        let place = key.namespace.as_str();
+        let first = |field: fn(&RunRecord) -> &String| {
+            [run, record].into_iter().map(field).find(|text| !text.is_empty())
+        };
+        let near = |text: &String| self.near(place, text);
+        let stack = first(|record| &record.agent_stack).map(near);
+        let of_attempt = Some(&record.agent_stack).filter(|text| !text.is_empty()).map(near);
+        let mut worker = Self {
+            other_stack: of_attempt.filter(|other| Some(other) != stack.as_ref()),
+            stack,
+            pool: first(|record| &record.runner_pool).map(near),
+            user: first(|record| &record.actor).cloned(),
+            repository: first(|record| &record.repository).cloned(),
+            git_ref: first(|record| &record.git_ref).cloned(),
+            trigger_source: first(|record| &record.trigger_source).cloned(),
+            run: Some(key.clone()),
+            ..self.clone()
+        };
+        worker.team = worker.team_of_stack(context);
+        Some(worker)
+    }
+
+    /// A name that a record in `place` means, as the work would say it.
+    fn near(&self, place: &str, name: &str) -> String {
+        if place == self.namespace || name.contains('/') {
+            return name.to_owned();
+        }
+        format!("{place}/{name}")
+    }
+
+    fn team_of_stack(&self, context: &Context<'c>) -> Option<String> {
+        let stack = self.stack.as_deref()?;
+        let (namespace, name) = stack.split_once('/').unwrap_or((self.namespace, stack));
+        let team = |group: &&str| {
+            let found = context.lookup(&ObjectKey::new(group, "AgentStack", namespace, name))?;
+            let Facts::AgentStack(stack) = &found.facts else { return None };
+            Some(stack.team.clone()).filter(|team| !team.is_empty())
+        };
+        AGENT_GROUPS.iter().find_map(|group| team(&group))
+    }
+
+    /// For the resolver, with the stacks that the work's labels name.
+    pub(super) fn bearer<'b>(&'b self, labels: &'b [&'b str]) -> Bearer<'b> {
+        Bearer {
+            namespace: self.namespace,
+            organization: self.organization.as_deref(),
+            service_account: Some(&self.service_account),
+            stack: self.stack.as_deref(),
+            stack_labels: labels,
+            pool: self.pool.as_deref(),
+            capability: None,
+            team: self.team.as_deref(),
+            user: self.user.as_deref(),
+            repository: self.repository.as_deref(),
+            git_ref: self.git_ref.as_deref(),
+            trigger_source: self.trigger_source.as_deref(),
+            run: self.run.as_ref(),
+            trusted: self.trusted,
+            untrusted_because: &self.because,
+        }
+    }
+}
+
+fn record(object: &Object) -> Option<&RunRecord> {
+    if let Facts::Run(record) = &object.facts { Some(record) } else { None }
+}
+
+/// The stack of a ServiceAccount that exactly one stack of its organization runs as.
+fn stack_of_account(context: &Context<'_>, namespace: &str, account: &str) -> Option<String> {
+    let own = ownership(context, namespace);
+    let mut stacks = context
+        .view
+        .agent_records(namespace, account)
+        .filter(|key| key.kind == "AgentStack")
+        .filter(|key| {
+            let organization = own.organization();
+            let same = || organization.is_some() && ownership(context, &key.namespace) == own;
+            key.namespace == namespace || same()
+        });
+    match (stacks.next(), stacks.next()) {
+        (Some(key), None) if key.namespace == namespace => Some(key.name.clone()),
+        (Some(key), None) => Some(format!("{}/{}", key.namespace, key.name)),
+        (_, Some(_)) | (None, None) => None,
+    }
+}
+
+/// The stacks that a workload's labels name.
+pub(super) fn stack_labels<'o>(object: &'o Object, workload: &'o Workload) -> Vec<&'o str> {
+    let named = labels(object, workload).filter(|(key, _)| {
+        key.rsplit_once('/')
+            .is_some_and(|(group, name)| AGENT_GROUPS.contains(&group) && name == STACK_LABEL)
+    });
+    let mut names: Vec<&str> = named.map(|(_, value)| value).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
