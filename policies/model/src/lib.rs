@@ -4,6 +4,7 @@
 //! Everything enters as bytes, is parsed strictly into a raw struct and then into a ready one; what can't be
 //! understood is an error that says where. Nothing here opens a socket, reads a clock, logs or decides.
 
+pub mod crd;
 pub mod digest;
 pub mod document;
 pub mod facts;

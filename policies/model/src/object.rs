@@ -19,6 +19,7 @@ pub use change::{Change, change};
 pub use decode::{
     AGENT_GROUPS, DecodeError, Kind, NESTED_LISTS_MAX, decode, decode_value, from_value, items,
 };
+pub(crate) use decode::{AgentKind, agent_kinds};
 pub use meta::Meta;
 
 /// Which object: group, kind, namespace, name. The version is left out on purpose: it is one object in all of them.

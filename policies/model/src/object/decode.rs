@@ -24,7 +24,7 @@ use super::{Facts, Object, ObjectKey};
 use crate::snapshot::RBAC_GROUP;
 
 pub use agent::AGENT_GROUPS;
-pub(crate) use agent::known as known_agent_kinds;
+pub(crate) use agent::{KindOf as AgentKind, known as agent_kinds};
 pub use list::{NESTED_LISTS_MAX, items};
 
 /// Group, version and kind of an object.

