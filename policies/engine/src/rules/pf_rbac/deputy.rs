@@ -91,7 +91,7 @@ impl Refusal {
         Self { path: path.into(), message: message.into(), remedy: remedy.to_owned() }
     }
 
-    pub(super) fn tell(&self, rule: RuleId, found: &mut Found) {
+    pub(crate) fn tell(&self, rule: RuleId, found: &mut Found) {
         found.add(rule, self.path.as_str(), self.message.as_str(), self.remedy.as_str());
     }
 }
