@@ -1,0 +1,33 @@
+//! Time and memory have an end, whatever the text; and the message has no value.
+
+use pinfold_model::policy::literals::Literals;
+use proptest::prelude::*;
+
+use super::super::{ATTEMPTS_MAX, Exhausted, TEXT_BYTES_MAX, scanner};
+
+#[test]
+fn a_budget_has_an_end() {
+    let literals = Literals::default();
+    let mut one = scanner(&literals);
+    let half = "a b ".repeat(TEXT_BYTES_MAX / 8);
+    assert!(one.scan("", &half).is_ok() && one.scan("", &half).is_ok());
+    assert_eq!(one.scan("", "one more"), Err(Exhausted::Text));
+    let many = "ghp_ ".repeat(ATTEMPTS_MAX + 1);
+    assert_eq!(scanner(&literals).scan("", &many), Err(Exhausted::Attempts));
+    assert!(scanner(&literals).scan("", &"ghp_ ".repeat(ATTEMPTS_MAX / 2)).is_ok());
+    // Many words cost no attempts, only a look around each.
+    assert!(scanner(&literals).scan("", &"password token ".repeat(TEXT_BYTES_MAX / 16)).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_and_matches_are_in_order_within_it(name in "[A-Za-z_-]{0,12}", text in "(\\PC|password|=|: |ghp_|eyJ|[.]|://|@|%4|-----BEGIN |LS0tLS1CRUdJTi|[0-9a-f]{8}|\n){0,60}") {
+        let literals = Literals::default();
+        let found = scanner(&literals).scan(&name, &text).expect("small");
+        let mut free = 0;
+        for one in found {
+            prop_assert!(one.start >= free && one.end >= one.start && text.get(one.start..one.end).is_some());
+            free = one.end;
+        }
+    }
+}
