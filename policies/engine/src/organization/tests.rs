@@ -46,7 +46,7 @@ fn every_source_and_what_they_say_together() {
         ),
         (
             "empty-label",
-            "has sources that disagree about its organization: label `krate.a5c.ai/org` says ``",
+            "has an organization whose name isn't valid: label `krate.a5c.ai/org` says ``",
         ),
         ("bound", "belongs to organization `beta`"),
         ("home", "belongs to organization `gamma`"),
@@ -58,7 +58,11 @@ fn every_source_and_what_they_say_together() {
         ),
         ("nobody", "belongs to no organization"),
         ("kube-system", "belongs to the platform"),
-        ("kube-public", "belongs to organization `acme`"),
+        (
+            "kube-public",
+            "has sources that disagree about its organization: label `krate.a5c.ai/org` says `acme`, \
+             `organizations.platformNamespaces` says `the platform`",
+        ),
         ("pinfold-system", "belongs to the platform"),
         ("absent", "isn't in the view of the cluster"),
         ("elsewhere", "isn't in the view of the cluster"),

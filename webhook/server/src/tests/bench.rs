@@ -36,7 +36,7 @@ metadata: {name: plain}
 ---
 apiVersion: v1
 kind: Namespace
-metadata: {name: guarded, labels: {pinfold.dev/agents: 'true'}}
+metadata: {name: guarded, labels: {krate.a5c.ai/org: acme, pinfold.dev/agents: 'true'}}
 ";
 
 /// Directories and certificates of one server.
