@@ -1,10 +1,9 @@
-//! PF-TRU-001: untrusted work on a trusted pool, by any way of placement; and claims of trust by somebody who may not make them.
+//! PF-TRU: untrusted work stays off trusted pools, has no identity, and claims nothing. PF-TRU-001 is judged here, by any way of placement.
 //!
 //! Trust comes from records that are looked up, never from what the work says about itself; no record is untrusted. In guarded namespaces work must
 //! also be kept off trusted pools; elsewhere it must only not name one. What can't be told is refused with that reason.
 
 mod allowed;
-mod claim;
 mod claims;
 mod force;
 mod guarded_pools;
@@ -13,6 +12,7 @@ mod nodes;
 mod placement;
 mod pools;
 mod shared;
+mod stamping;
 
 use pinfold_model::facts::{AdmissionFacts, Operation, Question};
 use pinfold_model::finding::RuleId;
@@ -44,7 +44,6 @@ pub fn judge(context: &Context<'_>, found: &mut Found) {
 fn judge_placement(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
     let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
-    claim::judge(context, object, found);
     if facts.operation == Operation::Update && facts.change == Change::Garbage {
         return;
     }
@@ -71,10 +70,12 @@ fn judge_placement(context: &Context<'_>, found: &mut Found) {
     }
 }
 
-/// Rewrites untrusted work to the untrusted pool where the policy says `force`, and stamps what a controller made for a run.
+/// Rewrites untrusted work to the untrusted pool where the policy says `force`, and stamps what a controller made for a run or for another runner.
 #[must_use]
 pub fn rewrite(context: &Context<'_>) -> Mutation {
-    force::rewrite(context)
+    let mut mutation = force::rewrite(context);
+    stamping::remember(context, &mut mutation);
+    mutation
 }
 
 fn is_write(facts: &AdmissionFacts) -> bool {

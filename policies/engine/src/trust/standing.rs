@@ -12,6 +12,7 @@ use super::stamp::{
 };
 use super::{Scope, scope};
 use crate::context::Context;
+use crate::organization::ownership;
 use crate::rbac::describe::excerpt;
 
 /// How far up owners are followed.
@@ -219,6 +220,7 @@ fn stamped_run<'c>(
     candidates
         .filter(|key| is_run(key))
         .find_map(|key| context.lookup(key).filter(fits))
+        .filter(|run| of_organization(context, run).is_ok())
         .ok_or_else(|| near.iter().cloned().map(Question::Object).collect())
 }
 
@@ -325,7 +327,7 @@ pub(crate) fn claimed_runs<'c>(
             let asked = keys.into_iter().filter(|key| key.kind == RUN).map(Question::Object);
             claims.push(Err(Standing::unknown(reason, asked.collect())));
         }
-        claims.extend(found.into_iter().map(Ok));
+        claims.extend(found.into_iter().map(|run| of_organization(context, run)));
     }
     for owner in &object.meta.owners {
         let key = ObjectKey::new(&owner.group, &owner.kind, own, &owner.name);
@@ -337,9 +339,22 @@ pub(crate) fn claimed_runs<'c>(
             let reason = format!("{} isn't in the view of the cluster", record::name_of(&key));
             Standing::unknown(reason, vec![Question::Object(key.clone())])
         };
-        claims.push(found.ok_or_else(missing));
+        claims.push(found.ok_or_else(missing).and_then(|run| of_organization(context, run)));
     }
     claims
+}
+
+/// A run of another organization is none of the work's, wherever its record is kept.
+fn of_organization<'c>(context: &Context<'c>, run: &'c Object) -> Result<&'c Object, Standing> {
+    let own = ownership(context, &context.facts.target.namespace);
+    let theirs = run.facts.ties().map(|ties| ties.organization.as_str()).unwrap_or_default();
+    match own.organization().filter(|own| !theirs.is_empty() && *own != theirs) {
+        None => Ok(run),
+        Some(own) => {
+            let (run, theirs, own) = (record::name_of(&run.key), excerpt(theirs), excerpt(own));
+            Err(Standing::untrusted(format!("{run} is of organization `{theirs}`, not of `{own}`")))
+        }
+    }
 }
 
 /// The runs that the work of a request is for: what a controller claims, else what the work or its owners are stamped with.

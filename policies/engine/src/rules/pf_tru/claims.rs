@@ -1,6 +1,51 @@
-//! PF-TRU-003: claims of trust that their record contradicts, or that have none.
+//! PF-TRU-003: claims of trust that their record contradicts, or that have none, and forged records.
+//!
+//! Whoever reads a label later, a person or a controller, takes it for what it says. So nobody says of work what its record doesn't, and nobody but a
+//! controller writes what trust rests on.
 
+mod records;
+mod stamps;
+mod words;
+
+use pinfold_model::facts::{Operation, Question, Requester};
+use pinfold_model::finding::RuleId;
+use pinfold_model::object::Change;
+
+use super::is_write;
 use crate::context::{Context, Found};
+use crate::organization::namespace_key;
+use crate::trust::{Scope, scope};
+
+const RULE: RuleId = RuleId::TRU_CLAIM;
 
 /// Judges the rule.
-pub(super) fn judge(_context: &Context<'_>, _found: &mut Found) {}
+pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
+    let facts = context.facts;
+    let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    stamps::judge(context, object, found);
+    if facts.operation == Operation::Update && facts.change == Change::Garbage {
+        return;
+    }
+    records::judge(context, object, found);
+    match scope(context, &facts.target.namespace) {
+        Scope::Guarded => words::judge(context, object, found),
+        Scope::Unknown => {
+            let before = found.raw.len();
+            words::judge(context, object, found);
+            if found.raw.len() > before {
+                found.ask(Question::Object(namespace_key(&facts.target.namespace)));
+            }
+        }
+        Scope::Elsewhere | Scope::Platform => {}
+    }
+}
+
+/// Whether a requester administers the platform.
+fn administers(context: &Context<'_>, requester: &Requester) -> bool {
+    let organizations = &context.policy.organizations;
+    organizations.admin_users.contains(&requester.name)
+        || requester.groups.iter().any(|group| organizations.admin_groups.contains(group))
+}
+
+#[cfg(test)]
+mod tests;

@@ -169,7 +169,7 @@ fn rows(table: &str) -> Vec<&str> {
 }
 
 /// Sets a member by JSON pointer, making the objects on the way.
-fn with(mut manifest: Value, pointer: &[&str], leaf: Value) -> Value {
+pub(in crate::rules::pf_tru) fn with(mut manifest: Value, pointer: &[&str], leaf: Value) -> Value {
     let mut at = &mut manifest;
     for step in pointer {
         if !at.is_object() {

@@ -1,0 +1,66 @@
+//! Who may write the records that trust rests on: the controllers of the policy and the administrators of the platform. A run that just anybody made, or
+//! whose ref just anybody changed, says nothing.
+
+use pinfold_model::object::agent::RunRecord;
+use pinfold_model::object::{AGENT_GROUPS, Facts, Object};
+
+use super::{RULE, administers};
+use crate::context::{Context, Found};
+use crate::rbac::describe::excerpt;
+use crate::trust::record::name_of;
+use crate::trust::standing::{Actor, actor};
+
+pub(super) fn judge(context: &Context<'_>, object: &Object, found: &mut Found) {
+    let Facts::Run(new) = &object.facts else { return };
+    if !AGENT_GROUPS.contains(&object.key.group.as_str()) {
+        return;
+    }
+    let old = context.facts.old_object.as_ref().and_then(|old| match &old.facts {
+        Facts::Run(old) => Some(old.as_ref()),
+        _ => None,
+    });
+    let what = match old {
+        None => "makes it".to_owned(),
+        Some(old) => match changed(old, new) {
+            Some(field) => format!("changes its `{field}`"),
+            None => return,
+        },
+    };
+    let Some(requester) = context.requester(RULE, found) else { return };
+    match actor(context, requester) {
+        Actor::Controller => return,
+        Actor::BuiltIn | Actor::Other if administers(context, requester) => return,
+        Actor::BuiltIn | Actor::Other => {}
+    }
+    let path = match old.and_then(|old| changed(old, new)) {
+        Some(field) => format!("$.spec.{field}"),
+        None => "$.spec".to_owned(),
+    };
+    let (name, record) = (excerpt(&requester.name), name_of(&object.key));
+    let message = format!(
+        "trust rests on {record}, and `{name}`, who {what}, isn't one of `trust.controllers`"
+    );
+    let remedy = "let the control plane write it, or list the identity in `trust.controllers` if it is the control plane";
+    found.add(RULE, path, message, remedy);
+}
+
+/// The first field that trust rests on and that differs.
+fn changed(old: &RunRecord, new: &RunRecord) -> Option<&'static str> {
+    let texts: [(&str, fn(&RunRecord) -> &str); 12] = [
+        ("repository", |run| &run.repository),
+        ("ref", |run| &run.git_ref),
+        ("headRepository", |run| &run.head_repository),
+        ("trustTier", |run| &run.trust_tier),
+        ("agentDispatchRun", |run| &run.run),
+        ("sha", |run| &run.sha),
+        ("agentStack", |run| &run.agent_stack),
+        ("sourceEvent", |run| &run.trigger_source),
+        ("sourceRefs.triggerRule", |run| &run.trigger_rule),
+        ("runnerPool", |run| &run.runner_pool),
+        ("taskKind", |run| &run.task_kind),
+        ("actor", |run| &run.actor),
+    ];
+    let text = texts.into_iter().find(|(_, of)| of(old) != of(new)).map(|(name, _)| name);
+    let fork = (old.fork != new.fork).then_some("fork");
+    text.or(fork).or_else(|| (old.sources != new.sources).then_some("sourceRefs"))
+}
