@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use pinfold_model::document::{self, Dialect, Node};
 use pinfold_model::facts::Requester;
 use pinfold_model::policy::test_case::{Case, CaseEgress, CaseUser, PolicyTestDocument};
@@ -71,6 +72,7 @@ struct Setting {
     folder: PathBuf,
     policies: PolicySet,
     cluster: Snapshot,
+    now: Timestamp,
 }
 
 fn run_document(file: &str, node: &Node, ran: &mut Vec<Ran>) -> Result<(), CliError> {
@@ -86,6 +88,7 @@ fn run_document(file: &str, node: &Node, ran: &mut Vec<Ran>) -> Result<(), CliEr
         folder,
         policies: load(&sources::read(&policies)?)?,
         cluster: Snapshot::of(existing.into_iter().map(|manifest| manifest.object)),
+        now: clock(file, document.spec.now.as_deref())?,
     };
     for case in &document.spec.cases {
         let actual = run_case(&setting, case)
@@ -93,6 +96,12 @@ fn run_document(file: &str, node: &Node, ran: &mut Vec<Ran>) -> Result<(), CliEr
         ran.push(compare(file, case, &actual));
     }
     Ok(())
+}
+
+/// The time that a document gives, else the present.
+fn clock(file: &str, text: Option<&str>) -> Result<Timestamp, CliError> {
+    let Some(text) = text else { return Ok(now()) };
+    text.parse().map_err(|error| CliError::Input(format!("{file}: now `{text}`: {error}")))
 }
 
 fn run_case(setting: &Setting, case: &Case) -> Result<Actual, CliError> {
@@ -157,7 +166,7 @@ fn admission(setting: &Setting, case: &Case, object: &Value) -> Result<Actual, C
         let CaseUser { name, uid, groups, extra } = user.clone();
         Requester { extra, ..identity(name, uid, groups) }
     });
-    let bench = Bench { policy, view: &setting.cluster, now: now() };
+    let bench = Bench { policy, view: &setting.cluster, now: setting.now };
     let subresource = case.subresource.as_deref().unwrap_or_default();
     let dry_run = case.dry_run;
     let request = Request { manifest: &manifest, old, operation, subresource, requester, dry_run };

@@ -31,6 +31,8 @@ pub struct PolicyTestSpec {
     /// Files or directories of objects that exist, relative to this file.
     #[serde(default)]
     pub cluster: Vec<String>,
+    /// The time at which the cases happen, RFC 3339; now if left out.
+    pub now: Option<String>,
     /// The cases.
     pub cases: Vec<Case>,
 }
