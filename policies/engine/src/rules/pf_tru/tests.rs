@@ -81,6 +81,7 @@ trust:
   - {user: tekton}
   trustedRefs: [refs/heads/main, refs/heads/release/*]
   untrustedRefs: [refs/pull/**, refs/heads/release/untrusted]
+  trustedRepositories: [r]
   pools:
   - name: linux
     tier: trusted
@@ -125,7 +126,16 @@ fn cluster() -> Cluster {
 
 impl Cluster {
     fn judge(&self, facts: &AdmissionFacts) -> Found {
-        fixture::found(super::judge, facts, &self.view, &self.policy)
+        fixture::found(super::judge_placement, facts, &self.view, &self.policy)
+    }
+
+    /// The same for claims of trust, PF-TRU-003.
+    pub(super) fn expect_claims(&self, facts: &AdmissionFacts, paths: &str, row: &str) {
+        let found = fixture::found(super::claims::judge, facts, &self.view, &self.policy);
+        let mut expected: Vec<String> =
+            paths.split_whitespace().map(|path| format!("PF-TRU-003 {path}")).collect();
+        expected.sort();
+        assert_eq!(spoken(&found), expected, "{row}\n{found:#?}");
     }
 
     /// Judges a request and compares `PATH...`, where `+` stands for the pod spec's path.

@@ -13,15 +13,15 @@ const CLUSTER: &str = "
 {apiVersion: v1, kind: Namespace, metadata: {name: g, labels: {pinfold.dev/agents: 'true', krate.a5c.ai/org: acme}}}
 {apiVersion: v1, kind: Namespace, metadata: {name: u}}
 {apiVersion: v1, kind: Namespace, metadata: {name: kube-system}}
-{apiVersion: v1, kind: ServiceAccount, metadata: {name: off, namespace: g}, automountServiceAccountToken: false}
-{apiVersion: v1, kind: ServiceAccount, metadata: {name: on, namespace: g}, automountServiceAccountToken: true}
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: nomount, namespace: g}, automountServiceAccountToken: false}
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: mounting, namespace: g}, automountServiceAccountToken: true}
 {apiVersion: v1, kind: ServiceAccount, metadata: {name: silent, namespace: g}}
 {apiVersion: v1, kind: ServiceAccount, metadata: {name: gke, namespace: g, annotations: {iam.gke.io/gcp-service-account: deploy@acme.iam.gserviceaccount.com}}, automountServiceAccountToken: false}
 {apiVersion: v1, kind: ServiceAccount, metadata: {name: gke-allowed, namespace: g, annotations: {iam.gke.io/gcp-service-account: read@acme.iam.gserviceaccount.com}}, automountServiceAccountToken: false}
 {apiVersion: v1, kind: ServiceAccount, metadata: {name: vaulted, namespace: g}, automountServiceAccountToken: false}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: vaulted, namespace: g}, spec: {serviceAccountName: vaulted, tokenAudience: vault, automountServiceAccountToken: true}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: gke, namespace: g}, spec: {serviceAccountName: gke-allowed, tokenAudience: acme.svc.id.goog}}
-{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: api, namespace: g}, spec: {serviceAccountName: off, tokenAudience: 'https://kubernetes.default.svc'}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: api, namespace: g}, spec: {serviceAccountName: nomount, tokenAudience: 'https://kubernetes.default.svc'}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: main, namespace: g, uid: u-main}, spec: {repository: r, ref: refs/heads/main}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: fork, namespace: g, uid: u-fork}, spec: {repository: r, ref: refs/heads/main, headRepository: evil/r}}
 ";
@@ -64,13 +64,16 @@ const SPECS: &[(&str, &str)] = &[
     ("automountServiceAccountToken: false", ""),
     ("automountServiceAccountToken: true", "automountServiceAccountToken"),
     ("containers: []", "automountServiceAccountToken"),
-    ("serviceAccountName: off", ""),
-    ("serviceAccount: off", ""),
-    ("serviceAccountName: on", "automountServiceAccountToken"),
+    ("serviceAccountName: nomount", ""),
+    ("serviceAccount: nomount", ""),
+    ("serviceAccountName: mounting", "automountServiceAccountToken"),
     ("serviceAccountName: silent", "automountServiceAccountToken"),
     ("serviceAccountName: not-there", "automountServiceAccountToken"),
-    ("serviceAccountName: on, automountServiceAccountToken: false", ""),
-    ("serviceAccountName: off, automountServiceAccountToken: true", "automountServiceAccountToken"),
+    ("serviceAccountName: mounting, automountServiceAccountToken: false", ""),
+    (
+        "serviceAccountName: nomount, automountServiceAccountToken: true",
+        "automountServiceAccountToken",
+    ),
     // An AgentServiceAccount that mounts the token makes nobody trusted.
     (
         "serviceAccountName: vaulted, automountServiceAccountToken: true",
@@ -108,7 +111,7 @@ const SPECS: &[(&str, &str)] = &[
     ),
     // The API server's audience is nobody's to allow.
     (
-        "serviceAccountName: off, volumes: [{name: v, projected: {sources: [{serviceAccountToken: {audience: 'https://kubernetes.default.svc', path: t}}]}}]",
+        "serviceAccountName: nomount, volumes: [{name: v, projected: {sources: [{serviceAccountToken: {audience: 'https://kubernetes.default.svc', path: t}}]}}]",
         "volumes[0].projected.sources[0].serviceAccountToken",
     ),
     (
@@ -216,7 +219,7 @@ fn updates_are_judged_where_they_give_an_identity() {
         (
             "dev",
             deployment("", "a", mounts),
-            deployment("", "a", "serviceAccountName: on, automountServiceAccountToken: true"),
+            deployment("", "a", "serviceAccountName: mounting, automountServiceAccountToken: true"),
             path,
         ),
         // Trusted work becomes somebody else's.

@@ -39,8 +39,12 @@ impl Gate {
         let after = apply(manifest, &mutation);
         let again = self.mutate(&create(name, &after));
         assert!(again.patch.is_empty(), "{manifest}\n{again:#?}");
-        let found =
-            fixture::found(super::super::judge, &create(name, &after), &self.view, &self.policy);
+        let found = fixture::found(
+            super::super::judge_placement,
+            &create(name, &after),
+            &self.view,
+            &self.policy,
+        );
         let moved = !mutation.notes.is_empty();
         assert!(!moved || spoken(&found).is_empty(), "{manifest}\n{after}\n{found:#?}");
         after
@@ -224,7 +228,7 @@ fn where_it_cannot_be_moved_nothing_is_and_validation_denies() {
     for manifest in unmoved {
         assert!(gate.mutate(&create("replicasets", &manifest)).patch.is_empty(), "{manifest}");
         let found = fixture::found(
-            super::super::judge,
+            super::super::judge_placement,
             &create("replicasets", &manifest),
             &gate.view,
             &gate.policy,

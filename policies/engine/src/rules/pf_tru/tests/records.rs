@@ -132,8 +132,14 @@ fn provenance_of_other_runners() {
     let cluster = cluster();
     let annotated = |pairs: Value| with(pod("g", TRUSTED), &["metadata", "annotations"], pairs);
     let cases = [
-        ("tekton", json!({"ci/ref": "refs/heads/main"}), ""),
+        ("tekton", json!({"ci/ref": "refs/heads/main"}), REFUSED),
+        ("tekton", json!({"ci/ref": "refs/heads/main", "ci/repository": "r"}), REFUSED),
         ("tekton", json!({"ci/ref": "refs/heads/main", "ci/repository": "r", "ci/head": "r"}), ""),
+        (
+            "tekton",
+            json!({"ci/ref": "refs/heads/main", "ci/repository": "other", "ci/head": "other"}),
+            REFUSED,
+        ),
         (
             "tekton",
             json!({"ci/ref": "refs/heads/main", "ci/repository": "r", "ci/head": "evil/r"}),
@@ -143,8 +149,16 @@ fn provenance_of_other_runners() {
         ("tekton", json!({"ci/ref": "refs/pull/1/merge"}), REFUSED),
         ("tekton", json!({"ci/ref": ""}), REFUSED),
         ("tekton", json!({}), REFUSED),
-        ("dev", json!({"ci/ref": "refs/heads/main"}), REFUSED),
-        ("replicasets", json!({"ci/ref": "refs/heads/main"}), REFUSED),
+        (
+            "dev",
+            json!({"ci/ref": "refs/heads/main", "ci/repository": "r", "ci/head": "r"}),
+            REFUSED,
+        ),
+        (
+            "replicasets",
+            json!({"ci/ref": "refs/heads/main", "ci/repository": "r", "ci/head": "r"}),
+            REFUSED,
+        ),
     ];
     for (name, pairs, paths) in cases {
         cluster.expect(&create(name, &annotated(pairs.clone())), paths, &pairs.to_string());
@@ -158,7 +172,10 @@ fn provenance_of_other_runners() {
         )
     };
     cluster.expect(
-        &create("controller", &labelled(json!({"ci/ref": "refs/heads/main"}))),
+        &create(
+            "controller",
+            &labelled(json!({"ci/ref": "refs/heads/main", "ci/repository": "r", "ci/head": "r"})),
+        ),
         "",
         "both",
     );

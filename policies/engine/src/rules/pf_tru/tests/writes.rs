@@ -27,7 +27,7 @@ fn the_stamp_is_written_by_controllers_alone() {
         ("replicasets", main, STAMP_PATH),
     ];
     for (name, run, paths) in creations {
-        cluster.expect(&create(name, &stamped(plain.clone(), run)), paths, name);
+        cluster.expect_claims(&create(name, &stamped(plain.clone(), run)), paths, name);
     }
     let updates = [
         ("dev", None, Some(main), STAMP_PATH),
@@ -43,7 +43,7 @@ fn the_stamp_is_written_by_controllers_alone() {
         for subresource in ["", "status", "resize", "ephemeralcontainers"] {
             let mut facts = update(name, &make(old), &make(new));
             facts.subresource = subresource.to_owned();
-            cluster.expect(&facts, paths, &format!("{name} {old:?} {new:?} {subresource}"));
+            cluster.expect_claims(&facts, paths, &format!("{name} {old:?} {new:?} {subresource}"));
         }
     }
 }
@@ -57,13 +57,13 @@ fn the_stamp_of_a_template_and_of_a_binding_are_guarded_too() {
         json!({"pinfold.dev/run": "main/u-main"}),
     );
     let path = "$.spec.template.metadata.annotations['pinfold.dev/run']";
-    cluster.expect(&create("dev", &template), path, "template");
-    cluster.expect(&create("controller", &template), "", "template");
-    cluster.expect(&update("dev", &deployment(KEPT_OFF), &template), path, "template");
+    cluster.expect_claims(&create("dev", &template), path, "template");
+    cluster.expect_claims(&create("controller", &template), "", "template");
+    cluster.expect_claims(&update("dev", &deployment(KEPT_OFF), &template), path, "template");
     let binding = value(
         "{apiVersion: v1, kind: Binding, metadata: {name: plain, namespace: g, annotations: {pinfold.dev/run: main/u-main}}, target: {name: s1}}",
     );
-    cluster.expect(&create("system:kube-scheduler", &binding), STAMP_PATH, "binding");
+    cluster.expect_claims(&create("system:kube-scheduler", &binding), STAMP_PATH, "binding");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn built_in_controllers_pass_the_stamp_on_from_the_owner_by_uid() {
         ("not-there", "not-there", "main/u-main", STAMP_PATH),
     ];
     for (name, uid, run, paths) in cases {
-        cluster.expect(&create("replicasets", &owned(name, uid, run)), paths, name);
+        cluster.expect_claims(&create("replicasets", &owned(name, uid, run)), paths, name);
     }
 }
 
@@ -100,7 +100,7 @@ fn nobody_else_may_name_trusted_work_as_controller() {
         (
             "dev",
             json!([{"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": "t", "uid": "t", "controller": true}]),
-            "",
+            path,
         ),
         (
             "dev",
@@ -113,11 +113,11 @@ fn nobody_else_may_name_trusted_work_as_controller() {
     let plain = pod("g", KEPT_OFF);
     for (name, owners, paths) in cases {
         let owned = with(plain.clone(), &["metadata", "ownerReferences"], owners.clone());
-        cluster.expect(&create(name, &owned), paths, &owners.to_string());
+        cluster.expect_claims(&create(name, &owned), paths, &owners.to_string());
         // The garbage collector's fields are no way around.
-        cluster.expect(&update(name, &plain, &owned), paths, &owners.to_string());
-        cluster.expect(&update(name, &owned, &plain), "", "orphaned");
-        cluster.expect(&update(name, &owned, &owned), "", "unchanged");
+        cluster.expect_claims(&update(name, &plain, &owned), paths, &owners.to_string());
+        cluster.expect_claims(&update(name, &owned, &plain), "", "orphaned");
+        cluster.expect_claims(&update(name, &owned, &owned), "", "unchanged");
     }
 }
 
