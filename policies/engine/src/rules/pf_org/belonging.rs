@@ -26,11 +26,11 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let Some(object) = facts.object.as_ref().filter(|_| content_comes(facts)) else { return };
     if let Some(workload) = object.facts.workload() {
         judge_workload(context, workload, found);
-    } else if let Some(ties) = object.facts.ties() {
+    } else if object.facts.ties().is_some() {
         match facts.target.namespace.as_str() {
             "" if !is_blank(&object.facts) => judge_unplaced(context, found),
             "" => {}
-            namespace => judge_namespace(context, object, namespace, &ties.organization, found),
+            namespace => judge_namespace(context, object, namespace, found),
         }
         judge_guard(context, object, found);
     }
@@ -54,20 +54,12 @@ fn judge_unplaced(context: &Context<'_>, found: &mut Found) {
     }
 }
 
-/// An agent resource in a namespace of nobody. One that names an organization there is PF-ORG-001's to refuse, and where nobody can tell whose rights
-/// an AgentRoleBinding gives PF-RBAC-006 refuses it.
-fn judge_namespace(
-    context: &Context<'_>,
-    object: &Object,
-    namespace: &str,
-    says: &str,
-    found: &mut Found,
-) {
+/// An agent resource in a namespace of nobody. Where nobody can tell whose rights an AgentRoleBinding gives, PF-RBAC-006 refuses it.
+fn judge_namespace(context: &Context<'_>, object: &Object, namespace: &str, found: &mut Found) {
     let owner = ownership(context, namespace);
     let binding = matches!(object.facts, Facts::AgentRoleBinding(_));
     match owner {
         Ownership::Owned(_) | Ownership::Platform => {}
-        Ownership::Unowned if !says.is_empty() => {}
         Ownership::Conflict(_) | Ownership::Unknown if binding => {}
         Ownership::Unowned | Ownership::Conflict(_) | Ownership::Unknown => {
             refuse_place(context, namespace, &owner, found);
@@ -127,16 +119,17 @@ fn judge_workload(context: &Context<'_>, workload: &Workload, found: &mut Found)
         }
         return;
     };
-    if context.policy.agents.guards(&object.meta.labels) {
-        let owner = ownership(context, namespace);
-        if !matches!(owner, Ownership::Owned(_) | Ownership::Platform) {
-            refuse_place(context, namespace, &owner, found);
-        }
-        return;
-    }
+    let guarded = context.policy.agents.guards(&object.meta.labels);
     let account = workload.placement.service_account.as_deref().unwrap_or(DEFAULT);
     let naming = Agents::of(context).naming(namespace, account);
-    if let Some(Naming::Record(record)) = naming {
+    if !guarded && naming.is_none() {
+        return;
+    }
+    let owner = ownership(context, namespace);
+    if !matches!(owner, Ownership::Owned(_) | Ownership::Platform) {
+        refuse_place(context, namespace, &owner, found);
+    } else if let Some(Naming::Record(record)) = naming.filter(|_| !guarded) {
+        // A pattern may reach further than agents do; a record means this one.
         let path = format!("{}.serviceAccountName", workload.spec_path);
         let what = format!(
             "{} makes ServiceAccount `{}` an agent's",

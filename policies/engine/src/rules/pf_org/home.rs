@@ -45,10 +45,7 @@ pub(super) fn home(context: &Context<'_>, ties: &Ties) -> Home {
         Ownership::Owned(owner) if says.is_empty() || says == owner => Home::Organization(owner),
         Ownership::Platform if says.is_empty() => Home::Platform,
         Ownership::Platform if is_name(says) => Home::Claimed(says.to_owned()),
-        Ownership::Unowned if says.is_empty() => Home::Told,
-        Ownership::Owned(_) | Ownership::Platform | Ownership::Unowned => {
-            Home::Wrong(says.to_owned())
-        }
-        Ownership::Conflict(_) | Ownership::Unknown => Home::Told,
+        Ownership::Owned(_) | Ownership::Platform => Home::Wrong(says.to_owned()),
+        Ownership::Unowned | Ownership::Conflict(_) | Ownership::Unknown => Home::Told,
     }
 }

@@ -7,6 +7,7 @@ mod properties;
 mod reference;
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use pinfold_model::facts::{AdmissionFacts, Operation};
 use pinfold_model::policy::admission::AdmissionPolicy;
@@ -37,11 +38,12 @@ const CLUSTER: &str = "
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: stray, namespace: acme}, spec: {namespace: plain, serviceAccountName: stray}}
 ";
 
-fn policy() -> AdmissionPolicy {
+static POLICY: LazyLock<AdmissionPolicy> = LazyLock::new(|| {
     fixture::policy(
-        "organizations: {platformAdmins: {users: [admin], groups: [system:masters]}, platformNamespaces: [kube-system, krate, platform]}",
+        "organizations: {platformAdmins: {users: [admin], groups: [system:masters]}, platformNamespaces: [kube-system, krate, platform]}\n\
+         agents: {serviceAccounts: ['*/agent-*']}",
     )
-}
+});
 
 fn cluster(more: &str) -> Snapshot {
     fixture::view(&format!("{CLUSTER}{more}"))
@@ -53,7 +55,7 @@ fn asked(user: &str, new: &str, old: Option<&str>) -> AdmissionFacts {
 }
 
 fn found(facts: &AdmissionFacts, view: &Snapshot) -> Found {
-    fixture::found(judge, facts, view, &policy())
+    fixture::found(judge, facts, view, &POLICY)
 }
 
 /// `RULE PATH` of all findings.

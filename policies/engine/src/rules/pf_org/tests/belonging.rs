@@ -27,7 +27,7 @@ const NONE: &[&str] = &[];
 #[test]
 fn agents_and_their_resources_belong_to_somebody() {
     let view = cluster("");
-    let cases: [(String, &[&str]); 30] = [
+    let cases: [(String, &[&str]); 33] = [
         // T-16: an agent's pod in a namespace without an organization; its twin.
         (pod("nobody", "{}"), &[NAMESPACE]),
         (pod("acme", "{}"), NONE),
@@ -37,6 +37,10 @@ fn agents_and_their_resources_belong_to_somebody() {
         // What is no agent's is no matter of the rule.
         (pod("open", "{}"), NONE),
         (pod("plain", "{serviceAccountName: web}"), NONE),
+        // An account that a pattern of the policy names, which may reach further than agents do.
+        (pod("open", "{serviceAccountName: agent-x}"), &[NAMESPACE]),
+        (pod("plain", "{serviceAccountName: agent-x}"), NONE),
+        (pod("krate", "{serviceAccountName: agent-x}"), NONE),
         // An agent's account outside a guarded namespace.
         (pod("plain", "{serviceAccountName: stray}"), &["PF-ORG-002 $.spec.serviceAccountName"]),
         (

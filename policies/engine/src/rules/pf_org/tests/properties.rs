@@ -79,7 +79,7 @@ proptest! {
         let facts = asked(DEV, "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}, spec: {}}", None);
         let told = |objects: &[serde_json::Value]| {
             let view = Snapshot::of(objects.iter().map(object));
-            let context = Context { facts: &facts, view: &view, policy: &super::policy(), now: NOW };
+            let context = Context { facts: &facts, view: &view, policy: &super::POLICY, now: NOW };
             ["n", "m"].map(|namespace| ownership(&context, namespace).to_string())
         };
         let mut sorted = objects.clone();

@@ -175,8 +175,12 @@ fn an_object_is_of_its_namespaces_organization() {
         (stack("{organizationRef: Acme}"), &[path], &[path]),
         (stack("{organizationRef: {name: beta}}"), &[path], &[path]),
         (agent("AgentDispatchRun", "plain", "{organizationRef: beta, ref: r}"), &[path], &[path]),
-        // Nobody's namespace is nobody's.
-        (agent("AgentDispatchRun", "open", "{organizationRef: acme}"), &[path], &[path]),
+        // Nobody's namespace is nobody's, whatever is said there.
+        (
+            agent("AgentDispatchRun", "open", "{organizationRef: acme}"),
+            &["PF-ORG-002 $.metadata.namespace"],
+            &["PF-ORG-002 $.metadata.namespace"],
+        ),
         // The platform's own namespaces hold what is whoever's; only its administrators say whose.
         (agent("AgentDispatchRun", "krate", "{organizationRef: acme}"), &[path], NONE),
         (agent("AgentDispatchRun", "krate", "{organizationRef: ACME}"), &[path], &[path]),
