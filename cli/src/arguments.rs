@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use cluster::ClusterArguments;
 pub(crate) use explain::{
     Answer, BindingArguments, BindingOutput, Explain, ExplainArguments, ExplainOutput,
-    WhatCanArguments, WhoCanArguments,
+    ReviewArguments, ReviewOutput, WhatCanArguments, WhoCanArguments,
 };
 pub(crate) use scan::{ScanArguments, ScanOutput};
 
@@ -194,6 +194,12 @@ pub enum PolicyCommand {
     Schema {
         /// AdmissionPolicy, AgentPolicy or PolicyTest.
         kind: String,
+    },
+    /// Print the CustomResourceDefinitions of the agent resources, for clusters that lack them.
+    Crds {
+        /// One API group; both if it is left out.
+        #[arg(long, value_parser = pinfold_model::object::AGENT_GROUPS)]
+        group: Option<String>,
     },
 }
 

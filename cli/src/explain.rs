@@ -2,6 +2,7 @@
 
 mod binding;
 mod identity;
+mod review;
 mod what_can;
 mod who_can;
 
@@ -37,6 +38,7 @@ pub(crate) fn run(
         Explain::WhatCan(arguments) => what_can::run(arguments, out, err),
         Explain::WhoCan(arguments) => who_can::run(arguments, out, err),
         Explain::Binding(arguments) => binding::run(arguments, out, err),
+        Explain::Review(arguments) => review::run(arguments, out, err),
         Explain::Schema { answer } => {
             json::write(&shape::schema(*answer), out)?;
             Ok(Outcome::Passed)

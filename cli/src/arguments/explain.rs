@@ -23,6 +23,8 @@ pub enum Explain {
     WhoCan(WhoCanArguments),
     /// What a proposed binding would give, to whom, what of it is new, and what the webhook says.
     Binding(BindingArguments),
+    /// Whether a stack may be dispatched: identities, roles, Secrets and ConfigMaps with their grants, what is missing and what would fix it.
+    Review(ReviewArguments),
     /// Print the JSON Schema of an answer.
     Schema {
         /// Which answer.
@@ -39,6 +41,8 @@ pub enum Answer {
     WhoCan,
     /// Of `explain binding -o json`.
     Binding,
+    /// Of `explain review -o json`.
+    Review,
 }
 
 /// Arguments of `explain what-can`.
@@ -124,6 +128,52 @@ pub struct BindingArguments {
     /// Output format.
     #[arg(short, long, default_value = "table")]
     pub output: BindingOutput,
+}
+
+/// Arguments of `explain review`.
+#[derive(Debug, Args)]
+pub struct ReviewArguments {
+    /// The AgentStack: `NAME`, or `NAMESPACE/NAME`.
+    #[arg(long, value_name = "STACK")]
+    pub stack: String,
+    /// The repository that it is to work on, as its grants name it: `ORG/NAME`.
+    #[arg(long, value_name = "REPOSITORY")]
+    pub repository: String,
+    /// The ref: `refs/heads/main`, `refs/pull/7/head`; a plain `main` is `refs/heads/main`.
+    #[arg(long = "ref", value_name = "REF")]
+    pub git_ref: String,
+    /// The repository that the code comes from, if it is another: a fork.
+    #[arg(long, value_name = "REPOSITORY", default_value = "")]
+    pub head_repository: String,
+    /// What sets it off, as grants name it: `manual`, `pull-request`, `comment`, `schedule`.
+    #[arg(long, value_name = "TRIGGER")]
+    pub trigger: String,
+    /// The runner pool; by default the stack's own.
+    #[arg(long, value_name = "POOL", default_value = "")]
+    pub pool: String,
+    /// Namespace of a stack that names none.
+    #[arg(short, long, default_value = "default")]
+    pub namespace: String,
+    /// Policy files and directories.
+    #[arg(short, long = "policy", value_name = "PATH")]
+    pub policies: Vec<PathBuf>,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+    /// Output format.
+    #[arg(short, long, default_value = "table")]
+    pub output: ReviewOutput,
+}
+
+/// Output formats of `explain review`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReviewOutput {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// The grants that are missing, as manifests to review and apply.
+    Yaml,
 }
 
 /// Output formats of `explain what-can` and `who-can`.

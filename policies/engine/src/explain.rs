@@ -7,7 +7,7 @@ mod agent_binding;
 mod asked;
 mod ceiling;
 mod chain;
-mod identity;
+pub(crate) mod identity;
 mod narrow;
 mod native;
 mod proposal;

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod grants;
 pub mod organization;
 pub mod rbac;
+pub mod review;
 pub mod rules;
 pub mod scan;
 pub mod tool;

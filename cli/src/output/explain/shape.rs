@@ -1,6 +1,7 @@
 //! The answers of `pinfold explain`, as they are published (docs/cli-json.md). A contract: fields may be added, never renamed.
 
 mod binding;
+mod review;
 mod who_can;
 
 use pinfold_engine::explain;
@@ -16,6 +17,7 @@ use crate::arguments::Answer;
 use crate::output::JSON_VERSION;
 
 pub(crate) use binding::{Author, Binding, Bindings, Grant, Missing, Receiver};
+pub(crate) use review::{Identity, Reason, RequiredRole, RequiredUse, Review};
 pub(crate) use who_can::{Able, Question, WhoCan};
 
 /// The JSON Schema of an answer.
@@ -24,6 +26,7 @@ pub(crate) fn schema(answer: Answer) -> Schema {
         Answer::WhatCan => schema_for!(WhatCan),
         Answer::WhoCan => schema_for!(WhoCan),
         Answer::Binding => schema_for!(Bindings),
+        Answer::Review => schema_for!(Review),
     }
 }
 

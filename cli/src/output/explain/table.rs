@@ -1,6 +1,7 @@
 //! For people: a table grouped by place and resource, like `kubectl auth can-i --list`, and below it the chains by number.
 
 mod binding;
+mod review;
 mod who_can;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use crate::output::human::Paint;
 pub(super) use crate::output::printable as plain;
 
 pub(crate) use binding::bindings;
+pub(crate) use review::review;
 pub(crate) use who_can::who_can;
 
 /// `Kind namespace/name`.

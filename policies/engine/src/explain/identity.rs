@@ -110,15 +110,15 @@ pub fn requester_of(account: &Account) -> Requester {
 
 /// The way from what was named to an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Way {
+pub(crate) struct Way {
     /// Who it leads to; `None` if it is broken before.
-    pub(super) requester: Option<Requester>,
-    pub(super) account: Option<Account>,
-    pub(super) hops: Vec<Hop>,
+    pub(crate) requester: Option<Requester>,
+    pub(crate) account: Option<Account>,
+    pub(crate) hops: Vec<Hop>,
 }
 
 /// Follows an identity to whom bindings can name.
-pub(super) fn follow(view: &Snapshot, identity: &Identity) -> Way {
+pub(crate) fn follow(view: &Snapshot, identity: &Identity) -> Way {
     let mut way = Way { requester: None, account: None, hops: Vec::new() };
     let account = match identity {
         Identity::Principal(requester) => {

@@ -111,7 +111,7 @@ fn policy() -> AdmissionPolicy {
             ..Trust::default()
         },
         rbac: pinfold_model::policy::rbac::Rbac::default(),
-        references: Vec::new(),
+        references: Default::default(),
         grants: Default::default(),
         literals: Default::default(),
         rules: BTreeMap::new(),
