@@ -18,8 +18,8 @@ use crate::agent_workload::{Membership, PURPOSE, labels, membership, service_acc
 use crate::context::{Context, Found};
 use crate::explain::World;
 use crate::grants::{Need, Refused, Verdict, resolve};
-use crate::trust::standing::{Actor, Standing, actor};
 use crate::trust::stamp::stamps;
+use crate::trust::standing::{Actor, Standing, actor};
 use crate::trust::work_of;
 
 /// Judges the rules.
@@ -111,7 +111,8 @@ fn judge_uses(
     let answers = &context.facts.answers;
     let world = World { view: context.view, policy: context.policy, answers, now: context.now };
     for worker in Worker::all(context, workload, &work) {
-        let bearer = worker.bearer(&labels);
+        let stacks: Vec<&str> = labels.iter().copied().chain(worker.other_stack()).collect();
+        let bearer = worker.bearer(&stacks);
         for one in uses {
             let Use { kind, namespace, name, keys, mount, .. } = one;
             let (kind, mount) = (*kind, Some(*mount));

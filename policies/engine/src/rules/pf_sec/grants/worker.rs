@@ -61,22 +61,20 @@ impl<'c> Worker<'c> {
 
     /// What the record of a run adds; an attempt's fields come from its run, where that has them.
     fn of_run(&self, context: &Context<'c>, object: &Object) -> Option<Self> {
-        let record = record(object)?;
+        let own = record(object)?;
         let key = match object.key.kind.as_str() {
-            ATTEMPT => ObjectKey::new(&object.key.group, RUN, &object.key.namespace, &record.run),
+            ATTEMPT => ObjectKey::new(&object.key.group, RUN, &object.key.namespace, &own.run),
             _ => object.key.clone(),
         };
-        let run = context.lookup(&key).and_then(crate::rules::pf_sec::grants::worker::record);
-        let run = run.unwrap_or(record);
-        let place = key.namespace.as_str();
+        let run = context.lookup(&key).and_then(record).unwrap_or(own);
+        let near = |text: &String| self.near(&key.namespace, text);
         let first = |field: fn(&RunRecord) -> &String| {
-            [run, record].into_iter().map(field).find(|text| !text.is_empty())
+            [run, own].into_iter().map(field).find(|text| !text.is_empty())
         };
-        let near = |text: &String| self.near(place, text);
         let stack = first(|record| &record.agent_stack).map(near);
-        let of_attempt = Some(&record.agent_stack).filter(|text| !text.is_empty()).map(near);
+        let other_stack = Some(&own.agent_stack).filter(|text| !text.is_empty()).map(near);
         let mut worker = Self {
-            other_stack: of_attempt.filter(|other| Some(other) != stack.as_ref()),
+            other_stack: other_stack.filter(|other| Some(other) != stack.as_ref()),
             stack,
             pool: first(|record| &record.runner_pool).map(near),
             user: first(|record| &record.actor).cloned(),
@@ -107,6 +105,11 @@ impl<'c> Worker<'c> {
             Some(stack.team.clone()).filter(|team| !team.is_empty())
         };
         AGENT_GROUPS.iter().find_map(|group| team(&group))
+    }
+
+    /// A stack that an attempt says and its run doesn't: like a label, it can only take away.
+    pub(super) fn other_stack(&self) -> Option<&str> {
+        self.other_stack.as_deref()
     }
 
     /// For the resolver, with the stacks that the work's labels name.
