@@ -4,6 +4,7 @@
 //! Every test has a stage of its own (namespaces, policy, webhook, registration) on the one API server of this process; what is
 //! registered is narrowed to the stage's namespaces, and to cluster-scoped objects that begin with the stage's name.
 
+mod agent_definitions;
 mod attacks;
 mod bad_input;
 mod bad_start;
@@ -14,6 +15,7 @@ mod honest;
 mod kubernetes;
 mod manifests;
 mod offline;
+mod openapi;
 mod rbac_attacks;
 mod rbac_cases;
 mod rbac_client;

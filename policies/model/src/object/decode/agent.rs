@@ -46,7 +46,7 @@ pub(super) struct Resource<'a, S, T> {
     status: Block<T>,
 }
 
-/// The `status` of a kind of which no rule reads any.
+/// What became of the object. No rule reads any of it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct NoStatus {}
 
