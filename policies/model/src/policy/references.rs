@@ -45,7 +45,7 @@ pub struct RawReference {
     pub members: Vec<NameGlob>,
     /// Selects the names. With `at` or `members` it may be left out: then text is the name itself, and an object says it in `name` and `namespace`.
     pub name: Option<JsonPathText>,
-    /// Selects the namespace; without it, the object's own.
+    /// Selects the namespace; without it, the object's own. With `at` and without `name`: all of that namespace are meant.
     pub namespace: Option<JsonPathText>,
     /// `name` (default), or `namespace/name` where the text may say the namespace too.
     #[serde(default)]
@@ -100,7 +100,7 @@ pub struct Beside {
     pub members: Vec<Pattern>,
     /// Selects the name in such an object; `None`: text is the name, an object says `name` and `namespace`.
     pub name: Option<JsonPath>,
-    /// Selects the namespace in such an object.
+    /// Selects the namespace in such an object; without `name` all that are in it.
     pub namespace: Option<JsonPath>,
     /// Selects the kind in such an object.
     pub kind_at: Option<JsonPath>,
@@ -203,9 +203,6 @@ pub(super) fn reference(
             return Err(place.field("kindAt").error("needs `at` or `members` to start from"));
         }
         (false, Some(name)) => Fields::Rooted { name, namespace: path(&raw.namespace) },
-        (true, None) if raw.namespace.is_some() => {
-            return Err(place.field("namespace").error("needs `name`; both are from `at`"));
-        }
         (true, name) => Fields::Beside(Beside {
             at: path(&raw.at).map_or_else(|| specification(place), Ok)?,
             members: raw.members.iter().map(|glob| glob.0.clone()).collect(),

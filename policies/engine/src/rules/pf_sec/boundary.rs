@@ -4,7 +4,9 @@
 //! policy's `references` to whatever their JSONPaths select. What can't be followed to an organization is refused with that reason.
 
 mod catalogue;
+mod params;
 mod reach;
+mod unclassified;
 mod volumes;
 
 use pinfold_model::facts::{AdmissionFacts, Operation};
@@ -38,6 +40,7 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         | Facts::Binding(_)
         | Facts::AgentRoleBinding(_)
         | Facts::NodeBinding(_)
+        | Facts::Scheduling(_)
         | Facts::Organization(_)
         | Facts::RunnerPool(_)
         | Facts::Run(_)
@@ -51,10 +54,14 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         | Facts::Memory(_)
         | Facts::AgentResource(_) => {}
     }
-    catalogue::judge(context, &mut own);
+    let mut known = catalogue::judge(context, &mut own);
+    if let Facts::Referrer(referrer) = &object.facts {
+        known.extend(referrer.references.iter().map(|reference| reference.path.clone()));
+    }
+    unclassified::judge(context, object, &known, &mut own);
     let spec_may_change = facts.subresource != "status";
     own.raw.retain(|raw| spec_may_change || !is_spec(&raw.path));
-    own.raw.into_iter().for_each(|raw| found.add(raw.rule, raw.path, raw.message, raw.remedy));
+    found.raw.extend(own.raw);
     own.questions.into_iter().for_each(|question| found.ask(question));
 }
 
@@ -92,8 +99,8 @@ fn judge_workload(context: &Context<'_>, namespace: &str, workload: &Workload, f
         reach.judge(reference, &Via::Direct);
     }
     judge_account(&mut reach, namespace, workload);
-    for (claim, path) in &workload.claims {
-        volumes::judge_claim(&mut reach, claim, path);
+    for claim in &workload.claims {
+        volumes::judge_claim(&mut reach, &claim.name, &claim.path);
     }
     for template in &workload.claim_templates {
         let path = template.path.as_str();
@@ -122,6 +129,9 @@ fn judge_account(reach: &mut Reach<'_, '_>, namespace: &str, workload: &Workload
 
 fn judge_referrer(context: &Context<'_>, referrer: &Referrer, found: &mut Found) {
     let target = &context.facts.target;
+    if referrer.param.is_some() {
+        return params::judge(context, referrer, found);
+    }
     if target.namespace.is_empty() {
         return volumes::judge_cluster_scoped(context, referrer, found);
     }

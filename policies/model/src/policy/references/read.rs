@@ -186,18 +186,18 @@ impl Found<'_> {
         found: &mut Vec<Reference>,
     ) -> Result<(), Unreadable> {
         let Some(kind) = self.kind(field, beside)? else { return Ok(()) };
-        let Some(name) = &beside.name else {
-            let reference = self.plain()?;
-            let reference = reference.map(|(namespace, name)| (kind, namespace, name));
-            found.extend(
-                reference
-                    .and_then(|(kind, namespace, name)| field.reference(kind, namespace, name)),
-            );
-            return Ok(());
-        };
         let namespaces = match &beside.namespace {
             Some(path) => texts(path, &self.path, self.value)?,
             None => Vec::new(),
+        };
+        let Some(name) = &beside.name else {
+            if beside.namespace.is_some() {
+                let all = namespaces.into_iter();
+                found.extend(all.filter_map(|(path, all)| field.reference(kind, all, (path, ""))));
+            } else if let Some((namespace, name)) = self.plain()? {
+                found.extend(field.reference(kind, namespace, name));
+            }
+            return Ok(());
         };
         for name in texts(name, &self.path, self.value)? {
             let mut own = namespaces.iter().map(|(_, namespace)| *namespace).collect::<Vec<_>>();

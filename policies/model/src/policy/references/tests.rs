@@ -42,7 +42,12 @@ fn document() -> Value {
 
 #[test]
 fn every_form_finds_its_names() {
-    let cases: [(&str, &[&str]); 14] = [
+    let cases: [(&str, &[&str]); 15] = [
+        // All that are in a namespace.
+        (
+            "kind: Secret, at: '$.spec.from[*].extract', namespace: $.namespace",
+            &["Secret team-b/ at $.spec.from[0].extract.namespace"],
+        ),
         (
             "kind: Secret, at: '$.spec.from[*].extract', name: $.key, namespace: $.namespace",
             &[
@@ -146,7 +151,6 @@ fn entries_that_say_too_little_are_refused() {
             "kind: Secret, name: $.a, kindAt: $.b",
             "spec.references[0].kindAt: needs `at` or `members`",
         ),
-        ("kind: Secret, at: $.a, namespace: $.b", "spec.references[0].namespace: needs `name`"),
         ("kind: Secret, name: $.a, nameForm: x", "spec.references[0].nameForm: unknown value `x`"),
     ];
     for (entry, expected) in cases {

@@ -2,7 +2,7 @@
 
 use pinfold_model::facts::Question;
 use pinfold_model::object::ObjectKey;
-use pinfold_model::object::reference::Reference;
+use pinfold_model::object::reference::{Reference, is_namespace};
 
 use super::{is_platform, refuse, shared_name};
 use crate::context::{Context, Found};
@@ -93,12 +93,32 @@ impl Reach<'_, '_> {
             self.judge_label(reference, &namespace, None, via);
             return;
         }
+        if !is_namespace(&namespace) {
+            self.judge_pattern(reference, via);
+            return;
+        }
         let owner = ownership(self.context, &namespace);
         if self.may_reach(reference, &namespace, &owner) {
             self.judge_label(reference, &namespace, Some(&owner), via);
         } else {
             self.refuse_reach(reference, &namespace, &owner, via);
         }
+    }
+
+    /// What isn't the name of a namespace is a pattern of whatever controller reads it, and may mean any.
+    fn judge_pattern(&mut self, reference: &Reference, via: &Via<'_>) {
+        if is_platform(self.home.owner()) {
+            return;
+        }
+        let message = format!(
+            "{kind} `{name}`{via}: `{namespace}` isn't the name of one namespace, so it may mean any",
+            kind = reference.kind,
+            name = excerpt(&reference.name),
+            namespace = excerpt(&reference.namespace),
+            via = via.describe(),
+        );
+        let remedy = "name the namespaces one by one, without patterns or selectors".to_owned();
+        refuse(self.found, via.path(reference), message, remedy);
     }
 
     fn may_reach(&self, reference: &Reference, namespace: &str, owner: &Ownership) -> bool {

@@ -59,6 +59,8 @@ references:
   name: $..secretName
 ";
 
+mod ways;
+
 struct Cluster {
     view: Snapshot,
     policy: AdmissionPolicy,
