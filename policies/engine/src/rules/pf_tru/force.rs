@@ -18,9 +18,10 @@ use crate::decision::{Mutation, PatchStep};
 use crate::trust::stamp::{STAMP, stamps};
 use crate::trust::standing::{self, Actor, Standing, actor};
 
-/// What the old ServiceAccount, class and node brought along.
-const DROPPED: [&str; 8] = [
+/// What the old ServiceAccount, class, node and scheduler brought along.
+const DROPPED: [&str; 9] = [
     "nodeName",
+    "schedulerName",
     "serviceAccount",
     "priorityClassName",
     "priority",
@@ -30,13 +31,18 @@ const DROPPED: [&str; 8] = [
     "imagePullSecrets",
 ];
 
+/// Where a claim has its metadata.
+const CLAIM_META: &str = "$.metadata";
+
+/// The scheduler of a pod that names none.
+const DEFAULT_SCHEDULER: &str = "default-scheduler";
+
 /// What mutation does.
 pub(super) fn rewrite(context: &Context<'_>) -> Mutation {
     let facts = context.facts;
     let (Some(object), Some(document)) = (&facts.object, &facts.document) else {
         return Mutation::default();
     };
-    let Some(workload) = object.facts.workload() else { return Mutation::default() };
     let written = match facts.operation {
         Operation::Create | Operation::Update => facts.subresource.is_empty(),
         Operation::Delete | Operation::Connect => false,
@@ -45,10 +51,22 @@ pub(super) fn rewrite(context: &Context<'_>) -> Mutation {
         return Mutation::default();
     }
     let mut edit = Edit { document: document.clone(), patch: Vec::new() };
-    stamp(context, object, workload, &mut edit);
-    let note = is_enforced(context).then(|| force(context, object, workload, &mut edit)).flatten();
+    let workload = object.facts.workload();
+    let meta_path = workload.map_or(CLAIM_META, |workload| workload.meta_path.as_str());
+    if workload.is_none() && !is_claim(object) {
+        return Mutation::default();
+    }
+    stamp(context, object, meta_path, &mut edit);
+    let note = workload
+        .filter(|_| is_enforced(context))
+        .and_then(|workload| force(context, object, workload, &mut edit));
     let questions = open_questions(context, object, note.is_some());
     Mutation { patch: edit.patch, notes: note.into_iter().collect(), questions }
+}
+
+/// A claim is stamped too: PF-TRU-006 keeps other runs from writing it.
+fn is_claim(object: &Object) -> bool {
+    object.key.group.is_empty() && object.key.kind == "PersistentVolumeClaim"
 }
 
 /// What could still show that the work is trusted, where that decides about the stamp or the move: a controller makes the run and the
@@ -126,7 +144,7 @@ fn pointer(path: &str) -> (String, String) {
 }
 
 /// Stamps an object that a controller makes for a run, and its pods. A claim that leads to no run is left for validation to judge.
-fn stamp(context: &Context<'_>, object: &Object, workload: &Workload, edit: &mut Edit) {
+fn stamp(context: &Context<'_>, object: &Object, meta_path: &str, edit: &mut Edit) {
     let Some(requester) = &context.facts.requester else { return };
     let created = context.facts.operation == Operation::Create;
     if !created || actor(context, requester) != Actor::Controller || stamps(object).next().is_some()
@@ -141,7 +159,7 @@ fn stamp(context: &Context<'_>, object: &Object, workload: &Workload, edit: &mut
         return;
     }
     let text = Value::String(format!("{}/{}", run.key.name, run.meta.uid));
-    let (of_pods, template) = pointer(&workload.meta_path);
+    let (of_pods, template) = pointer(meta_path);
     if edit.document.pointer(&template).is_some_and(Value::is_object) {
         edit.ensure(&template, "metadata");
     }
@@ -249,8 +267,23 @@ fn move_to(
     for field in DROPPED {
         edit.remove(&spec, field);
     }
+    confine(context, &spec, edit);
     edit.set(&spec, "automountServiceAccountToken", json!(false));
     relabel(context, pool, (object, workload), edit);
+}
+
+/// A scheduler and a sandbox where the policy asks for others than those of a pod that names none.
+fn confine(context: &Context<'_>, spec: &str, edit: &mut Edit) {
+    let trust = &context.policy.trust;
+    let is_default = |name: &String| name == DEFAULT_SCHEDULER;
+    if let Some(scheduler) = trust.schedulers.first()
+        && !trust.schedulers.iter().any(is_default)
+    {
+        edit.set(spec, "schedulerName", json!(scheduler));
+    }
+    if let Some(class) = trust.untrusted_runtime_classes.first() {
+        edit.set(spec, "runtimeClassName", json!(class));
+    }
 }
 
 /// The tolerations without those of trusted taints, and with those of the pool.

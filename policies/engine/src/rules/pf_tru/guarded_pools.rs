@@ -1,6 +1,67 @@
-//! PF-TRU-004: who may raise a pool's tier, or move a node between pools.
+//! PF-TRU-004: pools whose tier is raised, and nodes that move between pools, by somebody who doesn't administer them.
+//!
+//! What work is kept off is decided by two things that work itself could try to change: what a RunnerPool says, and what its nodes are labelled with. A
+//! cluster without trusted pools has nothing to guard, and what says nothing about pools (a heartbeat, a new node outside of them) is never refused.
 
+mod nodes;
+mod runner_pools;
+
+use pinfold_model::facts::Requester;
+use pinfold_model::finding::RuleId;
+
+use super::is_write;
 use crate::context::{Context, Found};
+use crate::rbac::describe::excerpt;
+use crate::rules::pf_rbac::deputy::{Principal, principal};
+
+pub(super) const RULE: RuleId = RuleId::TRU_POOL;
+
+/// Something that only an administrator of pools does.
+struct Move {
+    path: String,
+    what: String,
+    remedy: String,
+}
 
 /// Judges the rule.
-pub(super) fn judge(_context: &Context<'_>, _found: &mut Found) {}
+pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
+    let pools = runner_pools::moves(context);
+    if !pools.is_empty() && !administers(context, found) {
+        tell(context, pools, found);
+    }
+    if !is_write(context.facts) {
+        return;
+    }
+    let nodes = nodes::moves(context);
+    if !nodes.is_empty() && !manages_nodes(context, found) {
+        tell(context, nodes, found);
+    }
+}
+
+/// Whether a platform administrator asks, or a deputy for one. Nobody known is nobody to refuse either: the rule is then undecided.
+fn administers(context: &Context<'_>, found: &mut Found) -> bool {
+    let principal = principal(context);
+    if principal == Principal::Unknown {
+        found.undecided(RULE);
+        return true;
+    }
+    principal.administers(context)
+}
+
+fn manages_nodes(context: &Context<'_>, found: &mut Found) -> bool {
+    let managers = &context.policy.trust.node_managers;
+    let listed = |requester: &Requester| managers.include(requester);
+    context.facts.requester.as_ref().is_some_and(listed) || administers(context, found)
+}
+
+fn tell(context: &Context<'_>, moves: Vec<Move>, found: &mut Found) {
+    let requester = context.facts.requester.as_ref();
+    let name = requester.map(|requester| excerpt(&requester.name)).unwrap_or_default();
+    for Move { path, what, remedy } in moves {
+        let message = format!("{what}, and `{name}` doesn't administer it");
+        found.add(RULE, path, message, remedy);
+    }
+}
+
+#[cfg(test)]
+mod tests;

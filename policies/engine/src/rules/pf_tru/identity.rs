@@ -1,7 +1,7 @@
-//! PF-TRU-002: untrusted work that has an identity: the ServiceAccount's API token, a projected token or certificate, or the cloud's identity of its
-//! ServiceAccount.
-//!
-//! Rights that nothing in the pod can use don't matter, so a ServiceAccount by itself is never refused; what it may do is PF-RBAC's.
+//! PF-TRU-002: untrusted work that has an identity: the ServiceAccount's API token, a projected token or certificate, the cloud's identity of its
+//! ServiceAccount, or a ServiceAccount that may change things or read Secrets.
+
+mod rights;
 
 use pinfold_model::facts::{Operation, Question};
 use pinfold_model::finding::RuleId;
@@ -109,6 +109,12 @@ fn identities(context: &Context<'_>, workload: &Workload) -> Vec<Identity> {
         questions: Vec::new(),
     }));
     all.extend(account.cloud(workload));
+    all.extend(rights::privileged(context, &account.key).map(|what| Identity {
+        path: format!("{}.serviceAccountName", workload.spec_path),
+        what,
+        remedy: "run as a ServiceAccount that may do nothing".to_owned(),
+        questions: Vec::new(),
+    }));
     all
 }
 

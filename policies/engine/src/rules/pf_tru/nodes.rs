@@ -3,6 +3,8 @@
 //! Of a pool's nodes only the labels of the pool are known; of a node that is in the view, all. Operators are those of
 //! `NodeSelectorRequirement` (core/v1).
 
+use std::collections::BTreeMap;
+
 use pinfold_model::facts::Question;
 use pinfold_model::object::ObjectKey;
 use pinfold_model::object::pod::{NodeTerm, Placement};
@@ -39,9 +41,13 @@ pub(super) fn node_key(name: &str) -> ObjectKey {
 /// Whether a node that is in the view belongs to a pool; `None` if it isn't in the view.
 pub(super) fn is_in(context: &Context<'_>, node: &str, pool: &Pool<'_>) -> Option<bool> {
     let node = context.lookup(&node_key(node))?;
+    Some(has(&node.meta.labels, pool))
+}
+
+/// Whether labels are those of a pool's nodes.
+pub(super) fn has(labels: &BTreeMap<String, String>, pool: &Pool<'_>) -> bool {
     let wanted = pool.nodes();
-    let has = |(key, value): &(String, String)| node.meta.labels.get(key) == Some(value);
-    Some(!wanted.is_empty() && wanted.iter().all(has))
+    !wanted.is_empty() && wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
 /// The question about a node.
@@ -65,24 +71,33 @@ pub(super) fn required(context: &Context<'_>, placement: &Placement, pool: &Pool
     if said.contains(&Says::Off) {
         return vec![Says::Off];
     }
-    if let Some(terms) = &placement.node_affinity {
+    if let Some(found) = &placement.node_affinity {
         let path = ".affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution";
-        let path = format!("{path}.nodeSelectorTerms");
-        let all: Vec<Vec<Says>> = terms
-            .iter()
-            .enumerate()
-            .map(|(index, found)| {
-                term(context, found, pool, (&format!("{path}[{index}]"), "node affinity"))
-            })
-            .collect();
-        // Terms are alternatives; without one, no node fits.
-        if all.iter().all(|said| said.contains(&Says::Off)) {
-            return vec![Says::Off];
-        }
-        said.extend(all.into_iter().filter(|said| !said.contains(&Says::Off)).flatten());
+        said.extend(terms(context, found, pool, (path, "node affinity")));
+    }
+    if said.contains(&Says::Off) {
+        return vec![Says::Off];
     }
     said.retain(|says| *says != Says::Open);
     if said.is_empty() { vec![Says::Open] } else { said }
+}
+
+/// What the terms of the node selector at `path` say together: they are alternatives, and without one no node fits.
+pub(super) fn terms(
+    context: &Context<'_>,
+    terms: &[NodeTerm],
+    pool: &Pool<'_>,
+    (path, what): (&str, &str),
+) -> Vec<Says> {
+    let one = |(index, found): (usize, &NodeTerm)| {
+        let path = format!("{path}.nodeSelectorTerms[{index}]");
+        term(context, found, pool, (&path, what))
+    };
+    let all: Vec<Vec<Says>> = terms.iter().enumerate().map(one).collect();
+    if all.iter().all(|said| said.contains(&Says::Off)) {
+        return vec![Says::Off];
+    }
+    all.into_iter().filter(|said| !said.contains(&Says::Off)).flatten().collect()
 }
 
 /// What the preferred affinity says: it can't keep a pod off.

@@ -1,10 +1,18 @@
 //! Every way by which a workload comes onto a trusted pool: label, ServiceAccount, node selector, affinity, node name, tolerations, runtime and priority
-//! class, or nothing that keeps it off.
+//! class, a volume that only its nodes reach, a scheduler of its own, or nothing that keeps it off.
+//!
+//! Pod affinity, topology spread and resource claims are no ways: the scheduler applies them on top of node selector and taints, so they lead nowhere that
+//! these don't, and where these leave a trusted pool open that is what is refused.
+
+mod runtime;
+mod scheduler;
+mod volumes;
 
 use pinfold_model::facts::Question;
 use pinfold_model::object::pod::{Toleration, Workload};
 use pinfold_model::object::{AGENT_GROUPS, Object, ObjectKey};
 
+use self::runtime::Class;
 use super::nodes::{self, Says};
 use super::pools::{self, Pool};
 use crate::context::Context;
@@ -24,6 +32,8 @@ pub(super) struct Way {
     pub(super) what: String,
     /// The pool; `None` if nobody can tell which.
     pub(super) pool: Option<String>,
+    /// What untrusted work may not do, to stand after "may not".
+    pub(super) forbidden: &'static str,
     /// What to change.
     pub(super) remedy: String,
     /// Whether the workload names the pool, rather than only not being kept off.
@@ -35,12 +45,19 @@ pub(super) struct Way {
 impl Way {
     fn onto(pool: &Pool<'_>, path: String, what: String, remedy: String) -> Self {
         let pool = Some(excerpt(&pool.shown()));
-        Self { path, what, pool, remedy, names_the_pool: true, questions: Vec::new() }
+        Self { pool, names_the_pool: true, ..Self::nowhere(path, what, remedy) }
     }
 
     fn unknown(path: String, what: String, remedy: &str, question: Question) -> Self {
-        let (remedy, questions) = (remedy.to_owned(), vec![question]);
-        Self { path, what, pool: None, remedy, names_the_pool: true, questions }
+        let questions = vec![question];
+        Self { names_the_pool: true, questions, ..Self::nowhere(path, what, remedy.to_owned()) }
+    }
+
+    /// A way that nobody can tell where it leads, and that names no pool.
+    fn nowhere(path: String, what: String, remedy: String) -> Self {
+        let (pool, names_the_pool, questions) = (None, false, Vec::new());
+        let forbidden = "run on a trusted pool";
+        Self { path, what, pool, forbidden, remedy, names_the_pool, questions }
     }
 }
 
@@ -62,10 +79,15 @@ pub(super) fn ways(
     if let Some(node) = workload.placement.node_name.as_ref().filter(|_| !trusted.is_empty()) {
         ways.extend(node_ways(context, node, &format!("{}.nodeName", workload.spec_path)));
     }
+    let class = runtime::class(context, workload);
     for pool in &trusted {
-        ways.extend(scheduling_ways(context, pool, untrusted, workload));
+        ways.extend(scheduling_ways(context, pool, untrusted, (workload, &class)));
         ways.extend(toleration_ways(pool, workload));
+        ways.extend(runtime::ways(context, pool, (workload, &class)));
+        ways.extend(volumes::ways(context, pool, (namespace, workload)));
     }
+    ways.extend(scheduler::way(context, workload).filter(|_| !trusted.is_empty()));
+    ways.extend(runtime::unconfined(context, workload));
     let mut seen = Vec::new();
     ways.retain(|way| {
         let new = !seen.contains(&way.path);
@@ -195,9 +217,9 @@ fn scheduling_ways(
     context: &Context<'_>,
     pool: &Pool<'_>,
     untrusted: Option<&Pool<'_>>,
-    workload: &Workload,
+    (workload, class): (&Workload, &Class<'_>),
 ) -> Vec<Way> {
-    if pool.nodes().is_empty() {
+    if pool.nodes().is_empty() || class.keeps_off(context, pool) {
         return Vec::new();
     }
     let placement = &workload.placement;

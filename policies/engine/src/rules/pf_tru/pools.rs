@@ -69,6 +69,27 @@ impl<'a> Pool<'a> {
         }
     }
 
+    /// Whether a PersistentVolumeClaim is one of those that the pool's work shares.
+    pub(super) fn caches(&self, namespace: &str, claim: &str) -> bool {
+        match self {
+            Self::Policy(pool) => {
+                pool.caches.iter().any(|(place, name)| place == namespace && name == claim)
+            }
+            Self::Runner(key, pool) => {
+                let here = key.namespace.is_empty() || key.namespace == namespace;
+                here && pool.caches.iter().any(|name| name == claim)
+            }
+        }
+    }
+
+    /// The filesystem policies that may run on it; none means any that the tier allows.
+    pub(super) fn filesystem_policies(&self) -> &'a [String] {
+        match self {
+            Self::Policy(pool) => &pool.filesystem_policies,
+            Self::Runner(_, pool) => &pool.filesystem_policies,
+        }
+    }
+
     /// The ServiceAccounts of the pool in a namespace.
     pub(super) fn accounts(&self, namespace: &str) -> Vec<&'a str> {
         match self {

@@ -3,6 +3,7 @@
 mod mutation;
 mod placement;
 mod records;
+mod ways;
 mod writes;
 
 use pinfold_model::facts::AdmissionFacts;

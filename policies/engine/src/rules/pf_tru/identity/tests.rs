@@ -19,6 +19,17 @@ const CLUSTER: &str = "
 {apiVersion: v1, kind: ServiceAccount, metadata: {name: gke, namespace: g, annotations: {iam.gke.io/gcp-service-account: deploy@acme.iam.gserviceaccount.com}}, automountServiceAccountToken: false}
 {apiVersion: v1, kind: ServiceAccount, metadata: {name: gke-allowed, namespace: g, annotations: {iam.gke.io/gcp-service-account: read@acme.iam.gserviceaccount.com}}, automountServiceAccountToken: false}
 {apiVersion: v1, kind: ServiceAccount, metadata: {name: vaulted, namespace: g}, automountServiceAccountToken: false}
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: deployer, namespace: g}, automountServiceAccountToken: false}
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: opener, namespace: g}, automountServiceAccountToken: false}
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: viewer, namespace: g}, automountServiceAccountToken: false}
+{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: deploys}, rules: [{apiGroups: [apps], resources: [deployments], verbs: [get, patch]}]}
+{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: opens}, rules: [{apiGroups: [''], resources: [secrets], verbs: [get]}]}
+{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: views}, rules: [{apiGroups: ['', apps], resources: [pods, deployments], verbs: [get, list, watch]}, {apiGroups: [authorization.k8s.io], resources: [selfsubjectaccessreviews], verbs: [create]}]}
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: deployer, namespace: g}, roleRef: {kind: ClusterRole, name: deploys}, subjects: [{kind: ServiceAccount, name: deployer}]}
+{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: opener}, roleRef: {kind: ClusterRole, name: opens}, subjects: [{kind: User, name: 'system:serviceaccount:g:opener'}]}
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: viewer, namespace: g}, roleRef: {kind: ClusterRole, name: views}, subjects: [{kind: ServiceAccount, name: viewer}]}
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: viewer-lost, namespace: g}, roleRef: {kind: ClusterRole, name: not-there}, subjects: [{kind: ServiceAccount, name: viewer}]}
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: all, namespace: g}, roleRef: {kind: ClusterRole, name: deploys}, subjects: [{kind: Group, name: 'system:serviceaccounts'}]}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: vaulted, namespace: g}, spec: {serviceAccountName: vaulted, tokenAudience: vault, automountServiceAccountToken: true}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: gke, namespace: g}, spec: {serviceAccountName: gke-allowed, tokenAudience: acme.svc.id.goog}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: api, namespace: g}, spec: {serviceAccountName: nomount, tokenAudience: 'https://kubernetes.default.svc'}}
@@ -118,6 +129,10 @@ const SPECS: &[(&str, &str)] = &[
         "automountServiceAccountToken: false, volumes: [{name: v, projected: {sources: [{podCertificate: {signerName: example.com/s, keyType: ED25519}}]}}]",
         "volumes[0].projected.sources[0].podCertificate",
     ),
+    // Rights of its own, even where no token is; what all ServiceAccounts have by a group is nobody's own.
+    ("serviceAccountName: deployer", "serviceAccountName"),
+    ("serviceAccountName: opener", "serviceAccountName"),
+    ("serviceAccountName: viewer", ""),
     // Cloud identities that need no token in the pod.
     ("serviceAccountName: gke", "serviceAccountName"),
     ("serviceAccountName: gke-allowed", ""),
