@@ -71,7 +71,9 @@ fn lead(configuration: &mut Value, target: &Target<'_>, path: &str) -> Outcome {
         push(selector, "matchExpressions", ours)?;
         let own =
             entry.get("name").and_then(Value::as_str).is_some_and(|name| name.starts_with("own"));
-        if own || entry.get("name") == Some(&json!("boundary.pinfold.dev")) {
+        let cluster = ["boundary.pinfold.dev", "nodes.pinfold.dev"];
+        let cluster = cluster.iter().any(|name| entry.get("name") == Some(&json!(name)));
+        if own || cluster {
             // A namespaceSelector lets every cluster-scoped object through.
             let expression = format!(
                 "request.?namespace.orValue('') != '' || request.resource.resource == 'namespaces' || \

@@ -31,7 +31,8 @@ const BUILT_IN: &[(&str, &str, &str, &str, bool, Depth)] = &[
     ("", "v1", "Node", "nodes", false, Depth::Metadata),
     ("", "v1", "PersistentVolume", "persistentvolumes", false, Depth::Whole),
     ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", true, Depth::Whole),
-    ("", "v1", "Pod", "pods", true, Depth::Metadata),
+    // Which claims it uses; of the rest the view keeps little (`Sharing::keep`).
+    ("", "v1", "Pod", "pods", true, Depth::Whole),
     ("", "v1", "ReplicationController", "replicationcontrollers", true, Depth::Metadata),
     ("apps", "v1", "ReplicaSet", "replicasets", true, Depth::Metadata),
     ("apps", "v1", "Deployment", "deployments", true, Depth::Metadata),
@@ -51,6 +52,7 @@ const BUILT_IN: &[(&str, &str, &str, &str, bool, Depth)] = &[
         Depth::Whole,
     ),
     ("storage.k8s.io", "v1", "StorageClass", "storageclasses", false, Depth::Whole),
+    ("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", false, Depth::Whole),
 ];
 
 /// Groups whose resources are watched if the cluster has them.
