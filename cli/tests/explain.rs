@@ -61,7 +61,7 @@ fn the_documentation_shows_what_is_printed() {
             commands += 1;
         }
     }
-    assert_eq!(commands, 7, "examples of docs/explain.md");
+    assert_eq!(commands, 8, "examples of docs/explain.md");
 }
 
 /// Each file says what is asked, which hop is the first broken one, and how the command ends.
@@ -119,6 +119,24 @@ fn what_is_rendered_passes_where_the_binding_does() {
         }
     }
     assert!(passed >= 8, "{passed} bindings passed");
+}
+
+#[test]
+fn what_a_review_suggests_is_all_that_was_missing() {
+    let asked = "explain review --stack acme-agents/triage --repository acme/app --trigger manual \
+                 --cluster docs/examples/explain/dispatch.yaml -p docs/examples/explain/dispatch-policy.yaml";
+    let (outcome, grants, _) = pinfold(&format!("{asked} --ref main -o yaml"));
+    assert_eq!(outcome, Outcome::Denied);
+    assert!(grants.contains("kind: AgentSecretGrant"), "{grants}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("grants.yaml");
+    fs::write(&file, grants).expect("written");
+    let granted = format!("{asked} --cluster {}", file.display());
+    let (outcome, answer, _) = pinfold(&format!("{granted} --ref main"));
+    assert_eq!(outcome, Outcome::Passed, "{answer}");
+    // Of the same stack, another ref is not what was granted.
+    let (outcome, answer, _) = pinfold(&format!("{granted} --ref feature"));
+    assert_eq!(outcome, Outcome::Denied, "{answer}");
 }
 
 const DOCS: &str = "--cluster docs/examples/explain/cluster.yaml";

@@ -57,11 +57,16 @@ fn add(context: &Context<'_>, role: Role, identity: &Identity, found: &mut Asses
     let Context { facts, view, policy, now } = *context;
     let world = World { view, policy, answers: &facts.answers, now };
     let way = follow(world.view, identity);
+    let unset = |hop: &Hop| matches!(hop.fault, Some(Fault::Unset(_)));
+    // A pool need not have an account of its own.
+    if role == Role::Runner && way.hops.iter().any(unset) {
+        return;
+    }
     for hop in way.hops.iter().filter(|hop| hop.is_broken()) {
         let Some(fault) = &hop.fault else { continue };
         let message = format!("the {} identity ends here: {fault}", role.as_str());
         match (role, fault, &hop.object.kind[..]) {
-            // A pool may be of the policy alone, and need not have an account of its own.
+            // A pool may be of the policy alone.
             (Role::Runner, ..) => {
                 found.add(Severity::Note, &hop.object, message, "");
             }
