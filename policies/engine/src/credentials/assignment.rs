@@ -85,7 +85,9 @@ fn value_span(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
         });
     let length = length.count();
     let end = start.checked_add(length)?;
-    let code = quote.is_none() && bytes.get(end) == Some(&b'(');
+    // A call, or a tag, an anchor or an alias of YAML.
+    let tag = bytes.get(start).is_some_and(|byte| matches!(byte, b'!' | b'&' | b'*'));
+    let code = quote.is_none() && (tag || bytes.get(end) == Some(&b'('));
     (length > 0 && length <= VALUE_BYTES_MAX && !code).then_some((start, end))
 }
 

@@ -57,7 +57,7 @@ impl Check {
             Self::Random => is_random(secret),
             Self::Secret => is_plausible(Kind::Secret, secret),
             Self::Password => is_plausible(Kind::Password, secret),
-            Self::Crc32 => has_checksum(secret),
+            Self::Crc32 => has_checksum(secret) && is_random(secret),
             Self::Jwt => is_jwt(secret),
             Self::KubernetesJwt => is_jwt(secret) && is_kubernetes(secret),
             Self::Pem => has_key_material(rest),

@@ -13,6 +13,8 @@ use super::{ATTEMPTS_MAX, Encoding, Exhausted, Match, TEXT_BYTES_MAX, assignment
 
 /// How far a pattern is read from where it begins, in bytes.
 const WINDOW_BYTES: usize = 1_200;
+/// Slots of the pattern with the most groups; a test holds it.
+pub(super) const SLOTS_MAX: usize = 4;
 /// Shortest text that holds a credential, in bytes.
 const TEXT_BYTES_MIN: usize = 6;
 const NAMED_PASSWORD: (&str, &str) = ("named-password", "a password, by its name");
@@ -117,7 +119,9 @@ impl<'p> Scanner<'p> {
         self.own(text, found);
         for hit in set.automaton.find_overlapping_iter(text) {
             let Some(keyword) = set.keywords.get(hit.pattern().as_usize()) else { continue };
-            let covered = |one: &Match<'_>| one.start <= hit.start() && hit.end() <= one.end;
+            let covered = |one: &Match<'_>| {
+                !is_named(one) && one.start <= hit.start() && hit.end() <= one.end
+            };
             if found.matches.iter().rev().take(4).any(covered) {
                 continue;
             }
@@ -193,6 +197,11 @@ impl<'p> Scanner<'p> {
         if pattern.check.holds(value, rest) {
             let (start, end) = secret;
             let (id, title) = (pattern.id.as_str(), pattern.title.as_str());
+            // What is known by its form is told so, rather than by its name.
+            let overlaps = |one: &Match<'_>| is_named(one) && one.start < end && start < one.end;
+            while found.matches.last().is_some_and(overlaps) {
+                found.matches.pop();
+            }
             found.matches.push(Match { id, title, start, end, encoding: found.encoding });
         }
         Ok(())
@@ -211,9 +220,10 @@ impl<'p> Scanner<'p> {
             self.caches.len().saturating_sub(1)
         });
         let (_, cache) = self.caches.get_mut(place)?;
-        // Every group has two slots; no pattern that ships has more than two groups.
-        let mut slots: [Option<NonMaxUsize>; 4] = [None; 4];
-        pattern.program.search_slots(cache, input, &mut slots)?;
+        // Two for each group, and not more than there are: an unanchored search of regex-automata loses the first otherwise.
+        let mut slots: [Option<NonMaxUsize>; SLOTS_MAX] = [None; SLOTS_MAX];
+        let slots = slots.get_mut(..pattern.program.get_nfa().group_info().slot_len())?;
+        pattern.program.search_slots(cache, input, slots)?;
         let span = |group: usize| {
             let first = group.checked_mul(2)?;
             Some((
@@ -235,10 +245,7 @@ impl<'p> Scanner<'p> {
         let Some(value) = text.get(start..end).filter(|value| value.len() >= TEXT_BYTES_MIN) else {
             return;
         };
-        let Some(kind) = kind_of(name).or_else(|| is_listed(name).then_some(name::Kind::Key))
-        else {
-            return;
-        };
+        let Some(kind) = kind_of(name) else { return };
         let overlaps = |one: &Match<'_>| one.start < end && start < one.end;
         if found.matches.iter().any(overlaps) {
             return;
@@ -295,9 +302,8 @@ impl<'p> Scanner<'p> {
     }
 }
 
-/// Names that only patterns by name are about.
-fn is_listed(name: &str) -> bool {
-    name.to_ascii_lowercase().ends_with("dsn")
+fn is_named(one: &Match<'_>) -> bool {
+    one.id == NAMED_PASSWORD.0 || one.id == NAMED_SECRET.0
 }
 
 fn of_kind(kind: name::Kind) -> (&'static str, &'static str) {

@@ -1,5 +1,6 @@
 //! Whether a value can be a credential: neither a placeholder nor a reference, a path or a word, and random enough.
 
+use super::check::decode;
 use super::name::Kind;
 
 /// Shortest password.
@@ -20,7 +21,7 @@ const LONG_ENTROPY_BITS_MIN: f64 = 3.2;
 const EQUAL_RUN_MAX: usize = 6;
 
 /// What stands for a value, or isn't one, wherever it occurs; in lower case.
-const PLACEHOLDERS: [&str; 30] = [
+const PLACEHOLDERS: [&str; 24] = [
     "example",
     "changeme",
     "change-me",
@@ -39,19 +40,16 @@ const PLACEHOLDERS: [&str; 30] = [
     "xxxx",
     "****",
     "....",
-    "password",
-    "passwd",
     "foobar",
-    "123456",
     "abcdef",
-    "secret",
-    "token",
     "notused",
     "not-used",
     "ignored",
-    "default",
     "fake",
 ];
+
+/// What says what a value is rather than being it, unless it is made more complicated, as people do with passwords.
+const WEAK_WORDS: [&str; 6] = ["password", "passwd", "secret", "token", "default", "123456"];
 
 /// What templates put where a value comes later.
 const TEMPLATES: [&str; 9] = ["${", "$(", "{{", "}}", "<%", "%(", "$[", "((", "@@"];
@@ -78,7 +76,7 @@ const REFERENCES: [&str; 17] = [
 ];
 
 /// Whether a text stands for a credential rather than being one.
-pub(super) fn is_placeholder(text: &str) -> bool {
+fn is_placeholder(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     PLACEHOLDERS.iter().any(|word| lower.contains(word)) || is_template(text) || has_equal_run(text)
 }
@@ -107,9 +105,10 @@ pub(super) fn is_random(text: &str) -> bool {
     !is_token_placeholder(text) && entropy_bits(text) >= ENTROPY_BITS_MIN
 }
 
-/// A token's own prefix may have any word, so fewer are placeholders.
+/// A token's own prefix may have any word, so fewer are placeholders. The last is the account key that every Azurite (the emulator of Azure's storage)
+/// has, <https://learn.microsoft.com/azure/storage/common/storage-connect-azurite>.
 fn is_token_placeholder(text: &str) -> bool {
-    const WORDS: [&str; 9] = [
+    const WORDS: [&str; 10] = [
         "example",
         "xxxx",
         "placeholder",
@@ -119,6 +118,7 @@ fn is_token_placeholder(text: &str) -> bool {
         "1234567890",
         "abcdefgh",
         "dummy",
+        "eby8vdm02xnocqflquwjpllmetlcdxj1ouzft50uszr6ifsufq2uverc",
     ];
     let lower = text.to_ascii_lowercase();
     WORDS.iter().any(|word| lower.contains(word)) || is_template(text) || has_equal_run(text)
@@ -127,7 +127,15 @@ fn is_token_placeholder(text: &str) -> bool {
 /// Whether a value of a name of this kind can be a credential.
 pub(super) fn is_plausible(kind: Kind, value: &str) -> bool {
     let shape = Shape::of(value);
-    if value.len() > VALUE_BYTES_MAX || shape.spaces || is_reference(value) || is_placeholder(value)
+    let out = value.len() > VALUE_BYTES_MAX || shape.spaces || is_reference(value);
+    if out || is_placeholder(value) {
+        return false;
+    }
+    // What is a placeholder in base64 is one too.
+    let text = decode(value).and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
+    if text.is_some_and(|text| is_placeholder(&text) || is_weak(kind, &text))
+        || is_weak(kind, value)
     {
         return false;
     }
@@ -141,6 +149,13 @@ pub(super) fn is_plausible(kind: Kind, value: &str) -> bool {
                 && shape.digits >= 3
         }
     }
+}
+
+/// Whether a value says what it is, rather than being it.
+fn is_weak(kind: Kind, value: &str) -> bool {
+    let lower = value.to_ascii_lowercase();
+    let complicated = kind == Kind::Password && Shape::of(value).is_complicated();
+    !complicated && WEAK_WORDS.iter().any(|word| lower.contains(word))
 }
 
 fn is_reference(value: &str) -> bool {
@@ -160,6 +175,7 @@ struct Shape {
     letters: usize,
     digits: usize,
     symbols: usize,
+    capitals: usize,
     /// Changes between small letters, capitals and digits.
     changes: usize,
     spaces: bool,
@@ -191,6 +207,9 @@ impl Shape {
         for byte in value.bytes() {
             shape.spaces |= byte.is_ascii_whitespace();
             let class = class(byte);
+            if class == Class::Capital {
+                shape.capitals = shape.capitals.saturating_add(1);
+            }
             let count = match class {
                 Class::Small | Class::Capital => &mut shape.letters,
                 Class::Digit => &mut shape.digits,
@@ -204,6 +223,15 @@ impl Shape {
             last = Some(class);
         }
         shape
+    }
+}
+
+impl Shape {
+    /// At least three of small letters, capitals, digits and symbols.
+    fn is_complicated(&self) -> bool {
+        let small = self.letters.saturating_sub(self.capitals);
+        let kinds = [small, self.capitals, self.digits, self.symbols];
+        kinds.iter().filter(|count| **count > 0).count() >= 3
     }
 }
 
@@ -236,7 +264,7 @@ fn is_mixed(value: &str, shape: &Shape) -> bool {
 
 /// Names of objects, settings and code: words with separators, each of letters only, or short, or of a number at its end.
 fn is_identifier(value: &str) -> bool {
-    let parts: Vec<&str> = value.split(['-', '_', '.', '/', ':', '#', '@']).collect();
+    let parts: Vec<&str> = value.split(['-', '_', '.', '/', ':']).collect();
     let plain = |part: &&str| {
         let body = part.trim_end_matches(|last: char| last.is_ascii_digit());
         let tail = part.len().saturating_sub(body.len());

@@ -7,6 +7,8 @@ use super::{is_plausible, is_random};
 fn passwords() {
     let yes = [
         "hunter2",
+        "SuperSecretPassword123!",
+        "giteaPassword1234",
         "S3cure!Pass",
         "p4ssw0rd!",
         "correct-horse-9!",
@@ -40,6 +42,7 @@ fn passwords() {
         "vault:secret/data/x#1",
         "op://vault/item/1",
         "db-credentials",
+        "my-password-1",
         "my-db-2",
         "redis-master-7",
         "http://a.b/c1",
@@ -64,8 +67,8 @@ fn secrets() {
         "kJ8sNq2vXw5zB7mT",
         "3f2504e0-4f89-41d3-9a0c-0305e82c3301",
         "a8F3kd92",
-        "Zm9vYmFyYmF6cXV4MTIzNA==",
-        "QmVhcmVyLXRva2VuLTk5",
+        "Zm9vYi1yYmF6cXV4MTIzNA==",
+        "QmVhcmVyLXR4a2VuLTk5",
         "qWeRtYuIoPaSdFgHjK",
         "x7Kp-92mQ-4vTz-81sW",
     ];
