@@ -65,6 +65,33 @@ const CLUSTER_SCOPED: &[&str] = &[
     "VolumeSnapshotContent",
 ];
 
+/// Kinds of the shipped `references` that have no namespace, by group; the projects' CRDs say so.
+const CLUSTER_SCOPED_CUSTOM: &[(&str, &[&str])] = &[
+    (
+        "apiextensions.crossplane.io",
+        &["Composition", "CompositionRevision", "CompositeResourceDefinition", "EnvironmentConfig"],
+    ),
+    ("argoproj.io", &["ClusterAnalysisTemplate", "ClusterWorkflowTemplate"]),
+    ("cert-manager.io", &["ClusterIssuer"]),
+    ("eventing.keda.sh", &["ClusterCloudEventSource"]),
+    ("external-secrets.io", &["ClusterExternalSecret", "ClusterPushSecret", "ClusterSecretStore"]),
+    ("gateway.networking.k8s.io", &["GatewayClass"]),
+    ("generators.external-secrets.io", &["ClusterGenerator"]),
+    ("groupsnapshot.storage.k8s.io", &["VolumeGroupSnapshotClass", "VolumeGroupSnapshotContent"]),
+    ("keda.sh", &["ClusterTriggerAuthentication"]),
+    ("kubernetes.crossplane.io", &["Object", "ObservedObjectCollection", "ProviderConfig"]),
+    ("kubernetes.m.crossplane.io", &["ClusterProviderConfig"]),
+    ("ops.crossplane.io", &["CronOperation", "Operation", "WatchOperation"]),
+    ("serving.kserve.io", &["ClusterServingRuntime", "ClusterStorageContainer"]),
+];
+
+fn is_cluster_scoped(value: &Value, kind: &str) -> bool {
+    let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let mut custom = CLUSTER_SCOPED_CUSTOM.iter().filter(|(known, _)| *known == group);
+    CLUSTER_SCOPED.contains(&kind) || custom.any(|(_, kinds)| kinds.contains(&kind))
+}
+
 /// Reads manifests; `-` is standard input.
 pub(crate) fn read(paths: &[PathBuf], namespace: &str) -> Result<Vec<Manifest>, CliError> {
     let (standard_input, files): (Vec<&PathBuf>, Vec<&PathBuf>) =
@@ -128,7 +155,7 @@ pub(crate) fn from_value(
     namespace: &str,
 ) -> Result<Manifest, CliError> {
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-    if !CLUSTER_SCOPED.contains(&kind.as_str()) {
+    if !is_cluster_scoped(&value, &kind) {
         set_namespace(&mut value, namespace);
     }
     let object = object::from_value(&value)
