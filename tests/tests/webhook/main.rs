@@ -5,6 +5,7 @@
 //! registered is narrowed to the stage's namespaces, and to cluster-scoped objects that begin with the stage's name.
 
 mod agent_definitions;
+mod agent_resources;
 mod attacks;
 mod bad_input;
 mod bad_start;
@@ -15,6 +16,7 @@ mod honest;
 mod kubernetes;
 mod manifests;
 mod offline;
+mod placement;
 mod openapi;
 mod rbac_attacks;
 mod rbac_cases;

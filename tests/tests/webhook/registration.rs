@@ -1,6 +1,6 @@
 //! The webhook configurations of `manifests/`, made to call a stage's webhook, for a stage's objects.
 
-mod home;
+pub(crate) mod home;
 mod kept;
 mod own;
 

@@ -247,7 +247,7 @@ impl Default for Limits {
             finish_max: Duration::from_secs(15),
             audit_max: Duration::from_secs(3),
             policy_poll: Duration::from_millis(200),
-            discovery_every: Duration::from_secs(30),
+            discovery_every: Duration::from_secs(5),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The view of a live cluster: one watch a kind, one task that owns the snapshot, discovery of the agent resources that exist.
 //!
-//! Secrets and ConfigMaps are never asked for, and of workloads only the metadata. A watch that fails is begun anew with a list, and until that is through the view counts as old from the moment of the failure.
+//! Secrets and ConfigMaps are never watched, and of workloads but pods only the metadata. A watch that fails is begun anew with a list, and until that is through the view counts as old from the moment of the failure.
 
 mod discovery;
 mod freshness;

@@ -74,7 +74,8 @@ impl Live {
     fn can_ask(&self, question: &Question) -> bool {
         match question {
             Question::Access(_) => true,
-            Question::Object(key) | Question::Whole(key) => self.sources.of(key).is_some(),
+            Question::Object(key) => self.sources.asked(key).is_some(),
+            Question::Whole(key) => self.sources.of(key).is_some(),
         }
     }
 
@@ -82,7 +83,7 @@ impl Live {
         let (name, found) = match question {
             Question::Access(access) => ("access", self.access(access, review).await),
             Question::Object(key) => {
-                let source = self.sources.of(key)?;
+                let source = self.sources.asked(key)?;
                 let found = self.object(key, &source).await;
                 let answer = found.map(|found| Answer::Object(key.clone(), Box::new(found)));
                 ("object", answer.map(|answer| (answer, "answered")))

@@ -31,6 +31,15 @@ impl Home {
     pub(crate) fn new() -> Outcome<Self> {
         let server = ApiServer::start()?;
         install_resources(&server)?;
+        Self::on(server)
+    }
+
+    /// Without the agent resources, as in a cluster that has no control plane of agents.
+    pub(crate) fn without_resources() -> Outcome<Self> {
+        Self::on(ApiServer::start()?)
+    }
+
+    fn on(server: ApiServer) -> Outcome<Self> {
         for file in ["namespace.yaml", "identity.yaml", "service.yaml"] {
             let path = repository("manifests/base").join(file);
             server.kubectl(&["apply", "-f", &path.to_string_lossy()], "")?.ok()?;

@@ -24,11 +24,11 @@ pub(crate) struct Source {
 }
 
 /// The kinds that every cluster has: group, version, kind, plural, namespaced, depth. Secrets and ConfigMaps are not among them: Pinfold
-/// has no right to read them, and judges one by its namespace.
+/// has no right to read them, and judges one by its namespace. Of pods the view keeps where they are and which claims they use.
 const BUILT_IN: &[(&str, &str, &str, &str, bool, Depth)] = &[
     ("", "v1", "Namespace", "namespaces", false, Depth::Metadata),
     ("", "v1", "ServiceAccount", "serviceaccounts", true, Depth::Whole),
-    ("", "v1", "Node", "nodes", false, Depth::Metadata),
+    ("", "v1", "Node", "nodes", false, Depth::Whole),
     ("", "v1", "PersistentVolume", "persistentvolumes", false, Depth::Whole),
     ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", true, Depth::Whole),
     // Which claims it uses; of the rest the view keeps little (`Sharing::keep`).
@@ -54,6 +54,9 @@ const BUILT_IN: &[(&str, &str, &str, &str, bool, Depth)] = &[
     ("storage.k8s.io", "v1", "StorageClass", "storageclasses", false, Depth::Whole),
     ("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", false, Depth::Whole),
 ];
+
+/// Kinds that are never watched, and of which a policy may have the metadata of one object read (`grants.checkExistence`).
+const ASKED: &[(&str, &str)] = &[("Secret", "secrets"), ("ConfigMap", "configmaps")];
 
 /// Groups whose resources are watched if the cluster has them.
 pub(crate) const AGENT_GROUPS: [&str; 2] = ["krate.a5c.ai", "kradle.a5c.ai"];
@@ -88,5 +91,36 @@ impl Sources {
             source.resource.group == key.group && source.resource.kind == key.kind
         };
         self.0.load().iter().find(wanted).cloned()
+    }
+
+    /// The source of an object, also of a kind that is only ever asked about, as metadata.
+    pub(crate) fn asked(&self, key: &ObjectKey) -> Option<Source> {
+        self.of(key).or_else(|| {
+            let of = |(kind, _): &&(&str, &str)| key.group.is_empty() && key.kind == *kind;
+            let (kind, plural) = ASKED.iter().find(of)?;
+            let kind = GroupVersionKind::gvk("", "v1", kind);
+            let resource = ApiResource::from_gvk_with_plural(&kind, plural);
+            Some(Source { resource, depth: Depth::Metadata, namespaced: true })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A Secret's values are never asked for, whatever is asked.
+    #[test]
+    fn secrets_are_not_watched_and_asked_about_as_metadata() {
+        let sources = Sources::new();
+        for kind in ["Secret", "ConfigMap"] {
+            let key = ObjectKey::new("", kind, "n", "s");
+            assert_eq!(sources.of(&key), None, "{kind} is not watched");
+            let asked = sources.asked(&key).map(|source| (source.depth, source.namespaced));
+            assert_eq!(asked, Some((Depth::Metadata, true)), "{kind}");
+            assert_eq!(sources.asked(&ObjectKey::new("example.com", kind, "n", "s")), None);
+        }
+        let pod = ObjectKey::new("", "Pod", "n", "p");
+        assert_eq!(sources.asked(&pod), sources.of(&pod));
     }
 }
