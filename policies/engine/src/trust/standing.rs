@@ -278,7 +278,8 @@ fn no_right(object: &Object, requester: &Requester) -> String {
 
 /// Group and value of the labels that name a run, on the object and on its pods.
 fn run_labels(object: &Object) -> impl Iterator<Item = (&'static str, &str)> {
-    let pods = object.facts.workload().map(|workload| workload.pod_labels.as_slice());
+    let apart = object.facts.workload().filter(|workload| workload.meta_path != "$.metadata");
+    let pods = apart.map(|workload| workload.pod_labels.as_slice());
     let pods = pods.unwrap_or_default();
     let own = object.meta.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let pods = pods.iter().map(|(key, value)| (key.as_str(), value.as_str()));
