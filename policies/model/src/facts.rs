@@ -150,6 +150,12 @@ impl Answers {
         }
     }
 
+    /// Whether nothing was answered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.access.is_empty() && self.objects.is_empty() && self.whole.is_empty()
+    }
+
     /// Adds the answers to further questions.
     pub fn extend(&mut self, further: Self) {
         self.access.extend(further.access);

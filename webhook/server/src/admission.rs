@@ -249,7 +249,7 @@ impl Admission {
             return Round::default();
         }
         let Asked { answers, unanswered } = live.ask(&open, review).await;
-        let news = !answers.access.is_empty() || !answers.objects.is_empty();
+        let news = !answers.is_empty();
         review.facts.answers.extend(answers);
         Round { news, unanswered }
     }

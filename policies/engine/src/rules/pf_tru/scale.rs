@@ -30,12 +30,13 @@ pub(super) fn judge(context: &Context<'_>, replicas: i64, found: &mut Found) {
         return;
     }
     let name = if facts.target.name.is_empty() { &facts.request_name } else { &facts.target.name };
-    for (group, kind) in SCALED {
-        let key = ObjectKey::new(group, kind, &facts.target.namespace, name);
-        if context.lookup(&key).is_some() {
-            judge_template(context, &key, found);
-        }
+    let key = |(group, kind)| ObjectKey::new(group, kind, &facts.target.namespace, name);
+    let mut keys: Vec<ObjectKey> = SCALED.map(key).into();
+    // One that no watch has seen yet is looked for among all.
+    if keys.iter().any(|key| context.lookup(key).is_some()) {
+        keys.retain(|key| context.lookup(key).is_some());
     }
+    keys.iter().for_each(|key| judge_template(context, key, found));
 }
 
 fn before(context: &Context<'_>) -> i64 {
