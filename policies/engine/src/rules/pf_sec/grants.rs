@@ -6,7 +6,7 @@
 mod uses;
 mod worker;
 
-use pinfold_model::facts::{AdmissionFacts, Operation};
+use pinfold_model::facts::{AdmissionFacts, Operation, Requester};
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::pod::Workload;
 use pinfold_model::object::reference::ReferenceKind;
@@ -105,7 +105,10 @@ fn judge_uses(
         }
         return;
     };
-    let work = work_of(context, object, requester);
+    let mut work = work_of(context, object, requester);
+    if !vouches(context, requester) {
+        work.runs.clear();
+    }
     let labels: Vec<&str> = worker::stack_labels(object, workload);
     let purpose = purposes(workload).next();
     let answers = &context.facts.answers;
@@ -124,6 +127,17 @@ fn judge_uses(
                 }
                 Verdict::Refused(refused) => tell(one, *refused, &work.standing, found),
             }
+        }
+    }
+}
+
+/// Whether the runs that the work names count: not where somebody who may not claim one makes it, or changes what it runs. An owner reference is
+/// quickly written.
+fn vouches(context: &Context<'_>, requester: &Requester) -> bool {
+    match actor(context, requester) {
+        Actor::Controller | Actor::BuiltIn => true,
+        Actor::Other => {
+            context.facts.operation == Operation::Update && context.facts.change != Change::Content
         }
     }
 }

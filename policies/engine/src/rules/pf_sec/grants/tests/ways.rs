@@ -1,0 +1,209 @@
+//! Every way by which a workload uses a Secret or ConfigMap (research/seeds.md T-22, T-28 to T-33, T-42), granted and not.
+
+use serde_json::{Value, json};
+
+use super::{CONTROLLER, cluster, pod};
+
+/// Fields of a pod spec that use object `s`: path below the spec, value, whether of a ConfigMap, and its mount policy.
+fn fields() -> Vec<(&'static str, Value, bool, &'static str)> {
+    let container = |list: &str, container: Value| json!({list: [container]});
+    let env = |reference: &str| json!({"env": [{"name": "E"}, {"name": "K", "valueFrom": {reference: {"name": "s", "key": "k"}}}]});
+    let from = |reference: &str| json!({"envFrom": [{"prefix": "P", reference: {"name": "s", "optional": true}}]});
+    let volume = |source: Value| json!({"volumes": [{"name": "v", "emptyDir": {}}, source]});
+    vec![
+        (
+            "containers[0].env[1].valueFrom.secretKeyRef.name",
+            container("containers", env("secretKeyRef")),
+            false,
+            "env",
+        ),
+        (
+            "initContainers[0].env[1].valueFrom.secretKeyRef.name",
+            container("initContainers", env("secretKeyRef")),
+            false,
+            "env",
+        ),
+        (
+            "ephemeralContainers[0].env[1].valueFrom.secretKeyRef.name",
+            container("ephemeralContainers", env("secretKeyRef")),
+            false,
+            "env",
+        ),
+        (
+            "containers[0].envFrom[0].secretRef.name",
+            container("containers", from("secretRef")),
+            false,
+            "env",
+        ),
+        (
+            "initContainers[0].envFrom[0].secretRef.name",
+            container("initContainers", from("secretRef")),
+            false,
+            "env",
+        ),
+        (
+            "ephemeralContainers[0].envFrom[0].secretRef.name",
+            container("ephemeralContainers", from("secretRef")),
+            false,
+            "env",
+        ),
+        (
+            "containers[0].env[1].valueFrom.configMapKeyRef.name",
+            container("containers", env("configMapKeyRef")),
+            true,
+            "env",
+        ),
+        (
+            "initContainers[0].envFrom[0].configMapRef.name",
+            container("initContainers", from("configMapRef")),
+            true,
+            "env",
+        ),
+        (
+            "ephemeralContainers[0].envFrom[0].configMapRef.name",
+            container("ephemeralContainers", from("configMapRef")),
+            true,
+            "env",
+        ),
+        (
+            "volumes[1].secret.secretName",
+            volume(json!({"name": "s", "secret": {"secretName": "s", "optional": true}})),
+            false,
+            "file",
+        ),
+        (
+            "volumes[1].configMap.name",
+            volume(json!({"name": "s", "configMap": {"name": "s"}})),
+            true,
+            "file",
+        ),
+        (
+            "volumes[1].projected.sources[1].secret.name",
+            volume(
+                json!({"name": "s", "projected": {"sources": [{"downwardAPI": {}}, {"secret": {"name": "s"}}]}}),
+            ),
+            false,
+            "projected-volume",
+        ),
+        (
+            "volumes[1].projected.sources[0].configMap.name",
+            volume(json!({"name": "s", "projected": {"sources": [{"configMap": {"name": "s"}}]}})),
+            true,
+            "projected-volume",
+        ),
+        (
+            "imagePullSecrets[1].name",
+            json!({"imagePullSecrets": [null, {"name": "s"}]}),
+            false,
+            "never-mount-pass-by-reference",
+        ),
+        (
+            "volumes[1].csi.nodePublishSecretRef.name",
+            volume(
+                json!({"name": "s", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "s"}}}),
+            ),
+            false,
+            "never-mount-pass-by-reference",
+        ),
+        (
+            "volumes[1].flexVolume.secretRef.name",
+            volume(json!({"name": "s", "flexVolume": {"driver": "d", "secretRef": {"name": "s"}}})),
+            false,
+            "never-mount-pass-by-reference",
+        ),
+        (
+            "volumes[1].azureFile.secretName",
+            volume(json!({"name": "s", "azureFile": {"shareName": "x", "secretName": "s"}})),
+            false,
+            "never-mount-pass-by-reference",
+        ),
+        (
+            "volumes[1].rbd.secretRef.name",
+            volume(json!({"name": "s", "rbd": {"secretRef": {"name": "s"}}})),
+            false,
+            "never-mount-pass-by-reference",
+        ),
+    ]
+}
+
+/// Kinds with a pod template: version, kind, path to the template.
+const TEMPLATES: [(&str, &str, &[&str]); 9] = [
+    ("apps/v1", "Deployment", &["spec", "template"]),
+    ("apps/v1", "ReplicaSet", &["spec", "template"]),
+    ("apps/v1", "StatefulSet", &["spec", "template"]),
+    ("apps/v1", "DaemonSet", &["spec", "template"]),
+    ("v1", "ReplicationController", &["spec", "template"]),
+    ("batch/v1", "Job", &["spec", "template"]),
+    ("batch/v1", "CronJob", &["spec", "jobTemplate", "spec", "template"]),
+    ("v1", "PodTemplate", &["template"]),
+    ("v1", "Pod", &[]),
+];
+
+fn around(version: &str, kind: &str, steps: &[&str], spec: Value) -> Value {
+    let inner = json!({"spec": spec});
+    let mut object = steps.iter().rev().fold(inner, |inner, step| json!({*step: inner}));
+    object["apiVersion"] = version.into();
+    object["kind"] = kind.into();
+    let metadata =
+        json!({"name": "w", "namespace": "a", "labels": {"krate.a5c.ai/dispatch-run": "run-main"}});
+    object["metadata"] = metadata;
+    object
+}
+
+fn grants(policy: &str) -> String {
+    let line = |kind: &str, field: &str| {
+        format!(
+            "{{apiVersion: krate.a5c.ai/v1alpha1, kind: {kind}, metadata: {{name: g, namespace: a}}, spec: {{subject: {{kind: agent-stack, name: coder}}, {field}: {{name: s}}, mountPolicy: {policy}}}}}"
+        )
+    };
+    let secret = line("AgentSecretGrant", "secretRef");
+    if policy.starts_with("never") {
+        return secret;
+    }
+    format!("{secret}\n{}", line("AgentConfigGrant", "configMapRef"))
+}
+
+#[test]
+fn every_way_in_every_kind() {
+    let bare = cluster("");
+    for (path, mut spec, config, policy) in fields() {
+        spec["serviceAccountName"] = "coder".into();
+        let rule = if config { "PF-SEC-003" } else { "PF-SEC-002" };
+        let granted = cluster(&grants(policy));
+        for (version, kind, steps) in TEMPLATES {
+            let object = around(version, kind, steps, spec.clone());
+            let at: Vec<&str> = ["$"].iter().chain(steps).chain(&["spec"]).copied().collect();
+            let expected = format!("{rule} {}.{path}", at.join("."));
+            assert_eq!(bare.found(CONTROLLER, &object), [expected], "{kind} {path}");
+            assert!(granted.allows(CONTROLLER, &object), "{kind} {path}");
+        }
+        // Another way than the grant's.
+        let other = if policy == "env" { "file" } else { "env" };
+        let object = around("v1", "Pod", &[], spec.clone());
+        let other = cluster(&grants(other)).found(CONTROLLER, &object);
+        let mounted = !policy.starts_with("never");
+        assert_eq!(other.is_empty(), !mounted, "{path}");
+        assert!(other.iter().all(|found| found.starts_with("PF-SEC-005 ")), "{path} {other:?}");
+    }
+}
+
+#[test]
+fn pull_secrets_of_the_service_account() {
+    let cluster = cluster("");
+    let of = |account: &str| pod("run-main", &json!({"serviceAccountName": account}));
+    assert_eq!(cluster.found(CONTROLLER, &of("puller")), ["PF-SEC-002 $.spec.serviceAccountName"]);
+    assert!(cluster.allows(CONTROLLER, &of("kept")), "the AgentServiceAccount names it");
+    assert!(cluster.allows(CONTROLLER, &of("gone")), "the API server refuses its pods");
+}
+
+#[test]
+fn uses_of_one_object_are_told_once() {
+    let spec = json!({"serviceAccountName": "coder", "containers": [{"env": [
+        {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "b"}}},
+        {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "a"}}}]}]});
+    let found = cluster("").judge(CONTROLLER, &pod("run-main", &spec), None);
+    let [one] = found.raw.as_slice() else { panic!("{:?}", found.raw) };
+    assert!(one.message.contains("keys `a`, `b`"), "{}", one.message);
+    assert!(one.message.contains("also at `$.spec.containers[0].env[1]"), "{}", one.message);
+    assert!(one.remedy.contains(r#""keys":["a","b"]"#), "{}", one.remedy);
+}
