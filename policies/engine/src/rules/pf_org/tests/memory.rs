@@ -37,7 +37,7 @@ fn queries_stay_within_what_their_source_grants() {
     let (path, kind) = ("PF-ORG-004 $.spec.paths[0]", "PF-ORG-004 $.spec.kinds[0]");
     let asks =
         |paths: &str| query(&format!("{{sourceRef: docs, paths: [{paths}], kinds: [decision]}}"));
-    let cases: [(String, &[&str]); 36] = [
+    let cases: [(String, &[&str]); 38] = [
         (asks("docs/a.md"), NONE),
         (asks("docs/deep/a.md"), NONE),
         (asks("README.md"), NONE),
@@ -78,6 +78,19 @@ fn queries_stay_within_what_their_source_grants() {
         (query("{sourceRef: odd, paths: [docs/a]}"), &[path]),
         (query("{sourceRef: newer, paths: [docs/a]}"), NONE),
         (query("{paths: [docs/a]}"), &[source]),
+        // Another kind than the field has is no way around its grant, nor a grant.
+        (
+            query(
+                "{sourceRefs: [acme-2/all, {kind: Other, name: docs}], paths: [src/a], kinds: [decision]}",
+            ),
+            &[path],
+        ),
+        (
+            query(
+                "{sourceRef: {kind: AgentMemoryQuery, name: docs}, paths: [src/a], kinds: [decision]}",
+            ),
+            &[path],
+        ),
         (query("{sourceRef: not-there, paths: [docs/a]}"), &[source]),
     ];
     for (manifest, expected) in cases {

@@ -32,7 +32,7 @@ fn agent(kind: &str, namespace: &str, spec: &str) -> String {
 #[test]
 fn names_stay_in_the_organization() {
     let view = cluster(NAMED);
-    let cases: [(String, &[&str]); 36] = [
+    let cases: [(String, &[&str]); 39] = [
         // Nothing named, something of the own namespace, and something that isn't there.
         (stack("{}"), NONE),
         (stack("{runnerPool: here, mcpServerRefs: [not-there]}"), NONE),
@@ -130,6 +130,16 @@ fn names_stay_in_the_organization() {
         (
             stack("{mcpServerRefs: [beta/shared-2], toolProfileRef: beta/shared}"),
             &["PF-ORG-001 $.spec.mcpServerRefs[0]", "PF-ORG-001 $.spec.toolProfileRef"],
+        ),
+        // A kind that the field doesn't have hides nothing: neither a pool, nor by what is shared under another kind.
+        (stack("{runnerPool: {kind: Other, name: theirs}}"), &["PF-ORG-001 $.spec.runnerPool"]),
+        (
+            stack("{toolProfileRef: {kind: AgentMcpServer, namespace: beta, name: shared}}"),
+            &["PF-ORG-001 $.spec.toolProfileRef"],
+        ),
+        (
+            agent("AgentDispatchRun", "acme", "{repository: {kind: Other, name: beta/app}}"),
+            &["PF-ORG-001 $.spec.repository", "PF-ORG-001 $.spec.repository"],
         ),
         // T-21: repositories of the same name.
         (agent("AgentDispatchRun", "acme", "{repository: app}"), NONE),

@@ -78,11 +78,21 @@ impl Links {
         path: &str,
         link: &Link<'_>,
     ) -> Self {
-        let found = reference(kind, path, link);
-        if !found.name.is_empty() && !found.kind.is_empty() {
+        self.push(kind, reference(kind, path, link));
+        self
+    }
+
+    /// A field that says another kind than its API documents is both: whoever reads it may not look at what it says.
+    fn push(&mut self, documented: &str, found: AgentReference) {
+        if found.name.is_empty() {
+            return;
+        }
+        if !documented.is_empty() && found.kind != documented {
+            self.0.push(AgentReference { kind: documented.to_owned(), ..found.clone() });
+        }
+        if !found.kind.is_empty() {
             self.0.push(found);
         }
-        self
     }
 
     /// A field that names several.
@@ -110,9 +120,7 @@ impl Links {
             },
             Link::Parts(_) => reference("Repository", path, link),
         };
-        if !found.name.is_empty() {
-            self.0.push(found);
-        }
+        self.push("Repository", found);
         self
     }
 
