@@ -156,6 +156,43 @@ fn untrusted_work_runs_in_the_sandbox_that_a_site_asks_for() {
     );
 }
 
+#[test]
+fn a_cluster_without_pools_and_runs_sees_nothing_of_this() {
+    let view = fixture::view(
+        "{apiVersion: v1, kind: Namespace, metadata: {name: g, labels: {pinfold.dev/agents: 'true'}}}
+        {apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: c, namespace: g}}
+        {apiVersion: v1, kind: Pod, metadata: {name: other, namespace: g}, spec: {volumes: [{persistentVolumeClaim: {claimName: c}}]}}",
+    );
+    let policy = fixture::policy("mode: enforce");
+    let spec = "nodeSelector: {pool: trusted}, tolerations: [{operator: Exists}], nodeName: n, runtimeClassName: r, schedulerName: s, \
+         priorityClassName: p, serviceAccountName: a, volumes: [{persistentVolumeClaim: {claimName: c}}], resourceClaims: [{name: x}]";
+    let old = pod("g", "nodeSelector: {a: b}");
+    let job = with(deployment("d", spec, ""), &["kind"], json!("StatefulSet"));
+    let node = value("{apiVersion: v1, kind: Node, metadata: {name: n, labels: {pool: trusted}}}");
+    let binding = value(
+        "{apiVersion: v1, kind: Binding, metadata: {name: other, namespace: g}, target: {name: n}}",
+    );
+    let rules = [
+        super::super::judge_placement,
+        super::super::guarded_pools::judge,
+        super::super::allowed::judge,
+        super::super::shared::judge,
+    ];
+    for rule in rules {
+        for facts in [
+            create("dev", &pod("g", spec)),
+            update("dev", &old, &pod("g", spec)),
+            create("dev", &job),
+            create("dev", &node),
+            create("dev", &binding),
+            scale("d", 0, 9),
+        ] {
+            let found = fixture::found(rule, &facts, &view, &policy);
+            assert!(found.raw.is_empty() && found.questions.is_empty(), "{found:#?}");
+        }
+    }
+}
+
 fn scale(name: &str, from: i64, to: i64) -> AdmissionFacts {
     let scale = |replicas: i64| json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": name, "namespace": "g"}, "spec": {"replicas": replicas}});
     let mut facts = update("dev", &scale(from), &scale(to));
