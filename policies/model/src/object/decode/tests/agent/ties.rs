@@ -27,19 +27,27 @@ fn named(reference: &AgentReference) -> Named<'_> {
 #[test]
 fn a_link_is_text_or_an_object_and_never_loses_its_namespace() {
     let cases = [
-        (json!("a"), Some(("AgentToolProfile", "", "a"))),
-        (json!("n/a"), Some(("AgentToolProfile", "n", "a"))),
-        (json!({"name": "a"}), Some(("AgentToolProfile", "", "a"))),
+        (json!("a"), vec![("AgentToolProfile", "", "a")]),
+        (json!("n/a"), vec![("AgentToolProfile", "n", "a")]),
+        (json!({"name": "a"}), vec![("AgentToolProfile", "", "a")]),
         (
             json!({"namespace": "n", "name": "a", "apiGroup": "krate.a5c.ai"}),
-            Some(("AgentToolProfile", "n", "a")),
+            vec![("AgentToolProfile", "n", "a")],
         ),
-        (json!({"kind": "AgentSkill", "name": "a"}), Some(("AgentSkill", "", "a"))),
-        (json!({"kind": "agent-stack", "name": "a"}), Some(("AgentStack", "", "a"))),
-        (json!(""), None),
-        (json!(null), None),
-        (json!({}), None),
-        (json!({"namespace": "n"}), None),
+        // Who says another kind than the field has is held to both.
+        (
+            json!({"kind": "AgentSkill", "name": "a"}),
+            vec![("AgentToolProfile", "", "a"), ("AgentSkill", "", "a")],
+        ),
+        (
+            json!({"kind": "agent-stack", "name": "a"}),
+            vec![("AgentToolProfile", "", "a"), ("AgentStack", "", "a")],
+        ),
+        (json!({"kind": "tool-profile", "name": "a"}), vec![("AgentToolProfile", "", "a")]),
+        (json!(""), vec![]),
+        (json!(null), vec![]),
+        (json!({}), vec![]),
+        (json!({"namespace": "n"}), vec![]),
     ];
     for (written, expected) in cases {
         let found = ties("AgentStack", &json!({"toolProfileRef": written}));
@@ -47,11 +55,7 @@ fn a_link_is_text_or_an_object_and_never_loses_its_namespace() {
             .references
             .iter()
             .map(|one| (one.kind.as_str(), one.namespace.as_str(), one.name.as_str()));
-        assert_eq!(
-            shown.collect::<Vec<_>>(),
-            expected.into_iter().collect::<Vec<_>>(),
-            "{written}"
-        );
+        assert_eq!(shown.collect::<Vec<_>>(), expected, "{written}");
     }
     for odd in [json!(7), json!(["a"]), json!(true), json!({"name": 7})] {
         let object = json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "AgentStack", "spec": {"toolProfileRef": odd}});
