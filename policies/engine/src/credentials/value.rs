@@ -118,7 +118,7 @@ fn is_token_placeholder(text: &str) -> bool {
         "1234567890",
         "abcdefgh",
         "dummy",
-        "eby8vdm02xnocqflquwjpllmetlcdxj1ouzft50uszr6ifsufq2uverc",
+        "eby8vdm02xnocqflquwjpllmetlcdxj1",
     ];
     let lower = text.to_ascii_lowercase();
     WORDS.iter().any(|word| lower.contains(word)) || is_template(text) || has_equal_run(text)

@@ -127,7 +127,7 @@ const FORMS: &[(&str, &str, &str)] = &[
     ("kubeadm-token", "JOIN_TOKEN", "{6l}.{16l}"),
     ("tailscale-key", "", "tskey-auth-{8w}-{20w}"),
     ("ngrok-token", "NGROK_AUTHTOKEN", "{20w}_{17w}"),
-    ("azure-storage-key", "", "AccountName=a;AccountKey={86w}=="),
+    ("azure-storage-key", "", "AccountKey={86w}=="),
     ("azure-shared-access-key", "", "SharedAccessKey={43w}="),
     ("azure-sas", "", "https://a.blob/c?sv=2&sig={43w}%3D"),
     ("gcp-service-account-key", "", "\"private_key_id\": \"{40h}\""),
