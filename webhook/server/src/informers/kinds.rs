@@ -55,8 +55,16 @@ const BUILT_IN: &[(&str, &str, &str, &str, bool, Depth)] = &[
     ("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", false, Depth::Whole),
 ];
 
-/// Kinds that are never watched, and of which a policy may have the metadata of one object read (`grants.checkExistence`).
-const ASKED: &[(&str, &str)] = &[("Secret", "secrets"), ("ConfigMap", "configmaps")];
+/// Kinds that are never watched, and of which the metadata of one object may be read: Secrets and ConfigMaps if the policy wants their existence known
+/// (`grants.checkExistence`), and what other runners' pods inherit trust from (`standing::passes_on` of the engine). Group, version, kind, plural.
+const ASKED: &[(&str, &str, &str, &str)] = &[
+    ("", "v1", "Secret", "secrets"),
+    ("", "v1", "ConfigMap", "configmaps"),
+    ("tekton.dev", "v1", "PipelineRun", "pipelineruns"),
+    ("tekton.dev", "v1", "TaskRun", "taskruns"),
+    ("argoproj.io", "v1alpha1", "Workflow", "workflows"),
+    ("actions.github.com", "v1alpha1", "EphemeralRunner", "ephemeralrunners"),
+];
 
 /// Groups whose resources are watched if the cluster has them.
 pub(crate) const AGENT_GROUPS: [&str; 2] = ["krate.a5c.ai", "kradle.a5c.ai"];
@@ -96,9 +104,11 @@ impl Sources {
     /// The source of an object, also of a kind that is only ever asked about, as metadata.
     pub(crate) fn asked(&self, key: &ObjectKey) -> Option<Source> {
         self.of(key).or_else(|| {
-            let of = |(kind, _): &&(&str, &str)| key.group.is_empty() && key.kind == *kind;
-            let (kind, plural) = ASKED.iter().find(of)?;
-            let kind = GroupVersionKind::gvk("", "v1", kind);
+            let of = |(group, _, kind, _): &&(&str, &str, &str, &str)| {
+                key.group == *group && key.kind == *kind
+            };
+            let (group, version, kind, plural) = ASKED.iter().find(of)?;
+            let kind = GroupVersionKind::gvk(group, version, kind);
             let resource = ApiResource::from_gvk_with_plural(&kind, plural);
             Some(Source { resource, depth: Depth::Metadata, namespaced: true })
         })
@@ -119,6 +129,11 @@ mod tests {
             let asked = sources.asked(&key).map(|source| (source.depth, source.namespaced));
             assert_eq!(asked, Some((Depth::Metadata, true)), "{kind}");
             assert_eq!(sources.asked(&ObjectKey::new("example.com", kind, "n", "s")), None);
+        }
+        for (group, kind) in [("tekton.dev", "TaskRun"), ("argoproj.io", "Workflow")] {
+            let asked = sources.asked(&ObjectKey::new(group, kind, "n", "x"));
+            assert_eq!(asked.map(|source| source.depth), Some(Depth::Metadata), "{kind}");
+            assert_eq!(sources.of(&ObjectKey::new(group, kind, "n", "x")), None, "{kind}");
         }
         let pod = ObjectKey::new("", "Pod", "n", "p");
         assert_eq!(sources.asked(&pod), sources.of(&pod));
