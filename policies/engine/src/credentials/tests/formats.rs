@@ -135,7 +135,7 @@ const FORMS: &[(&str, &str, &str)] = &[
     ("json-web-key", "", "{\"kty\":\"oct\",\"k\":\"{20w}\"}"),
     ("cloudflare-origin-ca-key", "", "v1.0-{24h}-{146h}"),
     ("putty-private-key", "", "PuTTY-User-Key-File-3: ssh-ed25519"),
-    ("password-hash", "", "agent:$2y$12${53w}"),
+    ("password-hash", "", "$2y$12${53w}"),
     ("password-hash", "", "$6${16w}${86w}"),
     ("password-hash", "", "$apr1${8w}${22w}"),
     ("onepassword-token", "", "ops_eyJ{200w}"),
@@ -203,19 +203,25 @@ fn has(name: &str, text: &str, id: &str) -> bool {
 
 #[test]
 fn every_form_is_found_and_what_is_nearly_one_is_not() {
+    let mut wrong = Vec::new();
+    let mut expect = |holds: bool, what: String| {
+        if !holds {
+            wrong.push(what);
+        }
+    };
     for (id, name, form) in FORMS {
         for seed in [1, 2, 3] {
             let text = written(form, seed, 0, false);
-            assert!(has(name, &text, id), "{id}: {text} is {:?}", named(name, &text));
+            expect(has(name, &text, id), format!("{id}: {text} is {:?}", named(name, &text)));
             let around = format!("see \"{text}\", and the rest");
-            assert!(!name.is_empty() || has("", &around, id), "{id}: {around}");
+            expect(!name.is_empty() || has("", &around, id), format!("{id}: {around}"));
         }
         if *id == "putty-private-key" {
             continue;
         }
         let tail = form.rsplit('}').next().unwrap_or_default();
         let short = written(form, 1, 1, false);
-        assert!(!has(name, &short, id), "{id}: one short: {short}{tail}");
+        expect(!has(name, &short, id), format!("{id}: one short: {short}{tail}"));
         let same = written(form, 1, 0, true);
         let unchecked = [
             "age-secret-key",
@@ -228,17 +234,18 @@ fn every_form_is_found_and_what_is_nearly_one_is_not() {
             "grafana-token",
             "teams-webhook",
         ];
-        assert!(unchecked.contains(id) || !has(name, &same, id), "{id}: filled: {same}");
+        expect(unchecked.contains(id) || !has(name, &same, id), format!("{id}: filled: {same}"));
         if !name.is_empty() {
             let text = written(form, 1, 0, false);
-            assert!(!has("NOTE", &text, id), "{id}: without its name");
+            expect(!has("NOTE", &text, id), format!("{id}: without its name"));
         } else if form.starts_with(|first: char| first.is_ascii_alphabetic())
             && !form.starts_with("http")
         {
             let inside = format!("x{}", written(form, 1, 0, false));
-            assert!(!has("", &inside, id), "{id}: inside a word: {inside}");
+            expect(!has("", &inside, id), format!("{id}: inside a word: {inside}"));
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
