@@ -2,6 +2,7 @@
 
 pub(crate) mod home;
 mod kept;
+mod organizations;
 mod own;
 
 use base64::Engine as _;

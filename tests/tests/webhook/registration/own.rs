@@ -18,10 +18,10 @@ const OTHER_KIND: &str = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomReso
      names: {kind: Thing, plural: things}, scope: Namespaced, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]}}";
 
 /// Name, kubectl's arguments, the object.
-type Case = (&'static str, &'static [&'static str], &'static str);
+pub(super) type Case<'c> = (&'c str, &'c [&'c str], &'c str);
 
 /// What somebody does to what is Pinfold's own. Nothing is stored.
-const SENT: &[Case] = &[
+const SENT: &[Case<'_>] = &[
     ("a pod", &["apply", "-f", "-"], POD),
     ("a Role", &["apply", "-f", "-"], ROLE),
     ("a ConfigMap", &["create", "configmap", "c", "-n", SYSTEM], ""),
@@ -56,7 +56,7 @@ const SENT: &[Case] = &[
     ("a kind of Pinfold's", &["apply", "-f", "-"], POLICY_KIND),
 ];
 /// What is somebody else's.
-const NOT_SENT: &[Case] = &[
+const NOT_SENT: &[Case<'_>] = &[
     ("another kind", &["apply", "-f", "-"], OTHER_KIND),
     ("the end of another namespace", &["delete", "namespace", "nobodys"], ""),
     ("the end of another ClusterRole", &["delete", "clusterrole", "view"], ""),
@@ -78,10 +78,10 @@ const CONTROL_PLANE: &[User<'_>] = &[
     User { name: "system:node:n1", groups: &["system:nodes", "system:masters"] },
 ];
 
-fn run(
+pub(super) fn run(
     home: &Home,
     user: Option<User<'_>>,
-    (_, arguments, object): &Case,
+    (_, arguments, object): &Case<'_>,
 ) -> Outcome<KubectlOutput> {
     let arguments = [arguments, &["--dry-run=server"][..]].concat();
     Ok(match user {
@@ -91,7 +91,7 @@ fn run(
 }
 
 /// Whether the webhook was asked meanwhile.
-fn asks(
+pub(super) fn asks(
     replica: &Replica,
     act: impl FnOnce() -> Outcome<KubectlOutput>,
 ) -> Outcome<(bool, KubectlOutput)> {
@@ -170,8 +170,8 @@ fn assert_accounts(home: &Home, replica: &Replica) -> Outcome {
         name: "system:serviceaccount:kube-system:service-account-controller",
         groups: &["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:masters"],
     };
-    let made: Case = ("", &["create", "serviceaccount", "s", "-n", "nobodys"], "");
-    let default: Case = ("", &["create", "serviceaccount", "default", "-n", "nobodys"], "");
+    let made: Case<'_> = ("", &["create", "serviceaccount", "s", "-n", "nobodys"], "");
+    let default: Case<'_> = ("", &["create", "serviceaccount", "default", "-n", "nobodys"], "");
     assert!(asks(replica, || run(home, None, &made))?.0);
     assert!(!asks(replica, || run(home, Some(controller), &default))?.0);
     Ok(())

@@ -171,9 +171,11 @@ impl Desired {
             if !made {
                 continue;
             }
-            for group in texts(rule, "apiGroups") {
-                let resources = texts(rule, "resources").filter(|name| !name.contains('/'));
-                sent.entry(group.to_owned()).or_default().extend(resources.map(str::to_owned));
+            let resources = texts(rule, "resources").filter(|name| !name.contains('/'));
+            let resources: BTreeSet<String> = resources.map(str::to_owned).collect();
+            // Those of subresources alone name none.
+            for group in texts(rule, "apiGroups").filter(|_| !resources.is_empty()) {
+                sent.entry(group.to_owned()).or_default().extend(resources.clone());
             }
         }
         sent
