@@ -9,6 +9,7 @@ use crate::object::reference::Reference;
 use crate::object::{Facts, Object, ObjectKey};
 
 mod agent;
+mod documented;
 mod referrer;
 mod scheduling;
 

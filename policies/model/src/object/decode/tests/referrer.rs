@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{at_path, object, references};
 use crate::object::Facts;
 
-const VOLUME_FIELDS: [(&str, &str); 13] = [
+pub(super) const VOLUME_FIELDS: [(&str, &str); 13] = [
     ("azureFile", "secretName"),
     ("cephfs.secretRef", "name"),
     ("cinder.secretRef", "name"),
@@ -221,4 +221,20 @@ fn well_known_custom_kinds() {
         let manifest = json!({"apiVersion": version, "kind": kind, "spec": spec});
         assert_eq!(references(&manifest), expected, "{kind}");
     }
+}
+
+#[test]
+fn what_is_called_like_a_reference_and_names_none() {
+    let volumes = json!([
+        {"name": "i", "image": {"reference": "registry.example/data:1"}},
+        {"name": "c", "cephfs": {"secretFile": "/etc/ceph/secret"}},
+        {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}, {"clusterTrustBundle": {"name": "b", "path": "p"}}, null]}},
+        {"name": "d", "csi": {"driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "c"}}},
+        {"name": "e", "emptyDir": {}}, null]);
+    let env = json!([{"name": "K", "valueFrom": {"fileKeyRef": {"volumeName": "e", "path": "f", "key": "k"}}}, {"name": "V", "value": "secretKeyRef"}, null]);
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}},
+        "spec": {"containers": [{"env": env}, null], "volumes": volumes}});
+    assert_eq!(references(&pod), [""; 0]);
+    let driver = json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "spec": {"serviceAccountTokenInSecrets": true}});
+    assert_eq!(object(&driver).facts, Facts::MetaOnly);
 }

@@ -1,12 +1,13 @@
 //! Further ways: copies that are pushed, other ingress controllers, revisions, parameters of admission policies, entries by object, and what only
 //! looks like a reference.
 
-use pinfold_model::finding::Mode;
+use pinfold_model::finding::{Mode, RuleId};
 use pinfold_model::policy::admission::AdmissionPolicy;
 use serde_json::json;
 
 use super::{CLUSTER, Cluster, cluster};
-use crate::organization::fixture::{self, request, spoken, value};
+use crate::organization::fixture::{self, object, request, spoken, value};
+use crate::scan::{Depth, Scan, creation};
 
 #[test]
 fn copies_that_are_pushed() {
@@ -172,4 +173,24 @@ fn a_warning_says_what_to_add_and_how_many_there_are_is_bounded() {
     many["spec"]["of"] = json!(vec![json!({"a": 1}); 150_000]);
     let found = fixture::found(super::super::judge, &request("dev", &many, None), &view, &policy);
     assert_eq!(spoken(&found), ["PF-SEC-001 $"]);
+}
+
+#[test]
+fn a_secret_that_is_relabelled_while_it_is_named_is_told_by_a_scan() {
+    let policy = fixture::policy("{}");
+    let stored = value(
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: a}, spec: {template: {spec: {volumes: [{secret: {secretName: token}}]}}}}",
+    );
+    for (organization, told) in [("acme", 0), ("beta", 1)] {
+        let secret = format!(
+            "{{apiVersion: v1, kind: Secret, metadata: {{name: token, namespace: a, labels: {{krate.a5c.ai/org: {organization}}}}}}}"
+        );
+        let view = fixture::view(&format!("{GUARDED}{secret}"));
+        let scan = Scan { policy: &policy, view: &view, now: fixture::NOW, all_bindings: true };
+        let facts = creation(object(&stored), Some(stored.clone()));
+        let judged = scan.judge(&facts, Depth::Whole);
+        let rules = judged.findings.iter().map(|weighed| &weighed.finding.rule);
+        let found = rules.filter(|rule| **rule == RuleId::SEC_CROSS_ORGANIZATION).count();
+        assert_eq!(found, told, "{organization}");
+    }
 }
