@@ -11,12 +11,14 @@ mod identity;
 mod nodes;
 mod placement;
 mod pools;
+mod scale;
 mod shared;
 mod stamping;
 
 use pinfold_model::facts::{AdmissionFacts, Operation, Question};
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::pod::NodeBinding;
+use pinfold_model::object::scheduling::Scheduling;
 use pinfold_model::object::{Change, Facts, Object, ObjectKey};
 
 use self::placement::Way;
@@ -51,6 +53,11 @@ fn judge_placement(context: &Context<'_>, found: &mut Found) {
         Facts::Workload(_) => judge_workload(context, object, found),
         Facts::NodeBinding(binding) => judge_binding(context, binding, found),
         Facts::Run(_) => judge_run(context, object, found),
+        Facts::Scheduling(of) => {
+            if let Scheduling::Scale { replicas } = **of {
+                scale::judge(context, replicas, found);
+            }
+        }
         Facts::MetaOnly
         | Facts::Role(_)
         | Facts::Binding(_)
@@ -90,7 +97,7 @@ fn ways_of(context: &Context<'_>, object: &Object) -> Vec<Way> {
     let Some(workload) = object.facts.workload() else { return Vec::new() };
     let namespace = context.facts.target.namespace.as_str();
     let scope = scope(context, namespace);
-    let mut ways = match (scope, context.facts.subresource.as_str()) {
+    let ways = match (scope, context.facts.subresource.as_str()) {
         (Scope::Platform, _) => Vec::new(),
         (_, "" | "ephemeralcontainers") => placement::ways(context, namespace, object, workload),
         (_, "status") if labels_change(context.facts, object) => {
@@ -98,7 +105,13 @@ fn ways_of(context: &Context<'_>, object: &Object) -> Vec<Way> {
         }
         _ => Vec::new(),
     };
-    match scope {
+    in_scope(context, ways)
+}
+
+/// The ways that matter in the namespace of a request.
+fn in_scope(context: &Context<'_>, mut ways: Vec<Way>) -> Vec<Way> {
+    let namespace = context.facts.target.namespace.as_str();
+    match scope(context, namespace) {
         Scope::Elsewhere | Scope::Platform => ways.retain(|way| way.names_the_pool),
         Scope::Unknown => {
             let question = Question::Object(namespace_key(namespace));
@@ -163,13 +176,13 @@ fn judge_run(context: &Context<'_>, object: &Object, found: &mut Found) {
 fn refuse(standing: Standing, ways: Vec<Way>, found: &mut Found) {
     let Standing::Untrusted { reason, questions } = standing else { return };
     questions.into_iter().for_each(|question| found.ask(question));
-    for Way { path, what, pool, remedy, questions, .. } in ways {
+    for Way { path, what, pool, forbidden, remedy, questions, .. } in ways {
         questions.into_iter().for_each(|question| found.ask(question));
         let message = match pool {
             Some(pool) => {
                 format!("untrusted work ({reason}) may not run on trusted pool `{pool}`: {what}")
             }
-            None => format!("untrusted work ({reason}) may not run on a trusted pool: {what}"),
+            None => format!("untrusted work ({reason}) may not {forbidden}: {what}"),
         };
         found.add(RuleId::TRU_PLACEMENT, path, message, format!("{remedy}; {HOW_TO_TRUST}"));
     }
