@@ -9,7 +9,7 @@ pub(crate) mod standing;
 
 use pinfold_model::facts::Requester;
 use pinfold_model::object::agent::RunRecord;
-use pinfold_model::object::{Facts, Object};
+use pinfold_model::object::Object;
 
 use self::standing::Standing;
 use crate::context::Context;
@@ -24,16 +24,6 @@ pub(crate) struct Work<'c> {
     pub(crate) runs: Vec<&'c Object>,
     /// What another runner's object says about the work, made by somebody who may say so; none without one.
     pub(crate) origins: Vec<RunRecord>,
-}
-
-impl<'c> Work<'c> {
-    /// The records of the runs, in the order of the claims, then what other runners' objects say.
-    pub(crate) fn records(&self) -> impl Iterator<Item = &RunRecord> {
-        let runs = self.runs.iter().filter_map(|object| {
-            if let Facts::Run(run) = &object.facts { Some(run.as_ref()) } else { None }
-        });
-        runs.chain(&self.origins)
-    }
 }
 
 /// The work of the object of a request.

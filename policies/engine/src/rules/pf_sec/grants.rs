@@ -108,6 +108,7 @@ fn judge_uses(
     let mut work = work_of(context, object, requester);
     if !vouches(context, requester) {
         work.runs.clear();
+        work.origins.clear();
     }
     let labels: Vec<&str> = worker::stack_labels(object, workload);
     let purpose = purposes(workload).next();

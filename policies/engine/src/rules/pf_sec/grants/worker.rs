@@ -49,8 +49,9 @@ impl<'c> Worker<'c> {
             Standing::Trusted => plain.trusted = true,
             Standing::Untrusted { reason, .. } => reason.clone_into(&mut plain.because),
         }
-        let runs: Vec<Self> =
+        let mut runs: Vec<Self> =
             work.runs.iter().filter_map(|run| plain.of_run(context, run)).collect();
+        runs.extend(work.origins.iter().map(|origin| plain.of_origin(context, origin)));
         if runs.is_empty() {
             plain.stack = stack_of_account(context, namespace, &plain.service_account);
             plain.team = plain.team_of_stack(context);
@@ -86,6 +87,20 @@ impl<'c> Worker<'c> {
         };
         worker.team = worker.team_of_stack(context);
         Some(worker)
+    }
+
+    /// What another runner's object adds. Its actor is an account of the forge, and nobody that a grant names.
+    fn of_origin(&self, context: &Context<'c>, origin: &RunRecord) -> Self {
+        let told = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        let mut worker = Self {
+            stack: stack_of_account(context, self.namespace, &self.service_account),
+            repository: told(&origin.repository),
+            git_ref: told(&origin.git_ref),
+            trigger_source: told(&origin.trigger_source),
+            ..self.clone()
+        };
+        worker.team = worker.team_of_stack(context);
+        worker
     }
 
     /// A name that a record in `place` means, as the work would say it.

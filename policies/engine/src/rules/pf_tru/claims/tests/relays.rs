@@ -51,7 +51,8 @@ fn relays_pass_on_what_the_owner_has() {
         (facts.object.as_ref().expect("it"), facts.requester.as_ref().expect("who"));
     let work = work_of(&cluster.context(&facts), object, requester);
     let told: Vec<_> = work
-        .records()
+        .origins
+        .iter()
         .map(|record| (record.repository.as_str(), record.git_ref.as_str()))
         .collect();
     assert_eq!(told, [("acme/app", "refs/heads/main")]);
