@@ -30,14 +30,28 @@ fn query(spec: &str) -> String {
     memory("AgentMemoryQuery", spec)
 }
 
-#[test]
-fn queries_stay_within_what_their_source_grants() {
+fn hold(cases: &[(String, &[&str])]) {
     let view = cluster(MEMORY);
-    let source = "PF-ORG-004 $.spec.sourceRef";
-    let (path, kind) = ("PF-ORG-004 $.spec.paths[0]", "PF-ORG-004 $.spec.kinds[0]");
-    let asks =
-        |paths: &str| query(&format!("{{sourceRef: docs, paths: [{paths}], kinds: [decision]}}"));
-    let cases: [(String, &[&str]); 38] = [
+    for (manifest, expected) in cases {
+        assert_eq!(told(&asked(DEV, manifest, None), &view), *expected, "{manifest}");
+    }
+}
+
+const SOURCE: &str = "PF-ORG-004 $.spec.sourceRef";
+const PATH: &str = "PF-ORG-004 $.spec.paths[0]";
+const KIND: &str = "PF-ORG-004 $.spec.kinds[0]";
+
+fn asks(paths: &str) -> String {
+    query(&format!("{{sourceRef: docs, paths: [{paths}], kinds: [decision]}}"))
+}
+
+fn import(spec: &str) -> String {
+    memory("AgentRunMemoryImport", spec)
+}
+
+#[test]
+fn queries_within_what_their_source_grants_pass() {
+    hold(&[
         (asks("docs/a.md"), NONE),
         (asks("docs/deep/a.md"), NONE),
         (asks("README.md"), NONE),
@@ -46,70 +60,75 @@ fn queries_stay_within_what_their_source_grants() {
         (asks("'docs/*.md'"), NONE),
         (asks("'docs/api/**'"), NONE),
         (asks("'notes/*.md'"), NONE),
+    ]);
+}
+
+#[test]
+fn paths_beyond_what_is_granted_are_refused() {
+    hold(&[
         // Beyond.
-        (asks("src/a.rs"), &[path]),
-        (asks("'**'"), &[path]),
-        (asks("'*'"), &[path]),
-        (asks("'docs**'"), &[path]),
-        (asks("'d*/**'"), &[path]),
-        (asks("'notes/**'"), &[path]),
-        (asks("'notes/a*.md'"), &[path]),
-        (asks("notes/deep/a.md"), &[path]),
-        (asks("docs"), &[path]),
-        (asks("Docs/a.md"), &[path]),
-        (asks("''"), &[path]),
+        (asks("src/a.rs"), &[PATH]),
+        (asks("'**'"), &[PATH]),
+        (asks("'*'"), &[PATH]),
+        (asks("'docs**'"), &[PATH]),
+        (asks("'d*/**'"), &[PATH]),
+        (asks("'notes/**'"), &[PATH]),
+        (asks("'notes/a*.md'"), &[PATH]),
+        (asks("notes/deep/a.md"), &[PATH]),
+        (asks("docs"), &[PATH]),
+        (asks("Docs/a.md"), &[PATH]),
+        (asks("''"), &[PATH]),
         // By a path that leads elsewhere.
-        (asks("docs/../secrets/a.md"), &[path]),
-        (asks("'docs/{a,..}/*.md'"), &[path]),
-        (asks("'docs/**/../../src/**'"), &[path]),
-        (asks("docs/%2e%2e/a.md"), &[path]),
-        (asks("docs//a.md"), &[path]),
-        (asks("./docs/a.md"), &[path]),
+        (asks("docs/../secrets/a.md"), &[PATH]),
+        (asks("'docs/{a,..}/*.md'"), &[PATH]),
+        (asks("'docs/**/../../src/**'"), &[PATH]),
+        (asks("docs/%2e%2e/a.md"), &[PATH]),
+        (asks("docs//a.md"), &[PATH]),
+        (asks("./docs/a.md"), &[PATH]),
+    ]);
+}
+
+#[test]
+fn kinds_and_what_is_left_out_are_granted_too() {
+    hold(&[
         // Kinds.
         (query("{sourceRef: docs, paths: [docs/a], kinds: [runbook, decision]}"), NONE),
-        (query("{sourceRef: docs, paths: [docs/a], kinds: [Decision]}"), &[kind]),
-        (query("{sourceRef: docs, paths: [docs/a], kinds: ['*']}"), &[kind]),
+        (query("{sourceRef: docs, paths: [docs/a], kinds: [Decision]}"), &[KIND]),
+        (query("{sourceRef: docs, paths: [docs/a], kinds: ['*']}"), &[KIND]),
         (query("{sourceRef: any-kind, paths: [docs/a], kinds: [secret]}"), NONE),
         // What is left out is all there is.
         (query("{sourceRef: docs}"), &["PF-ORG-004 $.spec.kinds", "PF-ORG-004 $.spec.paths"]),
         (query("{sourceRef: acme-2/all}"), NONE),
         // Sources that say nothing, or what nobody can read.
-        (query("{sourceRef: silent, paths: [docs/a]}"), &[source]),
-        (query("{sourceRef: odd, paths: [docs/a]}"), &[path]),
+        (query("{sourceRef: silent, paths: [docs/a]}"), &[SOURCE]),
+        (query("{sourceRef: odd, paths: [docs/a]}"), &[PATH]),
         (query("{sourceRef: newer, paths: [docs/a]}"), NONE),
-        (query("{paths: [docs/a]}"), &[source]),
+        (query("{paths: [docs/a]}"), &[SOURCE]),
         // Another kind than the field has is no way around its grant, nor a grant.
         (
             query(
                 "{sourceRefs: [acme-2/all, {kind: Other, name: docs}], paths: [src/a], kinds: [decision]}",
             ),
-            &[path],
+            &[PATH],
         ),
         (
             query(
                 "{sourceRef: {kind: AgentMemoryQuery, name: docs}, paths: [src/a], kinds: [decision]}",
             ),
-            &[path],
+            &[PATH],
         ),
-        (query("{sourceRef: not-there, paths: [docs/a]}"), &[source]),
-    ];
-    for (manifest, expected) in cases {
-        assert_eq!(told(&asked(DEV, &manifest, None), &view), expected, "{manifest}");
-    }
+        (query("{sourceRef: not-there, paths: [docs/a]}"), &[SOURCE]),
+    ]);
 }
 
+const RUN: &str = "PF-ORG-004 $.spec.sourceRun";
+const ORG: &str = "PF-ORG-004 $.spec.sourceOrg";
+
 #[test]
-fn memory_stays_in_its_organization() {
-    let view = cluster(MEMORY);
-    let import = |spec: &str| memory("AgentRunMemoryImport", spec);
-    let (source, run, org) = (
-        "PF-ORG-004 $.spec.sourceRef",
-        "PF-ORG-004 $.spec.sourceRun",
-        "PF-ORG-004 $.spec.sourceOrg",
-    );
-    let cases: [(String, &[&str]); 26] = [
-        (query("{sourceRef: beta/theirs, paths: [a], kinds: [k]}"), &[source]),
-        (query("{sourceRef: {namespace: beta, name: theirs}}"), &[source]),
+fn queries_stay_in_their_organization() {
+    hold(&[
+        (query("{sourceRef: beta/theirs, paths: [a], kinds: [k]}"), &[SOURCE]),
+        (query("{sourceRef: {namespace: beta, name: theirs}}"), &[SOURCE]),
         (query("{sourceRef: beta/lent, paths: [public/a]}"), NONE),
         (query("{sourceRef: beta/lent, paths: [private/a]}"), &["PF-ORG-004 $.spec.paths[0]"]),
         (
@@ -134,34 +153,42 @@ fn memory_stays_in_its_organization() {
             ),
             &["PF-ORG-004 $.spec.paths[0]"],
         ),
-        (query("{snapshotRef: bare, paths: [docs/a]}"), &[source]),
+        (query("{snapshotRef: bare, paths: [docs/a]}"), &[SOURCE]),
         (query("{snapshotRef: lost, paths: [docs/a]}"), &["PF-ORG-004 $.spec.snapshotRef"]),
         (query("{snapshotRef: beta/x, paths: [docs/a]}"), &["PF-ORG-004 $.spec.snapshotRef"]),
+    ]);
+}
+
+#[test]
+fn imports_take_from_their_own_organization() {
+    hold(&[
         // Imports: whose the run is.
         (import("{sourceRun: r}"), NONE),
         (import("{sourceRun: acme-2/r, sourceOrg: acme}"), NONE),
-        (import("{sourceRun: beta/r}"), &[run]),
-        (import("{sourceRun: absent/r}"), &[run]),
+        (import("{sourceRun: beta/r}"), &[RUN]),
+        (import("{sourceRun: absent/r}"), &[RUN]),
         (import("{sourceRun: beta/lent}"), NONE),
         (import("{sourceRun: beta/lent, sourceOrg: beta}"), NONE),
-        (import("{sourceRun: r, sourceOrg: beta}"), &[org]),
+        (import("{sourceRun: r, sourceOrg: beta}"), &[ORG]),
         (import("{sourceRepository: beta/app}"), &["PF-ORG-004 $.spec.sourceRepository"]),
         (
             import("{sourceRepository: app, sourceSession: beta/s}"),
             &["PF-ORG-004 $.spec.sourceSession"],
         ),
-        (import("{sourceOrg: acme}"), &[run]),
+        (import("{sourceOrg: acme}"), &[RUN]),
         (
             import("{sourceRun: r, sourceRef: any-kind, paths: [src/a]}"),
             &["PF-ORG-004 $.spec.paths[0]"],
         ),
         (import("{sourceRun: r, sourceRef: any-kind, paths: [docs/a]}"), NONE),
         // Every other kind of memory.
-        (memory("AgentMemoryAssociation", "{sourceRef: beta/theirs}"), &[source]),
-    ];
-    for (manifest, expected) in cases {
-        assert_eq!(told(&asked(DEV, &manifest, None), &view), expected, "{manifest}");
-    }
+        (memory("AgentMemoryAssociation", "{sourceRef: beta/theirs}"), &[SOURCE]),
+    ]);
+}
+
+#[test]
+fn every_kind_of_memory_stays_in_its_organization() {
+    let view = cluster(MEMORY);
     for kind in [
         "AgentMemoryRepository",
         "AgentMemorySource",

@@ -29,15 +29,30 @@ fn agent(kind: &str, namespace: &str, spec: &str) -> String {
     )
 }
 
-#[test]
-fn names_stay_in_the_organization() {
+/// Whoever asks, because nobody is an exception.
+fn hold(cases: &[(String, &[&str])]) {
     let view = cluster(NAMED);
-    let cases: [(String, &[&str]); 39] = [
+    for (manifest, expected) in cases {
+        for user in [DEV, ADMIN] {
+            assert_eq!(told(&asked(user, manifest, None), &view), *expected, "{manifest}");
+        }
+    }
+}
+
+#[test]
+fn what_is_its_own_may_be_named() {
+    hold(&[
         // Nothing named, something of the own namespace, and something that isn't there.
         (stack("{}"), NONE),
         (stack("{runnerPool: here, mcpServerRefs: [not-there]}"), NONE),
         // Another namespace of the same organization.
         (stack("{runnerPool: plain/any, toolProfileRef: {namespace: acme-2, name: t}}"), NONE),
+    ]);
+}
+
+#[test]
+fn no_field_leads_to_another_organization() {
+    hold(&[
         // Another organization's, by every field and in every spelling.
         (stack("{toolProfileRef: beta/t}"), &["PF-ORG-001 $.spec.toolProfileRef"]),
         (
@@ -68,6 +83,12 @@ fn names_stay_in_the_organization() {
             stack("{runtimeIdentity: {serviceAccountRef: beta/agent}}"),
             &["PF-ORG-001 $.spec.runtimeIdentity.serviceAccountRef"],
         ),
+    ]);
+}
+
+#[test]
+fn no_field_of_other_kinds_does_either() {
+    hold(&[
         (
             agent("AgentServiceAccount", "acme", "{namespace: beta, serviceAccountName: a}"),
             &["PF-ORG-001 $.spec.namespace"],
@@ -112,6 +133,12 @@ fn names_stay_in_the_organization() {
             ),
             NONE,
         ),
+    ]);
+}
+
+#[test]
+fn what_is_nobodys_or_in_no_namespace_is_not_its_own() {
+    hold(&[
         // The platform's, nobody's, a disputed namespace's, an unknown one's.
         (stack("{toolProfileRef: krate/t}"), &["PF-ORG-001 $.spec.toolProfileRef"]),
         (stack("{toolProfileRef: open/t}"), &["PF-ORG-001 $.spec.toolProfileRef"]),
@@ -122,6 +149,12 @@ fn names_stay_in_the_organization() {
         (stack("{runnerPool: theirs}"), &["PF-ORG-001 $.spec.runnerPool"]),
         (stack("{runnerPool: newer}"), &["PF-ORG-001 $.spec.runnerPool"]),
         (stack("{runnerPool: nobodys}"), &["PF-ORG-001 $.spec.runnerPool"]),
+    ]);
+}
+
+#[test]
+fn what_is_shared_may_be_named_exactly() {
+    hold(&[
         // What is shared, exactly.
         (
             stack("{mcpServerRefs: [beta/shared], runnerPool: offered, skillRefs: [beta/parts]}"),
@@ -131,6 +164,12 @@ fn names_stay_in_the_organization() {
             stack("{mcpServerRefs: [beta/shared-2], toolProfileRef: beta/shared}"),
             &["PF-ORG-001 $.spec.mcpServerRefs[0]", "PF-ORG-001 $.spec.toolProfileRef"],
         ),
+    ]);
+}
+
+#[test]
+fn another_kind_hides_nothing() {
+    hold(&[
         // A kind that the field doesn't have hides nothing: neither a pool, nor by what is shared under another kind.
         (stack("{runnerPool: {kind: Other, name: theirs}}"), &["PF-ORG-001 $.spec.runnerPool"]),
         (
@@ -141,6 +180,12 @@ fn names_stay_in_the_organization() {
             agent("AgentDispatchRun", "acme", "{repository: {kind: Other, name: beta/app}}"),
             &["PF-ORG-001 $.spec.repository", "PF-ORG-001 $.spec.repository"],
         ),
+    ]);
+}
+
+#[test]
+fn repositories_of_one_name_are_not_one() {
+    hold(&[
         // T-21: repositories of the same name.
         (agent("AgentDispatchRun", "acme", "{repository: app}"), NONE),
         (agent("AgentDispatchRun", "acme", "{repository: acme/app}"), NONE),
@@ -166,12 +211,7 @@ fn names_stay_in_the_organization() {
             ),
             &["PF-ORG-001 $.spec.allowedRepositories[0]"],
         ),
-    ];
-    for (manifest, expected) in cases {
-        for user in [DEV, ADMIN] {
-            assert_eq!(told(&asked(user, &manifest, None), &view), expected, "{manifest}");
-        }
-    }
+    ]);
 }
 
 #[test]
