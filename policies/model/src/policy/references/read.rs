@@ -116,6 +116,9 @@ fn parent(path: &str) -> &str {
     path.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
+/// A namespace, and a name with its path.
+type Plain<'v> = (&'v str, (String, &'v str));
+
 /// A value that says one reference, or none.
 struct Found<'v> {
     path: String,
@@ -228,7 +231,7 @@ impl Found<'_> {
     }
 
     /// Text is the name itself; an object says `name` and `namespace`, or nothing.
-    fn plain(&self) -> Result<Option<(&str, (String, &str))>, Unreadable> {
+    fn plain(&self) -> Result<Option<Plain<'_>>, Unreadable> {
         let unreadable = |path: String| Unreadable { path, message: NO_NAME.to_owned() };
         match self.value {
             Value::Null => Ok(None),

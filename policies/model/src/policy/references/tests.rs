@@ -40,87 +40,89 @@ fn document() -> Value {
     })
 }
 
+/// Entries and what they find in [`document`].
+const FORMS: [(&str, &[&str]); 15] = [
+    // All that are in a namespace.
+    (
+        "kind: Secret, at: '$.spec.from[*].extract', namespace: $.namespace",
+        &["Secret team-b/ at $.spec.from[0].extract.namespace"],
+    ),
+    (
+        "kind: Secret, at: '$.spec.from[*].extract', name: $.key, namespace: $.namespace",
+        &[
+            "Secret /b at $.spec.from[1].extract.key",
+            "Secret team-b/a at $.spec.from[0].extract.key",
+        ],
+    ),
+    // Without pairs: a namespace beside no name would be taken for all.
+    (
+        "kind: Secret, name: '$.spec.from[*].extract.key', namespace: '$.spec.from[*].extract.namespace'",
+        &[
+            "Secret /b at $.spec.from[1].extract.key",
+            "Secret team-b/a at $.spec.from[0].extract.key",
+        ],
+    ),
+    (
+        "kind: Secret, at: '$.spec.values[*]', kindAt: $.kind",
+        &[
+            "ConfigMap /c at $.spec.values[1].name",
+            "Secret /d at $.spec.values[3].name",
+            "Secret /e at $.spec.values[4].name",
+            "Secret /s at $.spec.values[0].name",
+        ],
+    ),
+    (
+        "at: '$.spec.values[*]', kindAt: $.kind, name: $.name",
+        &["ConfigMap /c at $.spec.values[1].name", "Secret /s at $.spec.values[0].name"],
+    ),
+    (
+        "kind: Secret, members: ['*SecretRef', secretRef]",
+        &[
+            "Secret /ca at $.spec.auth.caSecretRef.name",
+            "Secret team-b/t at $.spec.auth.tokenSecretRef.name",
+        ],
+    ),
+    (
+        "kind: Secret, at: $.spec.auth, members: ['*SecretRef'], name: $.name",
+        &[
+            "Secret /ca at $.spec.auth.caSecretRef.name",
+            "Secret /t at $.spec.auth.tokenSecretRef.name",
+        ],
+    ),
+    (
+        "kind: Secret, members: [secretName, pull]",
+        &[
+            "Secret /n at $.spec.deep[0][0].secretName",
+            "Secret /p1 at $.spec.deep[0][0].pull[0].name",
+            "Secret /p2 at $.spec.deep[0][0].pull[1].name",
+            "Secret /q at $.spec['x-y'].secretName",
+        ],
+    ),
+    (
+        "kind: Secret, at: \"$.metadata.annotations['x.io/auth','x.io/own']\", nameForm: namespace/name",
+        &[
+            "Secret /basic at $.metadata.annotations['x.io/own']",
+            "Secret team-b/basic at $.metadata.annotations['x.io/auth']",
+        ],
+    ),
+    (
+        "kind: ConfigMap, name: \"$.metadata.annotations['x.io/auth']\", nameForm: namespace/name",
+        &["ConfigMap team-b/basic at $.metadata.annotations['x.io/auth']"],
+    ),
+    // A plain name keeps its slash: it leads nowhere, because no object is called so.
+    (
+        "kind: Secret, name: \"$.metadata.annotations['x.io/auth']\"",
+        &["Secret /team-b/basic at $.metadata.annotations['x.io/auth']"],
+    ),
+    ("kind: Secret, at: $.spec.auth.userSecretRef", &[]),
+    ("kind: Secret, at: $.spec.none, members: ['*']", &[]),
+    ("kind: Secret, name: $.spec.empty", &[]),
+    ("kind: Secret, at: '$.spec.from[2].find'", &[]),
+];
+
 #[test]
 fn every_form_finds_its_names() {
-    let cases: [(&str, &[&str]); 15] = [
-        // All that are in a namespace.
-        (
-            "kind: Secret, at: '$.spec.from[*].extract', namespace: $.namespace",
-            &["Secret team-b/ at $.spec.from[0].extract.namespace"],
-        ),
-        (
-            "kind: Secret, at: '$.spec.from[*].extract', name: $.key, namespace: $.namespace",
-            &[
-                "Secret /b at $.spec.from[1].extract.key",
-                "Secret team-b/a at $.spec.from[0].extract.key",
-            ],
-        ),
-        // Without pairs: a namespace beside no name would be taken for all.
-        (
-            "kind: Secret, name: '$.spec.from[*].extract.key', namespace: '$.spec.from[*].extract.namespace'",
-            &[
-                "Secret /b at $.spec.from[1].extract.key",
-                "Secret team-b/a at $.spec.from[0].extract.key",
-            ],
-        ),
-        (
-            "kind: Secret, at: '$.spec.values[*]', kindAt: $.kind",
-            &[
-                "ConfigMap /c at $.spec.values[1].name",
-                "Secret /d at $.spec.values[3].name",
-                "Secret /e at $.spec.values[4].name",
-                "Secret /s at $.spec.values[0].name",
-            ],
-        ),
-        (
-            "at: '$.spec.values[*]', kindAt: $.kind, name: $.name",
-            &["ConfigMap /c at $.spec.values[1].name", "Secret /s at $.spec.values[0].name"],
-        ),
-        (
-            "kind: Secret, members: ['*SecretRef', secretRef]",
-            &[
-                "Secret /ca at $.spec.auth.caSecretRef.name",
-                "Secret team-b/t at $.spec.auth.tokenSecretRef.name",
-            ],
-        ),
-        (
-            "kind: Secret, at: $.spec.auth, members: ['*SecretRef'], name: $.name",
-            &[
-                "Secret /ca at $.spec.auth.caSecretRef.name",
-                "Secret /t at $.spec.auth.tokenSecretRef.name",
-            ],
-        ),
-        (
-            "kind: Secret, members: [secretName, pull]",
-            &[
-                "Secret /n at $.spec.deep[0][0].secretName",
-                "Secret /p1 at $.spec.deep[0][0].pull[0].name",
-                "Secret /p2 at $.spec.deep[0][0].pull[1].name",
-                "Secret /q at $.spec['x-y'].secretName",
-            ],
-        ),
-        (
-            "kind: Secret, at: \"$.metadata.annotations['x.io/auth','x.io/own']\", nameForm: namespace/name",
-            &[
-                "Secret /basic at $.metadata.annotations['x.io/own']",
-                "Secret team-b/basic at $.metadata.annotations['x.io/auth']",
-            ],
-        ),
-        (
-            "kind: ConfigMap, name: \"$.metadata.annotations['x.io/auth']\", nameForm: namespace/name",
-            &["ConfigMap team-b/basic at $.metadata.annotations['x.io/auth']"],
-        ),
-        // A plain name keeps its slash: it leads nowhere, because no object is called so.
-        (
-            "kind: Secret, name: \"$.metadata.annotations['x.io/auth']\"",
-            &["Secret /team-b/basic at $.metadata.annotations['x.io/auth']"],
-        ),
-        ("kind: Secret, at: $.spec.auth.userSecretRef", &[]),
-        ("kind: Secret, at: $.spec.none, members: ['*']", &[]),
-        ("kind: Secret, name: $.spec.empty", &[]),
-        ("kind: Secret, at: '$.spec.from[2].find'", &[]),
-    ];
-    for (entry, expected) in cases {
+    for (entry, expected) in FORMS {
         assert_eq!(read(entry, &document()).expect(entry), expected, "{entry}");
     }
 }
