@@ -1,5 +1,5 @@
 //! PF-TRU-002: untrusted work that has an identity: the ServiceAccount's API token, a projected token or certificate, the cloud's identity of its
-//! ServiceAccount, or a ServiceAccount that may change things or read Secrets.
+//! ServiceAccount; and a fork's work as a ServiceAccount that may change things or read Secrets.
 
 mod rights;
 
@@ -15,7 +15,7 @@ use crate::organization::namespace_key;
 use crate::rbac::agents::DEFAULT;
 use crate::rbac::describe::excerpt;
 use crate::trust::standing::{self, Standing};
-use crate::trust::{Scope, scope};
+use crate::trust::{Scope, scope, work_of};
 
 /// Audiences that the API server takes begin so; an empty one is the API server's own (KEP-1205).
 const API_AUDIENCE: &str = "https://kubernetes.default";
@@ -34,6 +34,8 @@ struct Identity {
     path: String,
     what: String,
     remedy: String,
+    /// Whether something in the pod can use it.
+    is_usable: bool,
     questions: Vec<Question>,
 }
 
@@ -47,7 +49,7 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     if !here || !matches!(facts.subresource.as_str(), "" | "ephemeralcontainers") {
         return;
     }
-    let identities = identities(context, workload);
+    let mut identities = identities(context, workload);
     if identities.is_empty() {
         return;
     }
@@ -55,16 +57,17 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         return;
     }
     let Some(requester) = context.requester(RuleId::TRU_IDENTITY, found) else { return };
-    let Standing::Untrusted { reason, questions } =
-        standing::of_request(context, object, requester)
-    else {
-        return;
-    };
+    let work = work_of(context, object, requester);
+    let Standing::Untrusted { reason, questions } = work.standing else { return };
+    // Rights without anything to use them by are a fork's to do without; of what has no record, as most agents have none, nobody knows that it is one.
+    if work.runs.is_empty() && work.origins.is_empty() {
+        identities.retain(|one| one.is_usable);
+    }
     questions.into_iter().for_each(|question| found.ask(question));
-    if place == Scope::Unknown {
+    if place == Scope::Unknown && !identities.is_empty() {
         found.ask(Question::Object(namespace_key(&facts.target.namespace)));
     }
-    for Identity { path, what, remedy, questions } in identities {
+    for Identity { path, what, remedy, questions, .. } in identities {
         questions.into_iter().for_each(|question| found.ask(question));
         let message = format!("untrusted work ({reason}) may have no identity: {what}");
         found.add(RuleId::TRU_IDENTITY, path, message, format!("{remedy}; {HOW_TO_TRUST}"));
@@ -106,6 +109,7 @@ fn identities(context: &Context<'_>, workload: &Workload) -> Vec<Identity> {
         path: certificate.path.clone(),
         what: format!("a volume projects a certificate of `{}`", excerpt(&certificate.signer)),
         remedy: "remove the `podCertificate`".to_owned(),
+        is_usable: true,
         questions: Vec::new(),
     }));
     all.extend(account.cloud(workload));
@@ -113,6 +117,7 @@ fn identities(context: &Context<'_>, workload: &Workload) -> Vec<Identity> {
         path: format!("{}.serviceAccountName", workload.spec_path),
         what,
         remedy: "run as a ServiceAccount that may do nothing".to_owned(),
+        is_usable: false,
         questions: Vec::new(),
     }));
     all
@@ -156,6 +161,7 @@ impl<'c> Account<'c> {
             path: format!("{}.serviceAccountName", workload.spec_path),
             what: format!("ServiceAccount `{account}` is cloud account `{named}`"),
             remedy: "run as a ServiceAccount without a cloud account, or let its AgentServiceAccount allow it with `tokenAudience`".to_owned(),
+            is_usable: true,
             questions: Vec::new(),
         })
     }
@@ -186,7 +192,8 @@ fn mounted(account: &Account<'_>, workload: &Workload) -> Option<Identity> {
             Some(Question::Object(account.key.clone())),
         ),
     };
-    Some(Identity { path, what, remedy, questions: questions.into_iter().collect() })
+    let questions = questions.into_iter().collect();
+    Some(Identity { path, what, remedy, is_usable: true, questions })
 }
 
 /// A token that a volume projects, unless it is for the audience that the AgentServiceAccount allows.
@@ -206,7 +213,8 @@ fn projected(account: &Account<'_>, token: &ProjectedToken) -> Option<Identity> 
         "remove the `serviceAccountToken`, or name its audience in `spec.tokenAudience` of the AgentServiceAccount"
     };
     let remedy = remedy.to_owned();
-    Some(Identity { path: token.path.clone(), what, remedy, questions: Vec::new() })
+    let (path, questions) = (token.path.clone(), Vec::new());
+    Some(Identity { path, what, remedy, is_usable: true, questions })
 }
 
 #[cfg(test)]

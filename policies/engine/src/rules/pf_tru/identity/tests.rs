@@ -129,9 +129,6 @@ const SPECS: &[(&str, &str)] = &[
         "automountServiceAccountToken: false, volumes: [{name: v, projected: {sources: [{podCertificate: {signerName: example.com/s, keyType: ED25519}}]}}]",
         "volumes[0].projected.sources[0].podCertificate",
     ),
-    // Rights of its own, even where no token is; what all ServiceAccounts have by a group is nobody's own.
-    ("serviceAccountName: deployer", "serviceAccountName"),
-    ("serviceAccountName: opener", "serviceAccountName"),
     ("serviceAccountName: viewer", ""),
     // Cloud identities that need no token in the pod.
     ("serviceAccountName: gke", "serviceAccountName"),
@@ -156,6 +153,27 @@ fn untrusted_work_has_no_identity_and_trusted_work_may() {
         for namespace in ["u", "kube-system"] {
             let found = cluster.judge(&fixture::request("dev", &pod(namespace, "", spec), None));
             assert!(spoken(&found).is_empty(), "{namespace} {spec}");
+        }
+    }
+}
+
+#[test]
+fn a_forks_work_has_no_rights_either_and_work_without_a_record_may_leave_them_unused() {
+    let cluster = cluster();
+    let path = "PF-TRU-002 $.spec.serviceAccountName";
+    // What all ServiceAccounts have by a group is nobody's own.
+    for (account, privileged) in [("deployer", true), ("opener", true), ("viewer", false)] {
+        for (name, run, judged) in [
+            ("controller", "fork", true),
+            ("controller", "main", false),
+            ("controller", "", false),
+            ("dev", "fork", false),
+            ("dev", "", false),
+        ] {
+            let manifest = pod("g", run, &format!("serviceAccountName: {account}"));
+            let found = cluster.judge(&fixture::request(name, &manifest, None));
+            let expected = if privileged && judged { vec![path] } else { Vec::new() };
+            assert_eq!(spoken(&found), expected, "{account} {name} {run}\n{found:#?}");
         }
     }
 }
