@@ -7,7 +7,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::RBAC_GROUP;
-use crate::object::pod::{Placement, Workload};
+use crate::object::pod::Workload;
 use crate::object::rbac::{PolicyRule, RoleRef, Rules, Subject};
 use crate::object::{Facts, Object};
 
@@ -25,7 +25,7 @@ pub struct Sharing {
 }
 
 impl Sharing {
-    /// The object as the view keeps it. Of a workload rules read, beside the metadata, which claims it uses, where it is and as whom. Of RBAC objects rules read the owners, the labels of ClusterRoles, because aggregation asks for them, and the
+    /// The object as the view keeps it. Of a workload rules read, beside the metadata, which claims it uses. Of RBAC objects rules read the owners, the labels of ClusterRoles, because aggregation asks for them, and the
     /// uids of roles; nothing has a binding for its owner.
     #[must_use]
     pub fn keep(&mut self, mut object: Object) -> Object {
@@ -43,7 +43,8 @@ impl Sharing {
             binding.subjects = shared(&mut self.subjects, &binding.subjects);
             object.meta.uid = String::new();
         } else if let Facts::Workload(workload) = &mut object.facts {
-            **workload = kept_of(std::mem::take(workload));
+            let kept = kept_of(std::mem::take(workload));
+            object.facts = kept.map_or(Facts::MetaOnly, |kept| Facts::Workload(Box::new(kept)));
         }
         if self.len() > self.kept.saturating_mul(2).max(SWEEP_MIN) {
             self.sweep();
@@ -64,13 +65,12 @@ impl Sharing {
     }
 }
 
-/// What is kept of a watched workload. What its template says is read whole where that matters (`Question::Whole`).
-fn kept_of(workload: Workload) -> Workload {
-    let Workload { spec_path, meta_path, claims, placement, suspended, finished, .. } = workload;
-    let Placement { service_account, service_account_alias, node_name, .. } = placement;
-    let placement =
-        Placement { service_account, service_account_alias, node_name, ..Placement::default() };
-    Workload { spec_path, meta_path, claims, placement, suspended, finished, ..Workload::default() }
+/// What is kept of a watched workload: nothing beyond metadata unless it uses claims, because most pods use none and there are many of them. What a
+/// template says is read whole where that matters (`Question::Whole`).
+fn kept_of(workload: Workload) -> Option<Workload> {
+    let Workload { spec_path, meta_path, claims, finished, .. } = workload;
+    let kept = Workload { spec_path, meta_path, claims, finished, ..Workload::default() };
+    (!kept.claims.is_empty()).then_some(kept)
 }
 
 fn shared<T: Hash + Eq + ?Sized>(known: &mut HashSet<Arc<T>>, part: &Arc<T>) -> Arc<T> {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_pod_stays_what_claims_it_uses_where_it_is_and_as_whom() {
+    fn of_a_pod_stay_the_metadata_and_the_claims_that_it_uses() {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n", "labels": {"a": "b"},
                 "annotations": {"pinfold.dev/run": "r/u"}},
             "spec": {"serviceAccountName": "s", "nodeName": "t1", "nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}],
@@ -149,10 +149,12 @@ mod tests {
         };
         assert_eq!((&kept.claims, kept.finished), (&whole.claims, true));
         assert_eq!(kept.claims.len(), 1);
-        assert_eq!(kept.placement.service_account.as_deref(), Some("s"));
-        assert_eq!(kept.placement.node_name.as_deref(), Some("t1"));
         assert!(kept.references.is_empty() && kept.placement.tolerations.is_empty());
         assert!(kept.pod_annotations.is_empty(), "they are the object's own");
+        let mut bare = pod;
+        bare["spec"]["volumes"] = json!([]);
+        let kept = Sharing::default().keep(from_value(&bare).expect("a pod"));
+        assert_eq!((kept.facts, kept.meta.annotations.len()), (Facts::MetaOnly, 1));
     }
 
     #[test]
