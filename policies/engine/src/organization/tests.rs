@@ -5,7 +5,7 @@ use pinfold_model::object::ObjectKey;
 use serde_json::json;
 
 use super::fixture::{object, policy, request, value, view};
-use super::{Ownership, namespace_key, ownership, shared};
+use super::{Ownership, is_name, namespace_key, ownership, shared};
 use crate::context::Context;
 
 const CLUSTER: &str = "
@@ -14,7 +14,15 @@ const CLUSTER: &str = "
 {apiVersion: v1, kind: Namespace, metadata: {name: both-labels, labels: {krate.a5c.ai/org: acme, kradle.a5c.ai/org: acme}}}
 {apiVersion: v1, kind: Namespace, metadata: {name: two-labels, labels: {krate.a5c.ai/org: acme, kradle.a5c.ai/org: beta}}}
 {apiVersion: v1, kind: Namespace, metadata: {name: empty-label, labels: {krate.a5c.ai/org: ''}}}
+{apiVersion: v1, kind: Namespace, metadata: {name: shouted, labels: {krate.a5c.ai/org: ACME}}}
 {apiVersion: v1, kind: Namespace, metadata: {name: bound}}
+{apiVersion: v1, kind: Namespace, metadata: {name: bound-to-nothing}}
+{apiVersion: v1, kind: Namespace, metadata: {name: look-alike}}
+{apiVersion: v1, kind: Namespace, metadata: {name: half-alike, labels: {krate.a5c.ai/org: acme}}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: OrgNamespaceBinding, metadata: {name: b5}, spec: {namespace: bound-to-nothing}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: OrgNamespaceBinding, metadata: {name: b6}, spec: {organizationRef: \u{430}cme, namespace: look-alike}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: OrgNamespaceBinding, metadata: {name: b7}, spec: {organizationRef: \"acme\\u200b\", namespace: half-alike}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: OrgNamespaceBinding, metadata: {name: b8}, spec: {organizationRef: acme, namespace: kube-node-lease}}
 {apiVersion: v1, kind: Namespace, metadata: {name: home}}
 {apiVersion: v1, kind: Namespace, metadata: {name: all, labels: {krate.a5c.ai/org: acme}}}
 {apiVersion: v1, kind: Namespace, metadata: {name: disputed, labels: {krate.a5c.ai/org: acme}}}
@@ -47,6 +55,28 @@ fn every_source_and_what_they_say_together() {
         (
             "empty-label",
             "has an organization whose name isn't valid: label `krate.a5c.ai/org` says ``",
+        ),
+        (
+            "shouted",
+            "has an organization whose name isn't valid: label `krate.a5c.ai/org` says `ACME`",
+        ),
+        (
+            "bound-to-nothing",
+            "has an organization whose name isn't valid: OrgNamespaceBinding.krate.a5c.ai b5 says ``",
+        ),
+        (
+            "look-alike",
+            "has an organization whose name isn't valid: OrgNamespaceBinding.krate.a5c.ai b6 says `\u{430}cme`",
+        ),
+        (
+            "half-alike",
+            "has sources that disagree about its organization: OrgNamespaceBinding.krate.a5c.ai b7 says `acme\u{fffd}`, \
+             label `krate.a5c.ai/org` says `acme`",
+        ),
+        (
+            "kube-node-lease",
+            "has sources that disagree about its organization: OrgNamespaceBinding.krate.a5c.ai b8 says `acme`, \
+             `organizations.platformNamespaces` says `the platform`",
         ),
         ("bound", "belongs to organization `beta`"),
         ("home", "belongs to organization `gamma`"),
@@ -119,4 +149,37 @@ fn a_source_that_goes_away_stops_counting() {
     let context = Context { facts: &facts, view: &view, policy: &policy, now: super::fixture::NOW };
     assert_eq!(ownership(&context, "disputed"), Ownership::Owned("acme".to_owned()));
     assert!(!shared(&context, "acme", "beta", "Secret/all/token"));
+}
+
+#[test]
+fn names_are_those_of_kubernetes() {
+    let long = "a".repeat(253);
+    for name in ["acme", "a", "7", "acme-2", "acme.example", long.as_str()] {
+        assert!(is_name(name), "{name}");
+    }
+    let longer = "a".repeat(254);
+    let wrong = [
+        "",
+        " ",
+        "Acme",
+        "ACME",
+        "acme ",
+        " acme",
+        "-acme",
+        "acme-",
+        ".acme",
+        "acme.",
+        "a_b",
+        "a/b",
+        "a*",
+        "acme\n",
+        "\u{430}cme",
+        "acm\u{e9}",
+        "acme\u{200b}",
+        "\u{feff}acme",
+        longer.as_str(),
+    ];
+    for name in wrong {
+        assert!(!is_name(name), "{name:?}");
+    }
 }
