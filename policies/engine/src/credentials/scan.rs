@@ -12,7 +12,7 @@ use super::value::is_plausible;
 use super::{ATTEMPTS_MAX, Encoding, Exhausted, Match, TEXT_BYTES_MAX, assignment, encoded, name};
 
 /// How far a pattern is read from where it begins, in bytes.
-const WINDOW_BYTES: usize = 1_200;
+const WINDOW_BYTES: usize = 640;
 /// Slots of the pattern with the most groups; a test holds it.
 pub(super) const SLOTS_MAX: usize = 4;
 /// Shortest text that holds a credential, in bytes.
@@ -180,9 +180,13 @@ impl<'p> Scanner<'p> {
         if !self.is_on(&pattern.id) {
             return Ok(());
         }
-        self.attempts_left = self.attempts_left.checked_sub(1).ok_or(Exhausted::Attempts)?;
         let from = at.saturating_sub(pattern.lead);
         let to = at.saturating_add(WINDOW_BYTES).min(bytes.len());
+        let window = bytes.get(from..to).unwrap_or_default();
+        if pattern.needs.is_some_and(|needed| !window.contains(&needed)) {
+            return Ok(());
+        }
+        self.attempts_left = self.attempts_left.checked_sub(1).ok_or(Exhausted::Attempts)?;
         let anchored = if pattern.lead == 0 { Anchored::Yes } else { Anchored::No };
         let input = Input::new(bytes).range(from..to).anchored(anchored);
         let Some((whole, mut secret)) = self.find(pattern, index, &input) else { return Ok(()) };

@@ -63,6 +63,8 @@ struct Raw {
     #[serde(default)]
     open: bool,
     #[serde(default)]
+    needs: String,
+    #[serde(default)]
     check: Check,
     #[serde(rename = "source")]
     _source: String,
@@ -81,6 +83,8 @@ pub(super) struct Shipped {
     pub(super) glued: bool,
     /// Whether it goes on for as long as the token does.
     pub(super) open: bool,
+    /// A byte without which no match is possible, so that most texts cost nothing more.
+    pub(super) needs: Option<u8>,
     pub(super) check: Check,
 }
 
@@ -146,8 +150,9 @@ impl Parts {
         self.names.extend(raw.names.into_iter().map(|name| (name, index)));
         self.keywords.extend(raw.keywords.iter().map(|_| Keyword::Pattern(index)));
         self.words.extend(raw.keywords);
+        let needs = raw.needs.bytes().next();
         let Raw { id, title, lead, glued, open, check, .. } = raw;
-        self.patterns.push(Shipped { id, title, program, group, lead, glued, open, check });
+        self.patterns.push(Shipped { id, title, program, group, lead, glued, open, needs, check });
         Ok(())
     }
 

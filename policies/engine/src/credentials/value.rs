@@ -51,6 +51,10 @@ const PLACEHOLDERS: [&str; 24] = [
 /// What says what a value is rather than being it, unless it is made more complicated, as people do with passwords.
 const WEAK_WORDS: [&str; 6] = ["password", "passwd", "secret", "token", "default", "123456"];
 
+/// Begins the account key of every Azurite, the emulator of Azure's storage
+/// (<https://learn.microsoft.com/azure/storage/common/storage-connect-azurite>).
+const AZURITE_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6";
+
 /// What templates put where a value comes later.
 const TEMPLATES: [&str; 9] = ["${", "$(", "{{", "}}", "<%", "%(", "$[", "((", "@@"];
 
@@ -78,11 +82,16 @@ const REFERENCES: [&str; 17] = [
 /// Whether a text stands for a credential rather than being one.
 fn is_placeholder(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    PLACEHOLDERS.iter().any(|word| lower.contains(word)) || is_template(text) || has_equal_run(text)
+    PLACEHOLDERS.iter().any(|word| lower.contains(word)) || stands_open(text)
+}
+
+/// Whether a text is one that nobody has to keep: filled in later, of one character, or known to all.
+fn stands_open(text: &str) -> bool {
+    is_template(text) || has_equal_run(text) || text.starts_with(AZURITE_KEY)
 }
 
 /// Whether part of a text is filled in later.
-pub(super) fn is_template(text: &str) -> bool {
+fn is_template(text: &str) -> bool {
     let bracketed = text.starts_with('<') && text.ends_with('>');
     bracketed || TEMPLATES.iter().any(|mark| text.contains(mark))
 }
@@ -105,10 +114,9 @@ pub(super) fn is_random(text: &str) -> bool {
     !is_token_placeholder(text) && entropy_bits(text) >= ENTROPY_BITS_MIN
 }
 
-/// A token's own prefix may have any word, so fewer are placeholders. The last is the account key that every Azurite (the emulator of Azure's storage)
-/// has, <https://learn.microsoft.com/azure/storage/common/storage-connect-azurite>.
+/// A token's own prefix may have any word, so fewer are placeholders.
 fn is_token_placeholder(text: &str) -> bool {
-    const WORDS: [&str; 10] = [
+    const WORDS: [&str; 9] = [
         "example",
         "xxxx",
         "placeholder",
@@ -118,10 +126,9 @@ fn is_token_placeholder(text: &str) -> bool {
         "1234567890",
         "abcdefgh",
         "dummy",
-        "eby8vdm02xnocqflquwjpllmetlcdxj1",
     ];
     let lower = text.to_ascii_lowercase();
-    WORDS.iter().any(|word| lower.contains(word)) || is_template(text) || has_equal_run(text)
+    WORDS.iter().any(|word| lower.contains(word)) || stands_open(text)
 }
 
 /// Whether a value of a name of this kind can be a credential.

@@ -2,6 +2,7 @@
 
 mod corpus;
 mod places;
+mod speed;
 
 use pinfold_model::facts::{AdmissionFacts, Operation, Question};
 use pinfold_model::object::Change;
