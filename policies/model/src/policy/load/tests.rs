@@ -1,5 +1,6 @@
 //! Cases of the loader: whole documents, and the errors that users meet.
 
+mod placement;
 mod rbac;
 
 use super::*;
@@ -93,7 +94,7 @@ fn an_admission_policy_with_every_enforced_section_is_read() {
     assert_eq!(policy.trust.pools[0].taints[0].effect, "NoSchedule");
     assert_eq!(policy.trust.controllers.len(), 2);
     let key = crate::object::ObjectKey::new("", "Pod", "legacy", "x");
-    let day = |text: &str| text.parse().expect("a day");
+    let day = |text: &str| format!("{text}T23:59:59Z").parse().expect("a time");
     let rule = crate::finding::RuleId::TRU_PLACEMENT;
     assert!(policy.exceptions[0].exempts(&rule, &key, day("2027-01-31")));
     assert!(!policy.exceptions[0].exempts(&rule, &key, day("2027-02-01")));
