@@ -2,6 +2,7 @@
 
 pub(crate) mod home;
 mod kept;
+mod named;
 mod organizations;
 mod own;
 

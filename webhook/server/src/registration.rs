@@ -7,6 +7,7 @@
 mod compare;
 mod desired;
 mod entry;
+mod named;
 mod pace;
 mod replicas;
 mod report;
@@ -15,6 +16,7 @@ mod watching;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use kube::Client;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -24,16 +26,21 @@ use crate::drain::DrainWatch;
 use crate::error::StartError;
 use crate::health::Health;
 use desired::Service;
+use named::Current;
 
 pub(crate) use compare::{Bundles, Standard};
 pub(crate) use desired::{Configuration, Desired, NAME};
+pub(crate) use named::POLICY_ENTRY;
 
 /// Who Pinfold is in `metadata.managedFields` of the configurations.
 pub(crate) const FIELD_MANAGER: &str = "pinfold-webhook";
 
 /// What is looked after, and how.
 pub(crate) struct Plan {
-    desired: Desired,
+    /// What ships, or the file.
+    base: Desired,
+    /// The same with what the policy names.
+    current: ArcSwap<Current>,
     /// Whether changes are undone, or only told.
     keeps: bool,
     /// Whether the webhook puts its own CA into the configurations, so that `caBundle` is no business of a file.
@@ -62,7 +69,8 @@ impl Plan {
         };
         let desired = desired.map_err(|error| StartError::Registration(error.to_string()))?;
         Ok(Some(Self {
-            desired,
+            current: ArcSwap::from_pointee(Current { desired: desired.clone(), generation: 0 }),
+            base: desired,
             keeps,
             self_managed: matches!(config.serving, ServingSource::SelfManaged { .. }),
             namespace: config.namespace.clone(),
@@ -85,6 +93,7 @@ impl Registration {
     /// Begins, until the server leaves.
     pub(crate) fn start(self, drain: &DrainWatch, tasks: &mut JoinSet<()>) {
         let shared = Arc::new(self);
+        tasks.spawn(named::run(Arc::clone(&shared), drain.clone()));
         for configuration in Configuration::ALL {
             tasks.spawn(watching::run(Arc::clone(&shared), configuration, drain.clone()));
         }

@@ -7,7 +7,7 @@ use kube::core::DynamicObject;
 
 use super::{Cluster, ClusterError, ListedKind, Unread, explained};
 use crate::informers::{Depth, Source};
-use crate::registration::{Bundles, Configuration, Desired, NAME, Standard};
+use crate::registration::{Bundles, Configuration, Desired, NAME, POLICY_ENTRY, Standard};
 
 const NOT_FOUND: u16 = 404;
 
@@ -47,7 +47,10 @@ impl Cluster {
             };
             let wanted = desired.of_configuration(configuration);
             let standard = Standard { configuration, wanted, bundles: &Bundles::new() };
+            // What the policy of the cluster names, which only the webhook there knows.
+            let own = format!("webhooks[{POLICY_ENTRY}]");
             let differences = standard.differences(found.as_ref()).into_iter();
+            let differences = differences.filter(|one| one.path != own);
             let differences = differences.map(|one| (one.change.as_str(), one.path)).collect();
             all.push(Ok(Registered { kind, name: NAME, exists: found.is_some(), differences }));
         }

@@ -160,6 +160,17 @@ impl Desired {
         }
     }
 
+    pub(crate) fn validating(&self) -> &Wanted {
+        &self.validating
+    }
+
+    /// The same with one more entry that validates.
+    pub(crate) fn with(&self, entry: Option<Value>) -> Self {
+        let mut with = self.clone();
+        with.validating.entries.extend(entry);
+        with
+    }
+
     /// The resources that are sent to be judged when they are made or changed, by group; `*` is all of a group. Not what guards Pinfold itself.
     pub(crate) fn sent(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut sent: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -9,11 +9,12 @@ use kube::core::DynamicObject;
 use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Error, ResourceExt};
 
-use super::compare::{Bundles, Standard, bundles_of, entries};
+use super::compare::{Bundles, Change, Difference, Standard, bundles_of, entries};
 use super::desired::{Configuration, Wanted};
+use super::named::Current;
 use super::pace::Pace;
 use super::report::{Outcome, Report};
-use super::{NAME, Registration, replicas, restore};
+use super::{NAME, POLICY_ENTRY, Registration, replicas, restore};
 use crate::drain::{DrainWatch, Phase};
 
 /// How often it is looked at without news, and how long one look may take: together below the 30 s within which a change must be found.
@@ -25,6 +26,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const WATCH_SECONDS: u32 = 25;
 /// A pod is ready for this long before it restores anything, so that the replicas that it replaces have seen that it is ready.
 const SETTLE: Duration = Duration::from_secs(6);
+/// How long replicas may have read different policies: a ConfigMap takes a minute or two to all nodes.
+const APART_MAX: Duration = Duration::from_secs(150);
 
 /// Looks after one configuration until the server leaves.
 pub(super) async fn run(
@@ -63,10 +66,23 @@ pub(super) async fn run(
     }
 }
 
+/// Whether a difference is Pinfold's own to settle: a change of the policy, not of the registration by somebody.
+enum Own {
+    No,
+    /// Not by this replica, or not yet.
+    Later,
+    Now,
+}
+
 struct Keeper<'s> {
     shared: &'s Registration,
     configuration: Configuration,
-    wanted: &'s Wanted,
+    /// What is wanted as of the last look.
+    current: Arc<Current>,
+    /// Which of what was wanted the configuration was last known to be.
+    followed: u64,
+    /// Since when the policy's entry is another one than this replica wants.
+    apart_since: Option<Instant>,
     api: Api<DynamicObject>,
     /// The CAs of the last time that all was well.
     known: Bundles,
@@ -86,7 +102,9 @@ impl<'s> Keeper<'s> {
         Self {
             shared,
             configuration,
-            wanted: shared.plan.desired.of_configuration(configuration),
+            current: shared.plan.current.load_full(),
+            followed: 0,
+            apart_since: None,
             api,
             known: Bundles::new(),
             told: None,
@@ -94,6 +112,10 @@ impl<'s> Keeper<'s> {
             pace: Pace::default(),
             ready_since: None,
         }
+    }
+
+    fn wanted(&self) -> &Wanted {
+        self.current.desired.of_configuration(self.configuration)
     }
 
     /// Reads it and judges it; the pause until the next look.
@@ -117,8 +139,11 @@ impl<'s> Keeper<'s> {
     /// Compares, and does what is to be done; the pause until the next look.
     async fn judge(&mut self, found: Option<DynamicObject>) -> Duration {
         self.tell_certificates(found.as_ref());
+        self.current = self.shared.plan.current.load_full();
         let bundles = self.wanted_bundles(found.as_ref());
-        let Self { configuration, wanted, .. } = *self;
+        let configuration = self.configuration;
+        let current = Arc::clone(&self.current);
+        let wanted = current.desired.of_configuration(configuration);
         let standard = Standard { configuration, wanted, bundles: &bundles };
         let differences = standard.differences(found.as_ref());
         let intact = &self.shared.health.admission.metrics.registration.intact;
@@ -127,7 +152,18 @@ impl<'s> Keeper<'s> {
         if let (true, Some(found)) = (differences.is_empty(), &found) {
             self.known = bundles_of(entries(found));
             self.told = None;
+            self.followed = current.generation;
+            self.apart_since = None;
             return LOOK_EVERY;
+        }
+        match self.of_policy(&differences) {
+            Own::No => self.apart_since = None,
+            Own::Later => return LOOK_EVERY,
+            Own::Now => {
+                let (outcome, pause) = self.act(found.as_ref()).await;
+                tracing::info!(outcome = outcome.label(), "the registration follows the policy");
+                return pause;
+            }
         }
         let (outcome, pause) = self.act(found.as_ref()).await;
         if self.is_news(found.as_ref(), &outcome) {
@@ -137,13 +173,32 @@ impl<'s> Keeper<'s> {
         pause
     }
 
+    /// Whether nothing differs but the policy's entry. Another replica may have read a newer policy, or know of a kind that is newer, so one that wants
+    /// what it always wanted waits; one whose own mind has changed, or that finds no such entry, doesn't.
+    fn of_policy(&mut self, differences: &[Difference]) -> Own {
+        let place = format!("webhooks[{POLICY_ENTRY}]");
+        let all = differences.iter().all(|one| one.path.starts_with(&place));
+        if !all || !self.shared.plan.keeps {
+            return Own::No;
+        }
+        if self.current.generation == 0 {
+            return Own::Later;
+        }
+        let missing = differences.iter().any(|one| one.change == Change::EntryMissing);
+        if self.followed != self.current.generation && (self.followed > 0 || missing) {
+            return Own::Now;
+        }
+        let since = *self.apart_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < APART_MAX { Own::Later } else { Own::No }
+    }
+
     /// The `caBundle`s that must be there: none if the webhook sees to them itself; else those of the file; else an entry that had one must
     /// not be without, but may have another, because whoever put it there may change it.
     fn wanted_bundles(&self, found: Option<&DynamicObject>) -> Bundles {
         if self.shared.plan.self_managed {
             return Bundles::new();
         }
-        let own = bundles_of(&self.wanted.entries);
+        let own = bundles_of(&self.wanted().entries);
         if !own.is_empty() {
             return own;
         }
@@ -222,9 +277,11 @@ impl<'s> Keeper<'s> {
             let reason = "its `caBundle` is not known, and without one every request would be denied; apply the manifests";
             return Outcome::Failed(reason.to_owned());
         }
-        let entries = restore::with_bundles(self.wanted, &known, &now);
+        let current = Arc::clone(&self.current);
+        let wanted = current.desired.of_configuration(self.configuration);
+        let entries = restore::with_bundles(wanted, &known, &now);
         self.pace.tried(Instant::now());
-        let written = restore::write(&self.api, self.configuration, (self.wanted, entries), found);
+        let written = restore::write(&self.api, self.configuration, (wanted, entries), found);
         match tokio::time::timeout(LOOK_MAX, written).await {
             Ok(Ok(())) => Outcome::Restored,
             Ok(Err(Error::Api(status)))
