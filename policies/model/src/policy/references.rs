@@ -18,6 +18,7 @@ use crate::object::ObjectKey;
 use crate::object::reference::{Reference, ReferenceKind};
 use crate::pattern::Pattern;
 
+pub mod members;
 mod read;
 
 /// Most globs in `members` of one entry: each member of a document is matched with all of them.

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::members::{Member, each_member};
 use super::{Beside, Fields, NameForm, ReferenceField, Unreadable};
-use crate::json_path::{JsonPath, Selected, VISITS_MAX, push_member};
+use crate::json_path::{JsonPath, Selected, VISITS_MAX};
 use crate::object::reference::{Keys, Mount, Reference, ReferenceKind};
 use crate::pattern::Pattern;
 
@@ -129,42 +130,27 @@ struct Found<'v> {
 fn places<'v>(beside: &Beside, document: &'v Value) -> Result<Vec<Found<'v>>, Unreadable> {
     let unreadable = |message: String| Unreadable { path: beside.at.as_str().to_owned(), message };
     let selected = beside.at.select(document).map_err(|error| unreadable(error.to_string()))?;
-    let selected =
+    let selected: Vec<_> =
         selected.into_iter().map(|Selected { path, value }| Found { path, value }).collect();
     if beside.members.is_empty() {
         return Ok(selected);
     }
-    below(selected, &beside.members)
+    below(&selected, &beside.members)
         .ok_or_else(|| unreadable(format!("has more than {VISITS_MAX} values below it")))
 }
 
-/// The members of these names at any depth, a list's items each for itself; iterative, because documents may be deep.
-fn below<'v>(mut pending: Vec<Found<'v>>, names: &[Pattern]) -> Option<Vec<Found<'v>>> {
+/// The members of these names at any depth, a list's items each for itself.
+fn below<'v>(roots: &[Found<'v>], names: &[Pattern]) -> Option<Vec<Found<'v>>> {
     let mut found = Vec::new();
-    let mut visits = 0_usize;
-    while let Some(Found { path, value }) = pending.pop() {
-        visits = visits.saturating_add(1);
-        if visits > VISITS_MAX {
-            return None;
-        }
-        match value {
-            Value::Object(members) => {
-                for (name, value) in members {
-                    let mut path = path.clone();
-                    push_member(&mut path, name);
-                    if names.iter().any(|glob| glob.matches(name)) {
-                        note(&path, value, &mut found);
-                    }
-                    if value.is_object() || value.is_array() {
-                        pending.push(Found { path, value });
-                    }
-                }
+    let mut whole = true;
+    for Found { path, value } in roots {
+        whole &= each_member(path, value, VISITS_MAX, &mut |member| {
+            if names.iter().any(|glob| glob.matches(member.name)) {
+                note(member, &mut found);
             }
-            Value::Array(items) => pending.extend(items_of(&path, items)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
+        });
     }
-    Some(found)
+    whole.then_some(found)
 }
 
 fn items_of<'v>(path: &str, items: &'v [Value]) -> impl Iterator<Item = Found<'v>> {
@@ -172,11 +158,12 @@ fn items_of<'v>(path: &str, items: &'v [Value]) -> impl Iterator<Item = Found<'v
     items.iter().enumerate().map(item)
 }
 
-fn note<'v>(path: &str, value: &'v Value, found: &mut Vec<Found<'v>>) {
+fn note<'v>(member: &Member<'_, 'v>, found: &mut Vec<Found<'v>>) {
+    let (path, value) = (member.path(), member.value);
     match value {
-        Value::Array(items) => found.extend(items_of(path, items)),
+        Value::Array(items) => found.extend(items_of(&path, items)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-            found.push(Found { path: path.to_owned(), value });
+            found.push(Found { path, value });
         }
     }
 }

@@ -9,13 +9,14 @@ use pinfold_model::finding::RuleId;
 use pinfold_model::json_path::push_member;
 use pinfold_model::object::reference::ReferenceKind;
 use pinfold_model::object::{Facts, Object};
+use pinfold_model::policy::references::members::each_member;
 use serde_json::Value;
 
 use crate::context::{Context, Found};
 use crate::rbac::describe::excerpt;
 use crate::trust::{Scope, scope};
 
-/// Most values of a document that are looked at.
+/// Most values below a member of a document's root that are looked at.
 const VISITS_MAX: usize = 100_000;
 /// Most fields that one answer tells.
 const TOLD_MAX: usize = 8;
@@ -33,7 +34,7 @@ pub(super) fn judge(
     if !may_hide(&object.facts) || scope(context, &target.namespace) != Scope::Guarded {
         return;
     }
-    let mut walk = Walk { known, told: Vec::new(), visits: 0, pending: Vec::new() };
+    let mut walk = Walk { known, told: Vec::new(), whole: true };
     walk.run(document);
     let kind = format!("{}.{}", excerpt(&target.kind), excerpt(&target.group));
     for Look { kind: what, path, name } in walk.told.iter().take(TOLD_MAX) {
@@ -51,7 +52,7 @@ pub(super) fn judge(
         );
         found.warn(RuleId::SEC_CROSS_ORGANIZATION, path.as_str(), message, remedy);
     }
-    if walk.visits > VISITS_MAX {
+    if !walk.whole {
         let message = format!(
             "{kind} has more than {VISITS_MAX} values, and was looked through for references no further"
         );
@@ -97,47 +98,29 @@ struct Look<'v> {
 struct Walk<'k, 'v> {
     known: &'k BTreeSet<String>,
     told: Vec<Look<'v>>,
-    visits: usize,
-    pending: Vec<(String, &'v Value)>,
+    whole: bool,
 }
 
 impl<'v> Walk<'_, 'v> {
-    /// Everything but metadata and status; iterative, because documents may be deep.
+    /// Everything but metadata and status.
     fn run(&mut self, document: &'v Value) {
         for (name, value) in document.as_object().into_iter().flatten() {
-            if !matches!(name.as_str(), "metadata" | "status") {
-                self.member("$", name, value);
+            if matches!(name.as_str(), "metadata" | "status") {
+                continue;
             }
-        }
-        while let Some((path, value)) = self.pending.pop() {
-            self.visits = self.visits.saturating_add(1);
-            if self.visits > VISITS_MAX {
-                return;
+            let mut root = "$".to_owned();
+            push_member(&mut root, name);
+            if let Some(kind) = kind_of(name) {
+                self.look(kind, &root, value);
             }
-            match value {
-                Value::Object(members) => {
-                    members.iter().for_each(|(name, value)| self.member(&path, name, value));
+            let whole = each_member(&root, value, VISITS_MAX, &mut |member| {
+                if let Some(kind) = kind_of(member.name) {
+                    self.look(kind, &member.path(), member.value);
                 }
-                Value::Array(items) => {
-                    let items = items.iter().enumerate();
-                    let items = items.map(|(index, value)| (format!("{path}[{index}]"), value));
-                    self.pending.extend(items);
-                }
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-            }
+            });
+            self.whole &= whole;
         }
         self.told.sort_by(|left, right| left.path.cmp(&right.path));
-    }
-
-    fn member(&mut self, above: &str, name: &str, value: &'v Value) {
-        let mut path = above.to_owned();
-        push_member(&mut path, name);
-        if let Some(kind) = kind_of(name) {
-            self.look(kind, &path, value);
-        }
-        if value.is_object() || value.is_array() {
-            self.pending.push((path, value));
-        }
     }
 
     /// The name in a member that is called like a reference: text, `{name}` or `{secretName}`, or a list of those.
