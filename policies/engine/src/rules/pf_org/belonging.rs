@@ -9,7 +9,7 @@ use pinfold_model::facts::Question;
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::agent::Ties;
 use pinfold_model::object::pod::Workload;
-use pinfold_model::object::{Facts, Object};
+use pinfold_model::object::{AGENT_GROUPS, Facts, Object};
 use pinfold_model::snapshot::names_agent;
 
 use super::part::{administers, ask_for, content_comes};
@@ -19,13 +19,15 @@ use crate::rbac::agents::{Agents, DEFAULT, Naming};
 use crate::rbac::describe::excerpt;
 
 const RULE: RuleId = RuleId::ORG_NONE;
+/// Labels of the control plane by which a workload says that it is an agent's.
+const MARKS: [&str; 2] = ["agent-stack", "dispatch-run"];
 
 /// Judges the rule.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
     let Some(object) = facts.object.as_ref().filter(|_| content_comes(facts)) else { return };
     if let Some(workload) = object.facts.workload() {
-        judge_workload(context, workload, found);
+        judge_workload(context, object, workload, found);
     } else if object.facts.ties().is_some() {
         match facts.target.namespace.as_str() {
             "" if !is_blank(&object.facts) => judge_unplaced(context, found),
@@ -108,10 +110,21 @@ fn judge_place(context: &Context<'_>, namespace: &str, path: &str, found: &mut F
     }
 }
 
-fn judge_workload(context: &Context<'_>, workload: &Workload, found: &mut Found) {
+/// Whether a workload says itself that it is an agent's. It can; it can't say that it is none.
+fn opts_in(object: &Object, workload: &Workload) -> bool {
+    let agents = |group: &str| AGENT_GROUPS.contains(&group);
+    let label = |key: &String| {
+        key.split_once('/').is_some_and(|(group, name)| agents(group) && MARKS.contains(&name))
+    };
+    object.meta.owners.iter().any(|owner| agents(&owner.group))
+        || object.meta.labels.keys().any(label)
+        || workload.pod_labels.iter().any(|(key, _)| label(key))
+}
+
+fn judge_workload(context: &Context<'_>, object: &Object, workload: &Workload, found: &mut Found) {
     let namespace = context.facts.target.namespace.as_str();
     let key = namespace_key(namespace);
-    let Some(object) = context.lookup(&key) else {
+    let Some(place) = context.lookup(&key) else {
         match context.facts.answers.live(&key) {
             Some(_) => refuse_place(context, namespace, &Ownership::Unknown, found),
             // Nothing says that this is an agent, and the view may be behind.
@@ -119,10 +132,10 @@ fn judge_workload(context: &Context<'_>, workload: &Workload, found: &mut Found)
         }
         return;
     };
-    let guarded = context.policy.agents.guards(&object.meta.labels);
+    let guarded = context.policy.agents.guards(&place.meta.labels);
     let account = workload.placement.service_account.as_deref().unwrap_or(DEFAULT);
     let naming = Agents::of(context).naming(namespace, account);
-    if !guarded && naming.is_none() {
+    if !guarded && naming.is_none() && !opts_in(object, workload) {
         return;
     }
     let owner = ownership(context, namespace);

@@ -85,9 +85,7 @@ fn judge_import(context: &Context<'_>, organization: &str, memory: &Memory, foun
 fn owner_of(context: &Context<'_>, own: &str, reference: &AgentReference) -> Option<String> {
     let (key, _) = target(context, reference);
     if reference.kind == "Repository" && reference.namespace.is_empty() {
-        let owner = reference.name.split_once('/').map_or(own, |(owner, _)| owner);
-        let placed = ownership(context, owner).organization().map(str::to_owned);
-        return if owner == own { Some(own.to_owned()) } else { placed.or(Some(owner.to_owned())) };
+        return Some(reference.name.split_once('/').map_or(own, |(owner, _)| owner).to_owned());
     }
     if key.namespace == context.facts.target.namespace {
         return Some(own.to_owned());

@@ -149,7 +149,7 @@ impl Reach<'_, '_> {
     /// A repository by its name: a bare one is the own organization's, else the organization stands before the slash.
     pub(super) fn judge_repository(&mut self, name: &str, path: &str) {
         let Some((owner, rest)) = name.split_once('/') else { return };
-        if owner == self.home || self.is_own_namespace(owner) {
+        if owner == self.home {
             return;
         }
         let text = format!("{REPOSITORY}/{owner}/{rest}");
@@ -164,9 +164,5 @@ impl Reach<'_, '_> {
         );
         let remedy = self.share(owner, &text);
         self.found.add(self.rule.clone(), path, message, remedy);
-    }
-
-    fn is_own_namespace(&self, name: &str) -> bool {
-        ownership(self.context, name).organization() == Some(self.home)
     }
 }

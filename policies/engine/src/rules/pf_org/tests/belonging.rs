@@ -27,7 +27,7 @@ const NONE: &[&str] = &[];
 #[test]
 fn agents_and_their_resources_belong_to_somebody() {
     let view = cluster("");
-    let cases: [(String, &[&str]); 33] = [
+    let cases: [(String, &[&str]); 37] = [
         // T-16: an agent's pod in a namespace without an organization; its twin.
         (pod("nobody", "{}"), &[NAMESPACE]),
         (pod("acme", "{}"), NONE),
@@ -37,6 +37,14 @@ fn agents_and_their_resources_belong_to_somebody() {
         // What is no agent's is no matter of the rule.
         (pod("open", "{}"), NONE),
         (pod("plain", "{serviceAccountName: web}"), NONE),
+        // What says itself that it is an agent's.
+        (pod("open", "{}").replace("namespace: open", "namespace: open, labels: {kradle.a5c.ai/agent-stack: s}"), &[NAMESPACE]),
+        (pod("open", "{}").replace("namespace: open", "namespace: open, labels: {example.com/agent-stack: s}"), NONE),
+        (
+            pod("open", "{}").replace("namespace: open", "namespace: open, ownerReferences: [{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, name: r, uid: u}]"),
+            &[NAMESPACE],
+        ),
+        (pod("plain", "{}").replace("namespace: plain", "namespace: plain, labels: {krate.a5c.ai/dispatch-run: r}"), NONE),
         // An account that a pattern of the policy names, which may reach further than agents do.
         (pod("open", "{serviceAccountName: agent-x}"), &[NAMESPACE]),
         (pod("plain", "{serviceAccountName: agent-x}"), NONE),
