@@ -185,14 +185,15 @@ pub fn resolve<'c>(world: &World<'c>, bearer: &Bearer<'_>, need: &Need<'_>) -> V
         return Verdict::Granted { by, confirm: case.confirm() };
     }
     let narrowing = narrowing::judge(&case);
-    let mut judged: Vec<Judged<'c>> = candidates.iter().filter_map(|one| case.judged(one)).collect();
+    let mut judged: Vec<Judged<'c>> =
+        candidates.iter().filter_map(|one| case.judged(one)).collect();
     judged.sort_by(|left, right| left.order().cmp(&right.order()));
     let best = judged.into_iter().next();
     match best {
         Some(best) if best.fits() && narrowing.is_empty() => {
             Verdict::Granted { by: best.key, confirm: case.confirm() }
         }
-        best => case.refused(best, narrowing),
+        best => case.refused(best.as_ref(), narrowing),
     }
 }
 
@@ -380,18 +381,18 @@ impl<'c> Case<'_, 'c> {
     }
 
     /// The refusal where nothing fits, or something beside the grants narrows what they give.
-    fn refused(&self, best: Option<Judged<'c>>, narrowing: Vec<Refusal>) -> Verdict<'c> {
+    fn refused(&self, best: Option<&Judged<'c>>, narrowing: Vec<Refusal>) -> Verdict<'c> {
         let helps = narrowing.is_empty()
-            && best.as_ref().is_none_or(|best| best.misfits.iter().all(|misfit| misfit.helps));
-        let near = best.as_ref().map(|best| best.key);
+            && best.is_none_or(|best| best.misfits.iter().all(|misfit| misfit.helps));
+        let near = best.map(|best| best.key);
         let suggestion = if helps { suggestion::grant(self, near) } else { None };
         let mut refusals = narrowing;
-        match &best {
+        match best {
             Some(best) if best.fits() => {}
             Some(Judged { key, step: Some(step), misfits }) => {
                 refusals.extend(self.unfit(key, *step, misfits, suggestion.as_ref()));
             }
-            other => refusals.extend(self.nothing(other.as_ref(), suggestion.as_ref())),
+            other => refusals.extend(self.nothing(other, suggestion.as_ref())),
         }
         self.refuse(refusals, near, suggestion)
     }

@@ -1,11 +1,11 @@
 //! What takes away from what grants give: the stack's `secretPolicy`, and a label that names another stack than the record.
 
+use pinfold_model::finding::RuleId;
 use pinfold_model::object::agent::AgentStack;
 use pinfold_model::object::reference::{Mount, ReferenceKind};
 use pinfold_model::object::{AGENT_GROUPS, ObjectKey};
 
 use super::{Case, Refusal, Step, shown, words};
-use pinfold_model::finding::RuleId;
 
 /// What stands against any grant.
 pub(super) fn judge(case: &Case<'_, '_>) -> Vec<Refusal> {
@@ -34,9 +34,9 @@ pub(super) fn questions(case: &Case<'_, '_>) -> Vec<ObjectKey> {
     keys.into_iter().filter(|key| case.world.answers.live(key).is_none()).collect()
 }
 
-fn refusal(case: &Case<'_, '_>, rule: RuleId, message: String, remedy: &str) -> Refusal {
+fn refusal(case: &Case<'_, '_>, rule: RuleId, why: &str, remedy: &str) -> Refusal {
     let what = format!("{} {}", words::need(case.need), words::bearer(case.bearer));
-    let message = format!("{what}: {message}");
+    let message = format!("{what}: {why}");
     Refusal { rule, step: Step::Stack, message, remedy: remedy.to_owned() }
 }
 
@@ -47,7 +47,7 @@ fn by_label(case: &Case<'_, '_>) -> Option<Refusal> {
     let message =
         format!("a label says AgentStack {}, and its record says {}", shown(other), shown(known));
     let remedy = "leave the label out, or have it say what the record says";
-    Some(refusal(case, case.rule(), message, remedy))
+    Some(refusal(case, case.rule(), &message, remedy))
 }
 
 fn unknown_stack(case: &Case<'_, '_>) -> Refusal {
@@ -56,7 +56,7 @@ fn unknown_stack(case: &Case<'_, '_>) -> Refusal {
         "cannot tell what the `secretPolicy` of AgentStack {stack} allows: it isn't in the view of the cluster"
     );
     let remedy = "name a stack that is there; offline, add it to the cluster files";
-    refusal(case, case.rule(), message, remedy)
+    refusal(case, case.rule(), &message, remedy)
 }
 
 fn not_listed(case: &Case<'_, '_>, key: &ObjectKey, stack: &AgentStack) -> Option<Refusal> {
@@ -70,7 +70,7 @@ fn not_listed(case: &Case<'_, '_>, key: &ObjectKey, stack: &AgentStack) -> Optio
     let message =
         format!("{} doesn't list it in `secretPolicy.allowedSecretRefs`", words::object(key));
     let remedy = "list it there, or leave it out of the workload";
-    Some(refusal(case, case.rule(), message, remedy))
+    Some(refusal(case, case.rule(), &message, remedy))
 }
 
 fn not_on_forks(case: &Case<'_, '_>, key: &ObjectKey, stack: &AgentStack) -> Option<Refusal> {
@@ -83,5 +83,5 @@ fn not_on_forks(case: &Case<'_, '_>, key: &ObjectKey, stack: &AgentStack) -> Opt
         words::object(key)
     );
     let remedy = "have it made for a run of a trusted ref, or leave the Secret out";
-    Some(refusal(case, RuleId::SEC_UNTRUSTED, message, remedy))
+    Some(refusal(case, RuleId::SEC_UNTRUSTED, &message, remedy))
 }

@@ -129,10 +129,10 @@ struct Look<'l, 'q, 'c> {
 impl Look<'_, '_, '_> {
     fn named(&self, kind: Kind, subject: &GrantSubject) -> Hit {
         let bearer = self.case.bearer;
-        let name = match kind {
-            Kind::Account if subject.name.is_empty() => subject.service_account.as_str(),
-            Kind::Stack if subject.name.is_empty() => subject.stack.as_str(),
-            _ => subject.name.as_str(),
+        let name = match subject.name.as_str() {
+            "" if kind == Kind::Account => subject.service_account.as_str(),
+            "" if kind == Kind::Stack => subject.stack.as_str(),
+            name => name,
         };
         let is = |known: Option<&str>| Hit::of(known.map(|known| known == name));
         match kind {
@@ -198,7 +198,7 @@ impl Look<'_, '_, '_> {
             None => self.could_be(name),
         };
         let (_, plain) = self.split(name);
-        let says_so = bearer.stack_labels.iter().any(|label| *label == plain);
+        let says_so = bearer.stack_labels.contains(&plain);
         if by_record == Hit::No && says_so { Hit::Unknown } else { by_record }
     }
 

@@ -103,7 +103,7 @@ fn refuses_agent(context: &Context<'_>, found: &mut Found) -> bool {
     let Some(requester) = &context.facts.requester else { return false };
     let agents = Agents::of(context);
     let account = requester.service_account();
-    if !account.is_some_and(|(namespace, name)| agents.naming(namespace, name).is_some()) {
+    if account.is_none_or(|(namespace, name)| agents.naming(namespace, name).is_none()) {
         return false;
     }
     let message =

@@ -114,12 +114,12 @@ impl<'c> Worker<'c> {
     fn team_of_stack(&self, context: &Context<'c>) -> Option<String> {
         let stack = self.stack.as_deref()?;
         let (namespace, name) = stack.split_once('/').unwrap_or((self.namespace, stack));
-        let team = |group: &&str| {
+        let team = |group: &str| {
             let found = context.lookup(&ObjectKey::new(group, "AgentStack", namespace, name))?;
             let Facts::AgentStack(stack) = &found.facts else { return None };
             Some(stack.team.clone()).filter(|team| !team.is_empty())
         };
-        AGENT_GROUPS.iter().find_map(|group| team(&group))
+        AGENT_GROUPS.into_iter().find_map(team)
     }
 
     /// A stack that an attempt says and its run doesn't: like a label, it can only take away.

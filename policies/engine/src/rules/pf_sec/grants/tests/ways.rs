@@ -4,124 +4,73 @@ use serde_json::{Value, json};
 
 use super::{CONTROLLER, cluster, pod};
 
-/// Fields of a pod spec that use object `s`: path below the spec, value, whether of a ConfigMap, and its mount policy.
-fn fields() -> Vec<(&'static str, Value, bool, &'static str)> {
-    let container = |list: &str, container: Value| json!({list: [container]});
-    let env = |reference: &str| json!({"env": [{"name": "E"}, {"name": "K", "valueFrom": {reference: {"name": "s", "key": "k"}}}]});
-    let from = |reference: &str| json!({"envFrom": [{"prefix": "P", reference: {"name": "s", "optional": true}}]});
-    let volume = |source: Value| json!({"volumes": [{"name": "v", "emptyDir": {}}, source]});
-    vec![
-        (
-            "containers[0].env[1].valueFrom.secretKeyRef.name",
-            container("containers", env("secretKeyRef")),
-            false,
-            "env",
-        ),
-        (
-            "initContainers[0].env[1].valueFrom.secretKeyRef.name",
-            container("initContainers", env("secretKeyRef")),
-            false,
-            "env",
-        ),
+/// A field of a pod spec that uses object `s`: its path below the spec, the spec, whether of a ConfigMap, and its mount policy.
+type Field = (&'static str, Value, bool, &'static str);
+
+const NOT_MOUNTED: &str = "never-mount-pass-by-reference";
+
+fn environments() -> Vec<Field> {
+    let env = |list: &str, field: &str| json!({list: [{"env": [{"name": "E"}, {"name": "K", "valueFrom": {field: {"name": "s", "key": "k"}}}]}]});
+    let from = |list: &str, field: &str| json!({list: [{"envFrom": [{"prefix": "P", field: {"name": "s", "optional": true}}]}]});
+    let (main, init, later) = ("containers", "initContainers", "ephemeralContainers");
+    let rows = [
+        ("containers[0].env[1].valueFrom.secretKeyRef.name", env(main, "secretKeyRef"), false),
+        ("initContainers[0].env[1].valueFrom.secretKeyRef.name", env(init, "secretKeyRef"), false),
         (
             "ephemeralContainers[0].env[1].valueFrom.secretKeyRef.name",
-            container("ephemeralContainers", env("secretKeyRef")),
+            env(later, "secretKeyRef"),
             false,
-            "env",
         ),
-        (
-            "containers[0].envFrom[0].secretRef.name",
-            container("containers", from("secretRef")),
-            false,
-            "env",
-        ),
-        (
-            "initContainers[0].envFrom[0].secretRef.name",
-            container("initContainers", from("secretRef")),
-            false,
-            "env",
-        ),
-        (
-            "ephemeralContainers[0].envFrom[0].secretRef.name",
-            container("ephemeralContainers", from("secretRef")),
-            false,
-            "env",
-        ),
-        (
-            "containers[0].env[1].valueFrom.configMapKeyRef.name",
-            container("containers", env("configMapKeyRef")),
-            true,
-            "env",
-        ),
-        (
-            "initContainers[0].envFrom[0].configMapRef.name",
-            container("initContainers", from("configMapRef")),
-            true,
-            "env",
-        ),
-        (
-            "ephemeralContainers[0].envFrom[0].configMapRef.name",
-            container("ephemeralContainers", from("configMapRef")),
-            true,
-            "env",
-        ),
+        ("containers[0].envFrom[0].secretRef.name", from(main, "secretRef"), false),
+        ("initContainers[0].envFrom[0].secretRef.name", from(init, "secretRef"), false),
+        ("ephemeralContainers[0].envFrom[0].secretRef.name", from(later, "secretRef"), false),
+        ("containers[0].env[1].valueFrom.configMapKeyRef.name", env(main, "configMapKeyRef"), true),
+        ("initContainers[0].envFrom[0].configMapRef.name", from(init, "configMapRef"), true),
+        ("ephemeralContainers[0].envFrom[0].configMapRef.name", from(later, "configMapRef"), true),
+    ];
+    rows.into_iter().map(|(path, spec, config)| (path, spec, config, "env")).collect()
+}
+
+fn volumes() -> Vec<Field> {
+    let volume = |source: Value| json!({"volumes": [{"name": "v", "emptyDir": {}}, source]});
+    let projected = |sources: Value| volume(json!({"projected": {"sources": sources}}));
+    let plugin = |field: &str| volume(json!({field: {"secretRef": {"name": "s"}}}));
+    let second = json!([{"downwardAPI": {}}, {"secret": {"name": "s"}}]);
+    let csi = json!({"csi": {"driver": "d", "nodePublishSecretRef": {"name": "s"}}});
+    vec![
         (
             "volumes[1].secret.secretName",
-            volume(json!({"name": "s", "secret": {"secretName": "s", "optional": true}})),
+            volume(json!({"secret": {"secretName": "s", "optional": true}})),
             false,
             "file",
         ),
-        (
-            "volumes[1].configMap.name",
-            volume(json!({"name": "s", "configMap": {"name": "s"}})),
-            true,
-            "file",
-        ),
+        ("volumes[1].configMap.name", volume(json!({"configMap": {"name": "s"}})), true, "file"),
         (
             "volumes[1].projected.sources[1].secret.name",
-            volume(
-                json!({"name": "s", "projected": {"sources": [{"downwardAPI": {}}, {"secret": {"name": "s"}}]}}),
-            ),
+            projected(second),
             false,
             "projected-volume",
         ),
         (
             "volumes[1].projected.sources[0].configMap.name",
-            volume(json!({"name": "s", "projected": {"sources": [{"configMap": {"name": "s"}}]}})),
+            projected(json!([{"configMap": {"name": "s"}}])),
             true,
             "projected-volume",
+        ),
+        ("volumes[1].csi.nodePublishSecretRef.name", volume(csi), false, NOT_MOUNTED),
+        ("volumes[1].flexVolume.secretRef.name", plugin("flexVolume"), false, NOT_MOUNTED),
+        ("volumes[1].rbd.secretRef.name", plugin("rbd"), false, NOT_MOUNTED),
+        (
+            "volumes[1].azureFile.secretName",
+            volume(json!({"azureFile": {"secretName": "s"}})),
+            false,
+            NOT_MOUNTED,
         ),
         (
             "imagePullSecrets[1].name",
             json!({"imagePullSecrets": [null, {"name": "s"}]}),
             false,
-            "never-mount-pass-by-reference",
-        ),
-        (
-            "volumes[1].csi.nodePublishSecretRef.name",
-            volume(
-                json!({"name": "s", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "s"}}}),
-            ),
-            false,
-            "never-mount-pass-by-reference",
-        ),
-        (
-            "volumes[1].flexVolume.secretRef.name",
-            volume(json!({"name": "s", "flexVolume": {"driver": "d", "secretRef": {"name": "s"}}})),
-            false,
-            "never-mount-pass-by-reference",
-        ),
-        (
-            "volumes[1].azureFile.secretName",
-            volume(json!({"name": "s", "azureFile": {"shareName": "x", "secretName": "s"}})),
-            false,
-            "never-mount-pass-by-reference",
-        ),
-        (
-            "volumes[1].rbd.secretRef.name",
-            volume(json!({"name": "s", "rbd": {"secretRef": {"name": "s"}}})),
-            false,
-            "never-mount-pass-by-reference",
+            NOT_MOUNTED,
         ),
     ]
 }
@@ -139,7 +88,7 @@ const TEMPLATES: [(&str, &str, &[&str]); 9] = [
     ("v1", "Pod", &[]),
 ];
 
-fn around(version: &str, kind: &str, steps: &[&str], spec: Value) -> Value {
+fn around(version: &str, kind: &str, steps: &[&str], spec: &Value) -> Value {
     let inner = json!({"spec": spec});
     let mut object = steps.iter().rev().fold(inner, |inner, step| json!({*step: inner}));
     object["apiVersion"] = version.into();
@@ -166,12 +115,12 @@ fn grants(policy: &str) -> String {
 #[test]
 fn every_way_in_every_kind() {
     let bare = cluster("");
-    for (path, mut spec, config, policy) in fields() {
+    for (path, mut spec, config, policy) in environments().into_iter().chain(volumes()) {
         spec["serviceAccountName"] = "coder".into();
         let rule = if config { "PF-SEC-003" } else { "PF-SEC-002" };
         let granted = cluster(&grants(policy));
         for (version, kind, steps) in TEMPLATES {
-            let object = around(version, kind, steps, spec.clone());
+            let object = around(version, kind, steps, &spec);
             let at: Vec<&str> = ["$"].iter().chain(steps).chain(&["spec"]).copied().collect();
             let expected = format!("{rule} {}.{path}", at.join("."));
             assert_eq!(bare.found(CONTROLLER, &object), [expected], "{kind} {path}");
@@ -179,7 +128,7 @@ fn every_way_in_every_kind() {
         }
         // Another way than the grant's.
         let other = if policy == "env" { "file" } else { "env" };
-        let object = around("v1", "Pod", &[], spec.clone());
+        let object = around("v1", "Pod", &[], &spec);
         let other = cluster(&grants(other)).found(CONTROLLER, &object);
         let mounted = !policy.starts_with("never");
         assert_eq!(other.is_empty(), !mounted, "{path}");
