@@ -1,5 +1,7 @@
 //! What all stages share on the API server: the agent resources and the webhook's identity, as `manifests/` has them.
 
+mod openapi;
+
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
