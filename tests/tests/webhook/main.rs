@@ -17,7 +17,6 @@ mod kubernetes;
 mod manifests;
 mod offline;
 mod placement;
-mod openapi;
 mod rbac_attacks;
 mod rbac_cases;
 mod rbac_client;
