@@ -89,7 +89,9 @@ impl Exceptions {
         let list = |field: &str| -> BTreeMap<String, String> {
             let fields = document.get(field).and_then(Value::as_object).into_iter().flatten();
             fields
-                .map(|(name, reason)| (name.clone(), reason.as_str().unwrap_or_default().to_owned()))
+                .map(|(name, reason)| {
+                    (name.clone(), reason.as_str().unwrap_or_default().to_owned())
+                })
                 .collect()
         };
         Ok(Self { invalid: list("invalid"), unseen: list("unseen") })
@@ -107,7 +109,10 @@ fn there_are_enough_and_each_is_named_once_by_its_row() {
         let rules = known.case.expect.rules.as_ref();
         assert!(rules.is_some(), "no rules are expected of {}", known.name());
         let row = known.name().split(' ').next().unwrap_or_default();
-        assert!(row.contains(|letter: char| letter.is_ascii_digit()) || row == "ORG-M", "no row: {row}");
+        assert!(
+            row.contains(|letter: char| letter.is_ascii_digit()) || row == "ORG-M",
+            "no row: {row}"
+        );
         if !known.case.expect.allowed {
             assert!(!known.rules().is_empty(), "denied by what? {}", known.name());
         }

@@ -105,7 +105,8 @@ fn there_are_enough_and_each_says_where_it_is_from() -> Outcome {
         assert!(source.contains("# Source: github.com/"), "{}", chart.name);
         let kinds: BTreeSet<&str> =
             chart.objects.iter().map(|object| text(object, "/kind")).collect();
-        let runs = ["Deployment", "StatefulSet", "DaemonSet", "Pod", "Job", "ReplicationController"];
+        let runs =
+            ["Deployment", "StatefulSet", "DaemonSet", "Pod", "Job", "ReplicationController"];
         assert!(runs.iter().any(|kind| kinds.contains(kind)), "{} runs nothing", chart.name);
     }
     Ok(())
@@ -132,7 +133,8 @@ fn check_lets_them_pass_unchanged() -> Outcome {
             let touched = results
                 .iter()
                 .filter(|result| !result.allowed || !result.rules.is_empty() || result.patched);
-            faults.extend(touched.map(|result| format!("{owner:?} {}: {}", chart.name, result.said)));
+            faults
+                .extend(touched.map(|result| format!("{owner:?} {}: {}", chart.name, result.said)));
         }
     }
     assert!(faults.is_empty(), "{}:\n{}", faults.len(), faults.join("\n"));
@@ -142,9 +144,12 @@ fn check_lets_them_pass_unchanged() -> Outcome {
 /// The pods that Kubernetes' own controllers would make of an object: metadata and spec.
 pub(crate) fn pods(object: &Value) -> Option<Value> {
     let template = match text(object, "/kind") {
-        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" | "ReplicationController" => {
-            object.pointer("/spec/template")
-        }
+        "Deployment"
+        | "ReplicaSet"
+        | "StatefulSet"
+        | "DaemonSet"
+        | "Job"
+        | "ReplicationController" => object.pointer("/spec/template"),
         "CronJob" => object.pointer("/spec/jobTemplate/spec/template"),
         _ => None,
     }?;

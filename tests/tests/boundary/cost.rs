@@ -1,12 +1,14 @@
 //! What installing the charts for real changes and costs: nothing of what is stored, and no call of the webhook for workloads.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use serde_json::{Value, json};
 
 use crate::Outcome;
 use crate::charts::{self, Chart, INSTALLER, OWNERS, namespace, pods, rights};
 use crate::gate::Gate;
+use crate::kubernetes::repository;
 use crate::object::text;
 use crate::rbac_client::Person;
 
@@ -42,8 +44,8 @@ struct Bill {
 fn an_api_server_stores_them_unchanged_and_asks_nothing_about_workloads() -> Outcome {
     let charts = charts::all()?;
     for owner in OWNERS {
-        let bill = install(&charts, owner)?;
-        print(owner, &bill);
+        let bill = install(&charts, owner, None)?;
+        print(&format!("namespaces of {}", owner.unwrap_or("nobody")), &bill);
         assert!(bill.faults.is_empty(), "{owner:?}:\n{}", bill.faults.join("\n"));
         for kind in FREE {
             assert_eq!(bill.asked.get(kind), None, "{owner:?}: asked about {kind}");
@@ -53,7 +55,21 @@ fn an_api_server_stores_them_unchanged_and_asks_nothing_about_workloads() -> Out
     Ok(())
 }
 
-fn install(charts: &[Chart], owner: Option<&str>) -> Outcome<Bill> {
+/// The condition that `docs/registration.md` gives for pools that are known.
+#[test]
+fn where_pools_are_known_pods_that_name_none_cost_nothing() -> Outcome {
+    let page = fs::read_to_string(repository("docs/registration.md"))?;
+    let block = page.split("```cel\n").nth(1).and_then(|rest| rest.split("```").next());
+    let bill = install(&charts::all()?, Some("acme"), Some(block.ok_or("no condition")?))?;
+    print("namespaces of acme, with known pools", &bill);
+    assert!(bill.faults.is_empty(), "{}", bill.faults.join("\n"));
+    let (stored, asked) = (bill.stored.get("Pod"), bill.asked.get("Pod"));
+    let few = |stored: u64, asked: u64| asked > 0 && asked < stored;
+    assert!(stored.zip(asked).is_some_and(|(stored, asked)| few(*stored, *asked)), "{asked:?}");
+    Ok(())
+}
+
+fn install(charts: &[Chart], owner: Option<&str>, condition: Option<&str>) -> Outcome<Bill> {
     let mut before: Vec<Value> = rights();
     for chart in charts {
         for name in chart.namespaces() {
@@ -62,7 +78,7 @@ fn install(charts: &[Chart], owner: Option<&str>) -> Outcome<Bill> {
             before.push(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}));
         }
     }
-    let gate = Gate::open(&charts::policies(), &before)?;
+    let gate = Gate::open_narrowed(&charts::policies(), &before, condition)?;
     let start = calls(&gate)?;
     let mut bill = Bill::default();
     let installer = Person::new(INSTALLER, &[]);
@@ -164,8 +180,8 @@ fn calls(gate: &Gate) -> Outcome<Calls> {
 }
 
 /// The figures that `docs/performance.md` has.
-fn print(owner: Option<&str>, bill: &Bill) {
-    println!("| Kind | Stored | Calls | in namespaces of {} |", owner.unwrap_or("nobody"));
+fn print(what: &str, bill: &Bill) {
+    println!("| Kind | Stored | Calls | {what} |");
     for (kind, stored) in &bill.stored {
         println!("| {kind} | {stored} | {} |", bill.asked.get(kind).copied().unwrap_or_default());
     }

@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// A server, the kinds that it has, a webhook.
 pub(crate) struct Gate {
-    pub(crate) server: ApiServer,
+    _server: ApiServer,
     pub(crate) client: Client,
     pub(crate) resources: Resources,
     pub(crate) replica: Replica,
@@ -38,6 +38,15 @@ pub(crate) struct Gate {
 impl Gate {
     /// `objects` exist before the webhook is there.
     pub(crate) fn open(policies: &[PathBuf], objects: &[Value]) -> Outcome<Self> {
+        Self::open_narrowed(policies, objects, None)
+    }
+
+    /// With another condition of what could name a trusted pool.
+    pub(crate) fn open_narrowed(
+        policies: &[PathBuf],
+        objects: &[Value],
+        condition: Option<&str>,
+    ) -> Outcome<Self> {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let server = ApiServer::start()?;
@@ -54,8 +63,8 @@ impl Gate {
         let dir = tempfile::tempdir()?;
         let authority = TestAuthority::new("boundary")?;
         let replica = start(&server, &authority, (policies, &dir))?;
-        register(&server, &replica, &authority.certificate_pem())?;
-        let gate = Self { server, client, resources, replica, _dir: dir, _turn: turn };
+        register(&server, (&replica, &authority.certificate_pem()), condition)?;
+        let gate = Self { _server: server, client, resources, replica, _dir: dir, _turn: turn };
         gate.wait_until_asked()?;
         Ok(gate)
     }
@@ -121,8 +130,12 @@ fn start(
     Replica::start(&flags)
 }
 
-/// The configurations of `manifests/base`, but for where they lead.
-fn register(server: &ApiServer, replica: &Replica, authority_pem: &str) -> Outcome {
+/// The configurations of `manifests/base`, but for where they lead, and for the condition of `pools` if another is given.
+fn register(
+    server: &ApiServer,
+    (replica, authority_pem): (&Replica, &str),
+    condition: Option<&str>,
+) -> Outcome {
     for (file, path) in [("validating.yaml", "validate"), ("mutating.yaml", "mutate")] {
         let source = repository("manifests/base").join(file);
         let read = ["create", "--dry-run=client", "-o", "json", "-f", &source.to_string_lossy()];
@@ -135,6 +148,14 @@ fn register(server: &ApiServer, replica: &Replica, authority_pem: &str) -> Outco
             });
             let entry = entry.as_object_mut().ok_or("an entry that is no object")?;
             entry.insert("clientConfig".to_owned(), client);
+            let conditions = entry.get_mut("matchConditions").and_then(Value::as_array_mut);
+            for known in conditions.into_iter().flatten() {
+                if let (Some(condition), "could-name-a-trusted-pool") =
+                    (condition, text(known, "/name"))
+                {
+                    *known = json!({"name": "could-name-a-trusted-pool", "expression": condition});
+                }
+            }
         }
         server.apply(&configuration.to_string())?;
     }

@@ -1,6 +1,7 @@
 //! One case as a request to the API server, by impersonation, as a dry run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde_json::{Value, json};
 
@@ -18,7 +19,14 @@ pub(crate) struct Told {
     /// Whether it was Pinfold that denied.
     pub(crate) by_pinfold: bool,
     pub(crate) rules: BTreeSet<String>,
-    pub(crate) message: String,
+    message: String,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.allowed { "allowed" } else { "denied" };
+        write!(formatter, "{verdict} {:?} {}", self.rules, self.message)
+    }
 }
 
 /// Uids of the cluster file and what the server made of them.
@@ -90,7 +98,11 @@ fn create(gate: &Gate, who: &Person, (known, object): (&Known, &Value)) -> Outco
 }
 
 /// The old object is there, or is made for the time being; the difference is sent.
-fn update(gate: &Gate, uids: &Uids, (known, who, new): (&Known, &Person, &Value)) -> Outcome<Answer> {
+fn update(
+    gate: &Gate,
+    uids: &Uids,
+    (known, who, new): (&Known, &Person, &Value),
+) -> Outcome<Answer> {
     let old = uids.real(known.case.old_object.as_ref().unwrap_or(&Value::Null))?;
     let path = gate.resources.path(&old)?;
     let before = stored(gate, &old)?;

@@ -102,7 +102,12 @@ fn every_case_is_as_the_engine_says() -> Outcome {
     let wrong: Vec<String> = wrong
         .map(|case| {
             let part = |field: &str| text(case, field).to_owned();
-            format!("{}\n  expected {}\n  actual {}", part("/name"), part("/expected"), part("/actual"))
+            format!(
+                "{}\n  expected {}\n  actual {}",
+                part("/name"),
+                part("/expected"),
+                part("/actual")
+            )
         })
         .collect();
     assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));

@@ -10,7 +10,8 @@ use crate::kubernetes::repository;
 fn rows(name: &str) -> Vec<&str> {
     let is_row = |word: &&str| {
         let word = word.trim_end_matches(':');
-        let (letters, digits) = word.split_at(word.find(|c: char| c.is_ascii_digit()).unwrap_or(word.len()));
+        let (letters, digits) =
+            word.split_at(word.find(|c: char| c.is_ascii_digit()).unwrap_or(word.len()));
         let known = ["T-", "O", "P", "D.", "B", "C"].contains(&letters) && !digits.is_empty();
         known || word == "ORG-M"
     };

@@ -36,7 +36,9 @@ pub(crate) fn install(server: &ApiServer) -> Outcome {
     Ok(())
 }
 
-fn definition((group, version, kind, plural, namespaced): &(&str, &str, &str, &str, bool)) -> Value {
+fn definition(
+    (group, version, kind, plural, namespaced): &(&str, &str, &str, &str, bool),
+) -> Value {
     let scope = if *namespaced { "Namespaced" } else { "Cluster" };
     let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     // Groups of the Kubernetes project want to be approved.
