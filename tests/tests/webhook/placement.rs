@@ -21,12 +21,13 @@ const BEFORE: &str = "
   - {apiGroups: [''], resources: [pods, pods/binding, pods/ephemeralcontainers, pods/status], verbs: [get, create, patch, update]}
   - {apiGroups: [''], resources: [persistentvolumeclaims], verbs: [get, create]}
   - {apiGroups: [apps], resources: [deployments, deployments/scale], verbs: [get, create, patch]}
+  - {apiGroups: [batch], resources: [jobs], verbs: [get, patch]}
   - {apiGroups: [krate.a5c.ai], resources: [runnerpools], verbs: ['*']}
 - apiVersion: rbac.authorization.k8s.io/v1
   kind: ClusterRoleBinding
   metadata: {name: STAGE-more}
   subjects:
-  - {kind: User, name: alice, apiGroup: rbac.authorization.k8s.io}
+  - {kind: User, name: STAGE-dev, apiGroup: rbac.authorization.k8s.io}
   - {kind: User, name: 'system:node:STAGE-new', apiGroup: rbac.authorization.k8s.io}
   - {kind: ServiceAccount, name: krate-controller, namespace: STAGE-krate}
   roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: STAGE-more}
@@ -49,7 +50,8 @@ const UNTRUSTED: &str = "{restartPolicy: Never, automountServiceAccountToken: fa
 struct Scene {
     stage: Stage,
     client: Client,
-    alice: Person,
+    /// Nobody of another stage: what this one may do holds in the whole cluster.
+    dev: Person,
     kubelet: Person,
     controller: Person,
     master: Person,
@@ -69,7 +71,7 @@ impl Scene {
         let node = format!("system:node:{name}-new");
         let scene = Self {
             client,
-            alice: Person::new("alice", &["acme:devs", "system:authenticated"]),
+            dev: Person::new(&format!("{name}-dev"), &["acme:devs", "system:authenticated"]),
             kubelet: Person::new(&node, &["system:nodes", "system:authenticated"]),
             controller: Person::account(&format!("{name}-krate"), "krate-controller"),
             master: Person::new("platform", &["system:masters"]),
@@ -149,45 +151,41 @@ fn work_that_is_there_already_is_not_moved() -> Outcome {
     let wake = r#"{"spec":{"suspend":false}}"#;
     let (sleeper, honest) = (format!("{JOBS}/sleeper"), format!("{JOBS}/honest-sleeper"));
     let at = ("PF-TRU-001", "$.spec.template.spec.nodeSelector");
-    scene.refused(&scene.alice, ("PATCH", &sleeper, MERGE, wake), at)?;
-    scene.admitted(&scene.alice, ("PATCH", &honest, MERGE, wake))?;
+    scene.refused(&scene.dev, ("PATCH", &sleeper, MERGE, wake), at)?;
+    scene.admitted(&scene.dev, ("PATCH", &honest, MERGE, wake))?;
 
     let (zero, honest) =
         (format!("{DEPLOYMENTS}/zero/scale"), format!("{DEPLOYMENTS}/honest-zero/scale"));
     let more = r#"{"spec":{"replicas":2}}"#;
-    scene.refused(
-        &scene.alice,
-        ("PATCH", &zero, MERGE, more),
-        ("PF-TRU-001", "$.spec.replicas"),
-    )?;
-    scene.admitted(&scene.alice, ("PATCH", &honest, MERGE, more))?;
+    scene.refused(&scene.dev, ("PATCH", &zero, MERGE, more), ("PF-TRU-001", "$.spec.replicas"))?;
+    scene.admitted(&scene.dev, ("PATCH", &honest, MERGE, more))?;
 
     let gated = pod("gated", "", &json!({"schedulingGates": [{"name": "example.com/wait"}]}));
-    scene.admitted(&scene.alice, ("POST", PODS, JSON, &gated))?;
+    scene.admitted(&scene.dev, ("POST", PODS, JSON, &gated))?;
     let path = format!("{PODS}/gated");
     let towards = |pool: &str| json!({"spec": {"nodeSelector": pool_of(pool)}}).to_string();
     let at = ("PF-TRU-001", "$.spec.nodeSelector");
-    scene.refused(&scene.alice, ("PATCH", &path, MERGE, &towards("trusted")), at)?;
-    scene.admitted(&scene.alice, ("PATCH", &path, MERGE, &towards("untrusted")))?;
+    scene.refused(&scene.dev, ("PATCH", &path, MERGE, &towards("trusted")), at)?;
+    scene.admitted(&scene.dev, ("PATCH", &path, MERGE, &towards("untrusted")))?;
 
     let live = pod("live", "", &json!({}));
-    scene.admitted(&scene.alice, ("POST", PODS, JSON, &live))?;
+    scene.admitted(&scene.dev, ("POST", PODS, JSON, &live))?;
     let path = format!("{PODS}/live");
     let tolerate = |key: &str| {
         json!([{"op": "add", "path": "/spec/tolerations/-", "value": {"key": key, "operator": "Exists"}}]).to_string()
     };
     let patch = "application/json-patch+json";
     let at = ("PF-TRU-001", "$.spec.tolerations");
-    scene.refused(&scene.alice, ("PATCH", &path, patch, &tolerate("pool")), at)?;
-    scene.admitted(&scene.alice, ("PATCH", &path, patch, &tolerate("other")))?;
+    scene.refused(&scene.dev, ("PATCH", &path, patch, &tolerate("pool")), at)?;
+    scene.admitted(&scene.dev, ("PATCH", &path, patch, &tolerate("other")))?;
 
     let bind = |node: &str| {
         json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "live"}, "target": {"apiVersion": "v1", "kind": "Node", "name": node}}).to_string()
     };
     let path = format!("{PODS}/live/binding");
     let at = ("PF-TRU-001", "$.target.name");
-    scene.refused(&scene.alice, ("POST", &path, JSON, &bind("STAGE-t1")), at)?;
-    scene.admitted(&scene.alice, ("POST", &path, JSON, &bind("STAGE-s1")))
+    scene.refused(&scene.dev, ("POST", &path, JSON, &bind("STAGE-t1")), at)?;
+    scene.admitted(&scene.dev, ("POST", &path, JSON, &bind("STAGE-s1")))
 }
 
 fn pool_of(name: &str) -> Value {
@@ -204,21 +202,17 @@ fn what_a_pod_only_names_is_looked_up() -> Outcome {
     };
     let classes = |name: &str, class: &str| pod(name, "", &json!({"runtimeClassName": class}));
     let at = ("PF-TRU-001", "$.spec.template.spec.runtimeClassName");
-    scene.refused(
-        &scene.alice,
-        ("POST", DEPLOYMENTS, JSON, &template("onto", "STAGE-onto")),
-        at,
-    )?;
-    scene.admitted(&scene.alice, ("POST", DEPLOYMENTS, JSON, &template("plain", "STAGE-plain")))?;
+    scene.refused(&scene.dev, ("POST", DEPLOYMENTS, JSON, &template("onto", "STAGE-onto")), at)?;
+    scene.admitted(&scene.dev, ("POST", DEPLOYMENTS, JSON, &template("plain", "STAGE-plain")))?;
     // Into pods the API server writes what the class says before anybody is asked.
     let at = ("PF-TRU-001", "$.spec.nodeSelector");
-    scene.refused(&scene.alice, ("POST", PODS, JSON, &classes("onto", "STAGE-onto")), at)?;
-    scene.admitted(&scene.alice, ("POST", PODS, JSON, &classes("plain", "STAGE-plain")))?;
+    scene.refused(&scene.dev, ("POST", PODS, JSON, &classes("onto", "STAGE-onto")), at)?;
+    scene.admitted(&scene.dev, ("POST", PODS, JSON, &classes("plain", "STAGE-plain")))?;
 
     let scheduled = |name: &str, by: &str| pod(name, "", &json!({"schedulerName": by}));
     let at = ("PF-TRU-001", "$.spec.schedulerName");
-    scene.refused(&scene.alice, ("POST", PODS, JSON, &scheduled("odd", "mine")), at)?;
-    scene.admitted(&scene.alice, ("POST", PODS, JSON, &scheduled("even", "default-scheduler")))
+    scene.refused(&scene.dev, ("POST", PODS, JSON, &scheduled("odd", "mine")), at)?;
+    scene.admitted(&scene.dev, ("POST", PODS, JSON, &scheduled("even", "default-scheduler")))
 }
 
 #[test]
@@ -228,21 +222,21 @@ fn a_trusted_pod_is_nobody_elses_to_change() -> Outcome {
         &scene.controller,
         ("POST", PODS, JSON, &pod("release", "run-main", &trusted())),
     )?;
-    scene.admitted(&scene.alice, ("POST", PODS, JSON, &pod("own", "", &json!({}))))?;
+    scene.admitted(&scene.dev, ("POST", PODS, JSON, &pod("own", "", &json!({}))))?;
     let debug = r#"{"spec":{"ephemeralContainers":[{"name":"debug","image":"r/b:1"}]}}"#;
     let at = |name: &str| format!("{PODS}/{name}/ephemeralcontainers");
     let rule = ("PF-TRU-001", "$.spec.nodeSelector");
-    scene.refused(&scene.alice, ("PATCH", &at("release"), STRATEGIC, debug), rule)?;
-    scene.admitted(&scene.alice, ("PATCH", &at("own"), STRATEGIC, debug))?;
+    scene.refused(&scene.dev, ("PATCH", &at("release"), STRATEGIC, debug), rule)?;
+    scene.admitted(&scene.dev, ("PATCH", &at("own"), STRATEGIC, debug))?;
     let image = r#"{"spec":{"containers":[{"name":"c","image":"evil/a:1"}]}}"#;
     let at = |name: &str| format!("{PODS}/{name}");
-    scene.refused(&scene.alice, ("PATCH", &at("release"), STRATEGIC, image), rule)?;
-    scene.admitted(&scene.alice, ("PATCH", &at("own"), STRATEGIC, image))?;
+    scene.refused(&scene.dev, ("PATCH", &at("release"), STRATEGIC, image), rule)?;
+    scene.admitted(&scene.dev, ("PATCH", &at("own"), STRATEGIC, image))?;
     let handed = r#"{"metadata":{"labels":{"krate.a5c.ai/dispatch-run":"run-fork"}}}"#;
     let label = ("PF-TRU-006", "$.metadata.labels['krate.a5c.ai/dispatch-run']");
     scene.refused(&scene.controller, ("PATCH", &at("release"), MERGE, handed), label)?;
     let noted = r#"{"metadata":{"labels":{"app":"release"}}}"#;
-    scene.admitted(&scene.alice, ("PATCH", &at("release"), MERGE, noted))
+    scene.admitted(&scene.dev, ("PATCH", &at("release"), MERGE, noted))
 }
 
 #[test]
@@ -253,11 +247,11 @@ fn nodes_and_pools_are_their_administrators() -> Outcome {
     let label = |key: &str, value: &str| json!({"metadata": {"labels": {key: value}}}).to_string();
     let moved = ("PF-TRU-004", "$.metadata.labels.pool");
     let into = label("pool", "trusted");
-    scene.refused(&scene.alice, ("PATCH", s1, MERGE, &into), moved)?;
-    scene.admitted(&scene.alice, ("PATCH", s1, MERGE, &label("zone", "a")))?;
-    scene.refused(&scene.alice, ("PATCH", t1, MERGE, &label("pool", "untrusted")), moved)?;
+    scene.refused(&scene.dev, ("PATCH", s1, MERGE, &into), moved)?;
+    scene.admitted(&scene.dev, ("PATCH", s1, MERGE, &label("zone", "a")))?;
+    scene.refused(&scene.dev, ("PATCH", t1, MERGE, &label("pool", "untrusted")), moved)?;
     let bare = r#"{"spec":{"taints":null}}"#;
-    scene.refused(&scene.alice, ("PATCH", t1, MERGE, bare), ("PF-TRU-004", "$.spec.taints"))?;
+    scene.refused(&scene.dev, ("PATCH", t1, MERGE, bare), ("PF-TRU-004", "$.spec.taints"))?;
     let status = "/api/v1/nodes/STAGE-s1/status";
     scene.refused(&scene.kubelet, ("PATCH", status, STRATEGIC, &into), moved)?;
     let beat = r#"{"status":{"conditions":[{"type":"Ready","status":"True"}]}}"#;
@@ -278,24 +272,24 @@ fn nodes_and_pools_are_their_administrators() -> Outcome {
         "spec": {"organizationRef": "acme", "trustTier": tier}}).to_string()
     };
     let raised = ("PF-TRU-004", "$.spec.trustTier");
-    scene.refused(&scene.alice, ("POST", POOLS, JSON, &pool("mine", "trusted")), raised)?;
-    scene.admitted(&scene.alice, ("POST", POOLS, JSON, &pool("mine", "untrusted")))?;
+    scene.refused(&scene.dev, ("POST", POOLS, JSON, &pool("mine", "trusted")), raised)?;
+    scene.admitted(&scene.dev, ("POST", POOLS, JSON, &pool("mine", "untrusted")))?;
     let (forks, release) = (format!("{POOLS}/forks"), format!("{POOLS}/release"));
     let tier = r#"{"spec":{"trustTier":"trusted"}}"#;
-    scene.refused(&scene.alice, ("PATCH", &forks, MERGE, tier), raised)?;
+    scene.refused(&scene.dev, ("PATCH", &forks, MERGE, tier), raised)?;
     let nodes = r#"{"spec":{"nodeSelector":{"pool":"untrusted"}}}"#;
     scene.refused(
-        &scene.alice,
+        &scene.dev,
         ("PATCH", &release, MERGE, nodes),
         ("PF-TRU-004", "$.spec.nodeSelector"),
     )?;
-    scene.admitted(&scene.alice, ("PATCH", &forks, MERGE, nodes))?;
+    scene.admitted(&scene.dev, ("PATCH", &forks, MERGE, nodes))?;
     scene.refused(
-        &scene.alice,
+        &scene.dev,
         ("DELETE", &release, JSON, ""),
         ("PF-TRU-004", "deletes trusted runner pool"),
     )?;
-    scene.admitted(&scene.alice, ("DELETE", &forks, JSON, ""))?;
+    scene.admitted(&scene.dev, ("DELETE", &forks, JSON, ""))?;
     scene.admitted(&scene.master, ("DELETE", &release, JSON, ""))
 }
 
