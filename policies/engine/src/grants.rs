@@ -289,7 +289,8 @@ impl<'c> Case<'_, 'c> {
 
     /// The denial that applies, the most specific of them.
     fn denied(&self, candidates: &[Candidate<'c>]) -> Option<Verdict<'c>> {
-        let denies = candidates.iter().filter(|one| one.grant.denies && self.is_home(one.key));
+        let denies =
+            candidates.iter().filter(|one| one.grant.denies && self.could_be_home(one.key));
         let hits = denies.filter_map(|one| {
             let hit = fit::denies(self, one)?;
             Some((hit.step, one.key, hit))
@@ -352,15 +353,27 @@ impl<'c> Case<'_, 'c> {
 
     /// Whether an object is kept where it may speak for the work: beside it, elsewhere in its organization, or by the platform.
     fn is_home(&self, key: &ObjectKey) -> bool {
+        self.home(key) == Hit::Yes
+    }
+
+    /// The same, or nobody can tell.
+    fn could_be_home(&self, key: &ObjectKey) -> bool {
+        self.home(key) != Hit::No
+    }
+
+    fn home(&self, key: &ObjectKey) -> Hit {
         if key.namespace == self.bearer.namespace {
-            return true;
+            return Hit::Yes;
         }
         match self.owner(&key.namespace) {
-            Ownership::Owned(organization) => {
-                Some(organization.as_str()) == self.bearer.organization
+            Ownership::Owned(organization)
+                if Some(organization.as_str()) == self.bearer.organization =>
+            {
+                Hit::Yes
             }
-            Ownership::Platform => true,
-            Ownership::Unowned | Ownership::Conflict(_) | Ownership::Unknown => false,
+            Ownership::Platform => Hit::Yes,
+            Ownership::Owned(_) | Ownership::Unowned => Hit::No,
+            Ownership::Conflict(_) | Ownership::Unknown => Hit::Unknown,
         }
     }
 
