@@ -137,9 +137,11 @@ impl<'c> Account<'c> {
         let name = workload.placement.service_account.as_deref().unwrap_or(DEFAULT);
         let key = ObjectKey::new("", "ServiceAccount", namespace, name);
         let records = context.view.agent_records(namespace, name);
-        let records = records.filter_map(|key| match &context.lookup(key)?.facts {
-            Facts::AgentServiceAccount(record) => Some(record),
-            _ => None,
+        let records = records.filter_map(|key| {
+            let Facts::AgentServiceAccount(record) = &context.lookup(key)?.facts else {
+                return None;
+            };
+            Some(record)
         });
         let object = context.lookup(&key);
         Self { name: name.to_owned(), records: records.collect(), object, key }
@@ -172,10 +174,8 @@ fn mounted(account: &Account<'_>, workload: &Workload) -> Option<Identity> {
     let path = format!("{}.automountServiceAccountToken", workload.spec_path);
     let remedy = "set `automountServiceAccountToken: false` in the pod's spec".to_owned();
     let name = excerpt(&account.name);
-    let of_account = account.object.map(|object| match &object.facts {
-        Facts::Referrer(referrer) => referrer.automount,
-        _ => None,
-    });
+    let of_account =
+        account.object.map(|object| object.facts.referrer().and_then(|found| found.automount));
     let (what, questions) = match (workload.placement.automount, of_account) {
         (Some(false), _) | (None, Some(Some(false))) => return None,
         (Some(true), _) => (format!("it mounts the API token of ServiceAccount `{name}`"), None),

@@ -64,71 +64,70 @@ fn pipeline_run(event: &str, head: &str, branch: &str, base: &str) -> Value {
         "spec": {"pipelineRef": {"name": "build"}}})
 }
 
+const BASE: &str = "https://github.com/acme/app";
+const FORK: &str = "https://github.com/mallory/app";
+const MAIN: &str = "refs/heads/main";
+
+/// What it is, event, head repository, head branch, base branch, and what speaks against it.
+const PIPELINE_RUNS: &[(&str, [&str; 4], Option<&str>)] = &[
+    ("push to main", ["push", BASE, MAIN, MAIN], Some("")),
+    ("a tag that is listed", ["push", BASE, "refs/tags/v1", "refs/tags/v1"], Some("")),
+    (
+        "a tag that isn't",
+        ["push", BASE, "refs/tags/main", "refs/tags/main"],
+        Some("ref `refs/tags/main`"),
+    ),
+    (
+        "another branch",
+        ["push", BASE, "refs/heads/topic", "refs/heads/topic"],
+        Some("ref `refs/heads/topic`"),
+    ),
+    ("a fork's pull request", ["pull_request", FORK, "main", "main"], Some("ref `main`")),
+    (
+        "a fork's branch that is named like a ref",
+        ["pull_request", FORK, MAIN, "main"],
+        Some("its code comes from `https://github.com/mallory/app`"),
+    ),
+    (
+        "a pull request of the repository's own",
+        ["pull_request", BASE, "topic", "main"],
+        Some("ref `topic`"),
+    ),
+    (
+        "the same, named like a ref",
+        ["pull_request", BASE, MAIN, "main"],
+        Some("event `pull_request`"),
+    ),
+    ("a comment", ["on-comment", BASE, MAIN, MAIN], Some("event `on-comment`")),
+    ("a retest", ["retest-all-comment", BASE, MAIN, MAIN], Some("event `retest-all-comment`")),
+    ("an incoming webhook", ["incoming", BASE, MAIN, MAIN], Some("event `incoming`")),
+    ("a check that is run again for a fork", ["push", BASE, "main", "main"], Some("ref `main`")),
+    (
+        "case folding",
+        ["push", "https://github.com/Acme/app", MAIN, MAIN],
+        Some("its code comes from `https://github.com/Acme/app`"),
+    ),
+    (
+        "case folding of the ref",
+        ["push", BASE, "refs/heads/Main", MAIN],
+        Some("ref `refs/heads/Main`"),
+    ),
+    (
+        "hostile text in the branch",
+        ["pull_request", FORK, "refs/heads/main\nevent: push", "main"],
+        Some("ref `refs/heads/main"),
+    ),
+    (
+        "hostile text in the event",
+        ["push pull_request", BASE, MAIN, MAIN],
+        Some("event `push pull_request`"),
+    ),
+];
+
 #[test]
 fn tekton_pipelines_as_code() {
     let policy = policy(TEKTON);
-    let base = "https://github.com/acme/app";
-    let fork = "https://github.com/mallory/app";
-    let main = "refs/heads/main";
-    let rows: &[(&str, [&str; 4], Option<&str>)] = &[
-        ("push to main", ["push", base, main, main], Some("")),
-        ("a tag that is listed", ["push", base, "refs/tags/v1", "refs/tags/v1"], Some("")),
-        (
-            "a tag that isn't",
-            ["push", base, "refs/tags/main", "refs/tags/main"],
-            Some("ref `refs/tags/main`"),
-        ),
-        (
-            "another branch",
-            ["push", base, "refs/heads/topic", "refs/heads/topic"],
-            Some("ref `refs/heads/topic`"),
-        ),
-        ("a fork's pull request", ["pull_request", fork, "main", "main"], Some("ref `main`")),
-        (
-            "a fork's branch that is named like a ref",
-            ["pull_request", fork, main, "main"],
-            Some("its code comes from `https://github.com/mallory/app`"),
-        ),
-        (
-            "a pull request of the repository's own",
-            ["pull_request", base, "topic", "main"],
-            Some("ref `topic`"),
-        ),
-        (
-            "the same, named like a ref",
-            ["pull_request", base, main, "main"],
-            Some("event `pull_request`"),
-        ),
-        ("a comment", ["on-comment", base, main, main], Some("event `on-comment`")),
-        ("a retest", ["retest-all-comment", base, main, main], Some("event `retest-all-comment`")),
-        ("an incoming webhook", ["incoming", base, main, main], Some("event `incoming`")),
-        (
-            "a check that is run again for a fork",
-            ["push", base, "main", "main"],
-            Some("ref `main`"),
-        ),
-        (
-            "case folding",
-            ["push", "https://github.com/Acme/app", main, main],
-            Some("its code comes from `https://github.com/Acme/app`"),
-        ),
-        (
-            "case folding of the ref",
-            ["push", base, "refs/heads/Main", main],
-            Some("ref `refs/heads/Main`"),
-        ),
-        (
-            "hostile text in the branch",
-            ["pull_request", fork, "refs/heads/main\nevent: push", "main"],
-            Some("ref `refs/heads/main"),
-        ),
-        (
-            "hostile text in the event",
-            ["push pull_request", base, main, main],
-            Some("event `push pull_request`"),
-        ),
-    ];
-    for (row, [event, head, branch, base], expected) in rows {
+    for (row, [event, head, branch, base], expected) in PIPELINE_RUNS {
         check(&policy, &pipeline_run(event, head, branch, base), *expected, row);
     }
     for (missing, expected) in [
@@ -137,16 +136,16 @@ fn tekton_pipelines_as_code() {
         ("repo-url", "it names no repository"),
         ("source-branch", "it names no ref"),
     ] {
-        let mut run = pipeline_run("push", base, main, main);
+        let mut run = pipeline_run("push", BASE, MAIN, MAIN);
         let annotations = run["metadata"]["annotations"].as_object_mut().expect("annotations");
         annotations.remove(&format!("pipelinesascode.tekton.dev/{missing}"));
         check(&policy, &run, Some(expected), missing);
     }
     // A fork that was renamed to the repository's name in another organization, and an empty head.
-    let mut run = pipeline_run("push", "", main, main);
+    let mut run = pipeline_run("push", "", MAIN, MAIN);
     check(&policy, &run, Some("which repository its code comes from"), "empty head");
     let url = "pipelinesascode.tekton.dev/repo-url";
-    for (at, repository) in [(url, fork), ("pipelinesascode.tekton.dev/source-repo-url", fork)] {
+    for (at, repository) in [(url, FORK), ("pipelinesascode.tekton.dev/source-repo-url", FORK)] {
         run["metadata"]["annotations"][at] = json!(repository);
     }
     check(
@@ -156,7 +155,7 @@ fn tekton_pipelines_as_code() {
         "a fork with pipelines of its own",
     );
     // Tasks and pods carry annotations that the definition may have written, so they tell nothing.
-    let mut task = pipeline_run("push", base, main, main);
+    let mut task = pipeline_run("push", BASE, MAIN, MAIN);
     task["kind"] = json!("TaskRun");
     check(&policy, &task, None, "a TaskRun");
     check(
@@ -179,6 +178,49 @@ fn workflow(parameters: &[(&str, &str)]) -> Value {
         "spec": {"workflowTemplateRef": {"name": "build"}, "arguments": {"parameters": parameters}}})
 }
 
+/// A parameter, and what it says instead; `None` leaves it out.
+type Parameter = (&'static str, Option<&'static str>);
+
+/// What it is, the parameters that differ, and what speaks against it.
+const WORKFLOWS: &[(&str, &[Parameter], Option<&str>)] = &[
+    ("push to main", &[], Some("")),
+    ("a tag that is listed", &[("ref", Some("refs/tags/v2"))], Some("")),
+    ("a tag that isn't", &[("ref", Some("refs/tags/main"))], Some("ref `refs/tags/main`")),
+    (
+        "a fork's pull request",
+        &[
+            ("event", Some("pull_request")),
+            ("ref", Some("refs/pull/7/head")),
+            ("head-repository", Some("mallory/app")),
+        ],
+        Some("is in `trust.untrustedRefs`"),
+    ),
+    (
+        "a fork's branch that is named like a ref",
+        &[("head-repository", Some("mallory/app"))],
+        Some("its code comes from `mallory/app`"),
+    ),
+    (
+        "a pull request of the repository's own",
+        &[("event", Some("pull_request"))],
+        Some("event `pull_request`"),
+    ),
+    (
+        "a fork that was renamed",
+        &[("repository", Some("mallory/renamed")), ("head-repository", Some("mallory/renamed"))],
+        Some("repository `mallory/renamed`"),
+    ),
+    ("no event", &[("event", None)], Some("what set it off")),
+    ("no head", &[("head-repository", None)], Some("which repository its code comes from")),
+    ("no repository", &[("repository", None)], Some("it names no repository")),
+    ("no ref", &[("ref", None)], Some("it names no ref")),
+    (
+        "hostile text",
+        &[("ref", Some("main\nrefs/heads/main"))],
+        Some("isn't in `trust.trustedRefs`"),
+    ),
+];
+
 #[test]
 fn argo_workflows() {
     let policy = policy(ARGO);
@@ -196,48 +238,7 @@ fn argo_workflows() {
         }
         workflow(&parameters)
     };
-    let rows: &[(&str, &[(&str, Option<&str>)], Option<&str>)] = &[
-        ("push to main", &[], Some("")),
-        ("a tag that is listed", &[("ref", Some("refs/tags/v2"))], Some("")),
-        ("a tag that isn't", &[("ref", Some("refs/tags/main"))], Some("ref `refs/tags/main`")),
-        (
-            "a fork's pull request",
-            &[
-                ("event", Some("pull_request")),
-                ("ref", Some("refs/pull/7/head")),
-                ("head-repository", Some("mallory/app")),
-            ],
-            Some("is in `trust.untrustedRefs`"),
-        ),
-        (
-            "a fork's branch that is named like a ref",
-            &[("head-repository", Some("mallory/app"))],
-            Some("its code comes from `mallory/app`"),
-        ),
-        (
-            "a pull request of the repository's own",
-            &[("event", Some("pull_request"))],
-            Some("event `pull_request`"),
-        ),
-        (
-            "a fork that was renamed",
-            &[
-                ("repository", Some("mallory/renamed")),
-                ("head-repository", Some("mallory/renamed")),
-            ],
-            Some("repository `mallory/renamed`"),
-        ),
-        ("no event", &[("event", None)], Some("what set it off")),
-        ("no head", &[("head-repository", None)], Some("which repository its code comes from")),
-        ("no repository", &[("repository", None)], Some("it names no repository")),
-        ("no ref", &[("ref", None)], Some("it names no ref")),
-        (
-            "hostile text",
-            &[("ref", Some("main\nrefs/heads/main"))],
-            Some("isn't in `trust.trustedRefs`"),
-        ),
-    ];
-    for (row, changes, expected) in rows {
+    for (row, changes, expected) in WORKFLOWS {
         check(&policy, &with(changes), *expected, row);
     }
     // A second parameter of a name: both must hold, in whatever order.

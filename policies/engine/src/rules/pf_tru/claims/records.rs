@@ -15,9 +15,9 @@ pub(super) fn judge(context: &Context<'_>, object: &Object, found: &mut Found) {
     if !AGENT_GROUPS.contains(&object.key.group.as_str()) {
         return;
     }
-    let old = context.facts.old_object.as_ref().and_then(|old| match &old.facts {
-        Facts::Run(old) => Some(old.as_ref()),
-        _ => None,
+    let old = context.facts.old_object.as_ref().and_then(|old| {
+        let Facts::Run(old) = &old.facts else { return None };
+        Some(old.as_ref())
     });
     let what = match old {
         None => "makes it".to_owned(),
@@ -44,9 +44,12 @@ pub(super) fn judge(context: &Context<'_>, object: &Object, found: &mut Found) {
     found.add(RULE, path, message, remedy);
 }
 
+/// How a text of a record is read.
+type Text = fn(&RunRecord) -> &str;
+
 /// The first field that trust rests on and that differs.
 fn changed(old: &RunRecord, new: &RunRecord) -> Option<&'static str> {
-    let texts: [(&str, fn(&RunRecord) -> &str); 12] = [
+    let texts: [(&str, Text); 12] = [
         ("repository", |run| &run.repository),
         ("ref", |run| &run.git_ref),
         ("headRepository", |run| &run.head_repository),

@@ -309,9 +309,9 @@ impl<'c> Claimant<'_, 'c> {
         found: &mut Found,
     ) {
         let runs = self.named_runs();
-        let records = runs.iter().filter_map(|run| match &run.facts {
-            Facts::Run(record) => Some((&run.key, of(record))),
-            _ => None,
+        let records = runs.iter().filter_map(|run| {
+            let Facts::Run(record) = &run.facts else { return None };
+            Some((&run.key, of(record)))
         });
         let mut others = records.filter(|(_, is)| !is.is_empty() && !same(&word.text, is));
         if let Some((key, is)) = others.next() {
