@@ -11,6 +11,7 @@ mod bad_input;
 mod bad_start;
 mod cluster;
 mod denial;
+mod existence;
 mod force;
 mod honest;
 mod kubernetes;
