@@ -42,6 +42,16 @@ const CLUSTER: &str = "
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: head, namespace: g, uid: u-head}, spec: {repository: r, ref: refs/heads/main, headRepository: evil/r}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: tier, namespace: g, uid: u-tier}, spec: {repository: r, ref: refs/heads/main, trustTier: untrusted}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: tier-case, namespace: g, uid: u-tier-case}, spec: {repository: r, ref: refs/heads/main, trustTier: TRUSTED}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: tier-space, namespace: g, uid: u-tier-space}, spec: {repository: r, ref: refs/heads/main, trustTier: 'trusted '}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: tier-other, namespace: g, uid: u-tier-other}, spec: {repository: r, ref: refs/heads/main, trustTier: semi}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: ref-case, namespace: g, uid: u-ref-case}, spec: {repository: r, ref: refs/heads/Main}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: head-case, namespace: g, uid: u-head-case}, spec: {repository: acme/r, ref: refs/heads/main, headRepository: Acme/r}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: merge, namespace: g, uid: u-merge}, spec: {repository: r, ref: refs/pull/7/merge, headRepository: r}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: like-a-tag, namespace: g, uid: u-like}, spec: {repository: r, ref: refs/heads/refs/heads/main}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: chained, namespace: g, uid: u-chained}, spec: {repository: r, ref: refs/heads/main, sourceRefs: {pipeline: after-fork}}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: Pipeline, metadata: {name: after-fork, namespace: g}, spec: {repository: r, ref: refs/heads/main, sourceRefs: {job: of-fork}}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: Job, metadata: {name: of-fork, namespace: g}, spec: {sourceRefs: {pullRequest: from-fork}}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: PullRequest, metadata: {name: from-fork, namespace: g}, spec: {repository: r, ref: refs/heads/main, fork: true}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: piped, namespace: g, uid: u-piped}, spec: {repository: r, ref: refs/heads/main, sourceRefs: {pipeline: good, job: step, triggerRule: t}}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: piped-fork, namespace: g, uid: u-piped-fork}, spec: {repository: r, ref: refs/heads/main, sourceRefs: {pipeline: forked}}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: proposed, namespace: g, uid: u-proposed}, spec: {repository: r, ref: refs/heads/main, sourceRefs: {pullRequest: pr}}}
