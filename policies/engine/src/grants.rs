@@ -390,7 +390,9 @@ impl<'c> Case<'_, 'c> {
         }
         let subject = subject::matches(self, candidate);
         let step = (subject.hit == Hit::Yes).then_some(subject.step);
-        Some(Judged { key, step, misfits: fit::misfits(self, candidate) })
+        // Of others' grants nothing more is asked: there may be many.
+        let misfits = step.map(|_| fit::misfits(self, candidate)).unwrap_or_default();
+        Some(Judged { key, step, misfits })
     }
 
     /// The refusal where nothing fits, or something beside the grants narrows what they give.

@@ -97,6 +97,15 @@ fn none_where_no_further_grant_should_help() {
         assert_eq!(refused.nearest.map(|key| key.name.as_str()), Some("g"), "{fields}");
         assert!(!refused.refusals[0].remedy.is_empty());
     }
+    // What another subject's grant waits for is no matter here.
+    let other = cluster(&grant(
+        "g",
+        "subject: {kind: service-account, name: other}, requiredApproval: always",
+    ));
+    let Verdict::Refused(refused) = other.resolve(&bearer(&run), &need(&Keys::All)) else {
+        panic!("another's grant")
+    };
+    assert!(refused.suggestion.is_some());
     let nobody = Bearer { service_account: None, stack: None, ..bearer(&run) };
     let cluster = cluster("");
     let Verdict::Refused(refused) = cluster.resolve(&nobody, &need(&Keys::All)) else {
