@@ -86,24 +86,24 @@ pub(crate) struct KindOf {
 }
 
 macro_rules! kinds {
-    ($($kind:literal, $plural:literal, $namespaced:literal => $spec:ty;)*) => {
+    ($($kind:literal, $plural:literal, $namespaced:literal => $family:ident::$spec:ident;)*) => {
         /// What builds an object of a kind.
         pub(super) fn build_of<'a, S: Source<'a>>(kind: &str) -> Build<S> {
             match kind {
-                $($kind => build::<S, Resource<'a, $spec, <$spec as Spec>::Status>>,)*
+                $($kind => build::<S, Resource<'a, $family::$spec<'a>, <$family::$spec<'a> as Spec>::Status>>,)*
                 _ => build::<S, Resource<'a, work::Other<'a>, NoStatus>>,
             }
         }
 
         /// Every kind that is known, in the order of the design.
-        pub(crate) fn known<'a>() -> Vec<KindOf> {
+        pub(crate) fn known() -> Vec<KindOf> {
             vec![$(KindOf {
                 kind: $kind,
                 plural: $plural,
                 namespaced: $namespaced,
                 schemas: |generator| [
-                    generator.subschema_for::<$spec>(),
-                    generator.subschema_for::<<$spec as Spec>::Status>(),
+                    generator.subschema_for::<$family::$spec<'_>>(),
+                    generator.subschema_for::<<$family::$spec<'_> as Spec>::Status>(),
                 ],
             },)*]
         }
@@ -111,45 +111,45 @@ macro_rules! kinds {
 }
 
 kinds! {
-    "Organization", "organizations", false => organizations::Organization<'a>;
-    "OrgNamespaceBinding", "orgnamespacebindings", false => organizations::NamespaceBinding<'a>;
-    "OrgSharingPolicy", "orgsharingpolicies", false => organizations::Sharing<'a>;
-    "AgentStack", "agentstacks", true => stacks::Stack<'a>;
-    "AgentToolProfile", "agenttoolprofiles", true => capabilities::ToolProfile<'a>;
-    "AgentMcpServer", "agentmcpservers", true => capabilities::McpServer<'a>;
-    "AgentSkill", "agentskills", true => capabilities::Skill<'a>;
-    "AgentSubagent", "agentsubagents", true => capabilities::Subagent<'a>;
-    "AgentCapabilityRequirement", "agentcapabilityrequirements", true => capabilities::Required<'a>;
-    "AgentServiceAccount", "agentserviceaccounts", true => identities::Account<'a>;
-    "AgentRoleBinding", "agentrolebindings", true => rbac::AgentRoleBindingSpec<'a>;
-    "AgentSecretGrant", "agentsecretgrants", true => grants::Grant<'a>;
-    "AgentConfigGrant", "agentconfiggrants", true => grants::Grant<'a>;
-    "AgentContextLabel", "agentcontextlabels", true => work::ContextLabel<'a>;
-    "AgentTriggerRule", "agenttriggerrules", true => triggers::Rule<'a>;
-    "AgentTriggerExecution", "agenttriggerexecutions", true => triggers::Execution<'a>;
-    "AgentDispatchRun", "agentdispatchruns", true => runs::DispatchRun<'a>;
-    "AgentDispatchAttempt", "agentdispatchattempts", true => runs::Attempt<'a>;
-    "AgentSession", "agentsessions", true => work::Session<'a>;
-    "AgentWorkspace", "agentworkspaces", true => work::Workspace<'a>;
-    "AgentWorkspacePolicy", "agentworkspacepolicies", true => work::Other<'a>;
-    "AgentContextBundle", "agentcontextbundles", true => work::Record<'a>;
-    "AgentArtifact", "agentartifacts", true => work::Record<'a>;
-    "AgentReviewArtifact", "agentreviewartifacts", true => work::Record<'a>;
-    "WorkItemSessionLink", "workitemsessionlinks", true => work::SessionLink<'a>;
-    "WorkItemWorkspaceLink", "workitemworkspacelinks", true => work::WorkspaceLink<'a>;
-    "AgentApproval", "agentapprovals", true => approvals::Approval<'a>;
-    "RunnerPool", "runnerpools", true => identities::Pool<'a>;
-    "Repository", "repositories", true => work::Other<'a>;
-    "PullRequest", "pullrequests", true => runs::Origin<'a>;
-    "Pipeline", "pipelines", true => runs::Origin<'a>;
-    "Job", "jobs", true => runs::Origin<'a>;
-    "WebhookDelivery", "webhookdeliveries", true => runs::Origin<'a>;
-    "AgentMemoryRepository", "agentmemoryrepositories", true => memory::Memory<'a>;
-    "AgentMemorySource", "agentmemorysources", true => memory::Memory<'a>;
-    "AgentMemoryOntology", "agentmemoryontologies", true => memory::Memory<'a>;
-    "AgentMemoryAssociation", "agentmemoryassociations", true => memory::Memory<'a>;
-    "AgentMemorySnapshot", "agentmemorysnapshots", true => memory::Memory<'a>;
-    "AgentMemoryQuery", "agentmemoryqueries", true => memory::Memory<'a>;
-    "AgentMemoryUpdate", "agentmemoryupdates", true => memory::Memory<'a>;
-    "AgentRunMemoryImport", "agentrunmemoryimports", true => memory::Import<'a>;
+    "Organization", "organizations", false => organizations::Organization;
+    "OrgNamespaceBinding", "orgnamespacebindings", false => organizations::NamespaceBinding;
+    "OrgSharingPolicy", "orgsharingpolicies", false => organizations::Sharing;
+    "AgentStack", "agentstacks", true => stacks::Stack;
+    "AgentToolProfile", "agenttoolprofiles", true => capabilities::ToolProfile;
+    "AgentMcpServer", "agentmcpservers", true => capabilities::McpServer;
+    "AgentSkill", "agentskills", true => capabilities::Skill;
+    "AgentSubagent", "agentsubagents", true => capabilities::Subagent;
+    "AgentCapabilityRequirement", "agentcapabilityrequirements", true => capabilities::Required;
+    "AgentServiceAccount", "agentserviceaccounts", true => identities::Account;
+    "AgentRoleBinding", "agentrolebindings", true => rbac::AgentRoleBindingSpec;
+    "AgentSecretGrant", "agentsecretgrants", true => grants::Grant;
+    "AgentConfigGrant", "agentconfiggrants", true => grants::Grant;
+    "AgentContextLabel", "agentcontextlabels", true => work::ContextLabel;
+    "AgentTriggerRule", "agenttriggerrules", true => triggers::Rule;
+    "AgentTriggerExecution", "agenttriggerexecutions", true => triggers::Execution;
+    "AgentDispatchRun", "agentdispatchruns", true => runs::DispatchRun;
+    "AgentDispatchAttempt", "agentdispatchattempts", true => runs::Attempt;
+    "AgentSession", "agentsessions", true => work::Session;
+    "AgentWorkspace", "agentworkspaces", true => work::Workspace;
+    "AgentWorkspacePolicy", "agentworkspacepolicies", true => work::Other;
+    "AgentContextBundle", "agentcontextbundles", true => work::Record;
+    "AgentArtifact", "agentartifacts", true => work::Record;
+    "AgentReviewArtifact", "agentreviewartifacts", true => work::Record;
+    "WorkItemSessionLink", "workitemsessionlinks", true => work::SessionLink;
+    "WorkItemWorkspaceLink", "workitemworkspacelinks", true => work::WorkspaceLink;
+    "AgentApproval", "agentapprovals", true => approvals::Approval;
+    "RunnerPool", "runnerpools", true => identities::Pool;
+    "Repository", "repositories", true => work::Other;
+    "PullRequest", "pullrequests", true => runs::Origin;
+    "Pipeline", "pipelines", true => runs::Origin;
+    "Job", "jobs", true => runs::Origin;
+    "WebhookDelivery", "webhookdeliveries", true => runs::Origin;
+    "AgentMemoryRepository", "agentmemoryrepositories", true => memory::Memory;
+    "AgentMemorySource", "agentmemorysources", true => memory::Memory;
+    "AgentMemoryOntology", "agentmemoryontologies", true => memory::Memory;
+    "AgentMemoryAssociation", "agentmemoryassociations", true => memory::Memory;
+    "AgentMemorySnapshot", "agentmemorysnapshots", true => memory::Memory;
+    "AgentMemoryQuery", "agentmemoryqueries", true => memory::Memory;
+    "AgentMemoryUpdate", "agentmemoryupdates", true => memory::Memory;
+    "AgentRunMemoryImport", "agentrunmemoryimports", true => memory::Import;
 }
