@@ -44,10 +44,16 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
     let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
     let Some(workload) = object.facts.workload() else { return };
-    let place = scope(context, &facts.target.namespace);
-    let here = matches!(place, Scope::Guarded | Scope::Unknown);
-    if !here || !matches!(facts.subresource.as_str(), "" | "ephemeralcontainers") {
+    if !matches!(facts.subresource.as_str(), "" | "ephemeralcontainers") {
         return;
+    }
+    match scope(context, &facts.target.namespace) {
+        Scope::Guarded => {}
+        // Offline nobody can say that it is guarded; in a cluster a live look does, before anything passes.
+        Scope::Unknown => {
+            return found.confirm(Question::Object(namespace_key(&facts.target.namespace)));
+        }
+        Scope::Elsewhere | Scope::Platform => return,
     }
     let mut identities = identities(context, workload);
     if identities.is_empty() {
@@ -64,9 +70,6 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         identities.retain(|one| one.is_usable);
     }
     questions.into_iter().for_each(|question| found.ask(question));
-    if place == Scope::Unknown && !identities.is_empty() {
-        found.ask(Question::Object(namespace_key(&facts.target.namespace)));
-    }
     for Identity { path, what, remedy, questions, .. } in identities {
         questions.into_iter().for_each(|question| found.ask(question));
         let message = format!("untrusted work ({reason}) may have no identity: {what}");
@@ -141,7 +144,7 @@ impl<'c> Account<'c> {
             let Facts::AgentServiceAccount(record) = &context.lookup(key)?.facts else {
                 return None;
             };
-            Some(record)
+            Some(record.as_ref())
         });
         let object = context.lookup(&key);
         Self { name: name.to_owned(), records: records.collect(), object, key }

@@ -223,12 +223,17 @@ fn a_service_account_that_is_not_known_is_asked_for() {
         facts.answers.objects = vec![(key.clone(), Some(object(&live)))];
         assert_eq!(spoken(&cluster.judge(&facts)).is_empty(), allowed, "{automount}");
     }
-    // In a namespace that nobody can tell anything about, that is asked for too.
-    let facts =
+    // A namespace that nobody can tell anything about is looked at live before anything passes.
+    let mut facts =
         fixture::request("dev", &pod("new", "", "automountServiceAccountToken: true"), None);
     let found = cluster.judge(&facts);
-    assert_eq!(spoken(&found), ["PF-TRU-002 $.spec.automountServiceAccountToken"]);
-    assert_eq!(found.questions, [Question::Object(ObjectKey::new("", "Namespace", "", "new"))]);
+    let namespace = ObjectKey::new("", "Namespace", "", "new");
+    assert_eq!(spoken(&found), [""; 0]);
+    assert_eq!(found.confirmations, [Question::Object(namespace.clone())]);
+    let live = "{apiVersion: v1, kind: Namespace, metadata: {name: new, labels: {pinfold.dev/agents: 'true'}}}";
+    facts.answers.objects = vec![(namespace, Some(object(&value(live))))];
+    let found = spoken(&cluster.judge(&facts));
+    assert_eq!(found, ["PF-TRU-002 $.spec.automountServiceAccountToken"]);
 }
 
 #[test]
