@@ -76,7 +76,7 @@ impl Candidate {
                 Step::Any => json!({ "any": value }),
                 Step::Member(name) => {
                     let mut members = Map::from_iter([(name.clone(), value)]);
-                    if self.says_kind && index + 1 == self.steps.len() {
+                    if self.says_kind && index.saturating_add(1) == self.steps.len() {
                         members.insert("kind".to_owned(), json!("Secret"));
                     }
                     Value::Object(members)
