@@ -18,6 +18,7 @@ mod kubernetes;
 mod manifests;
 mod offline;
 mod placement;
+mod provenance;
 mod rbac_attacks;
 mod rbac_cases;
 mod rbac_client;
