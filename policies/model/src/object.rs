@@ -106,13 +106,13 @@ pub enum Facts {
     /// ConfigMaps and are no workload.
     Referrer(Box<storage::Referrer>),
     /// Organization, OrgNamespaceBinding, OrgSharingPolicy.
-    Organization(agent::OrganizationRecord),
+    Organization(Box<agent::OrganizationRecord>),
     /// RunnerPool.
-    RunnerPool(agent::RunnerPool),
+    RunnerPool(Box<agent::RunnerPool>),
     /// AgentDispatchRun, AgentDispatchAttempt, Pipeline, Job of the control plane, PullRequest: what work is and where it came from.
     Run(Box<agent::RunRecord>),
     /// AgentServiceAccount.
-    AgentServiceAccount(agent::AgentServiceAccount),
+    AgentServiceAccount(Box<agent::AgentServiceAccount>),
     /// AgentStack.
     AgentStack(Box<agent::AgentStack>),
     /// AgentApproval.

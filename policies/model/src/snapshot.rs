@@ -76,7 +76,7 @@ pub struct Snapshot {
     grants: Index<String>,
     /// Pods by the PersistentVolumeClaims that they use.
     claims: Index<String>,
-    /// AgentDispatchRuns by the workspace that they name.
+    /// AgentDispatchRuns by the workspace that they name: `namespace/name`.
     workspaces: Index<String>,
     /// AgentApprovals by the target of their action.
     approvals: Index<String>,
@@ -179,7 +179,7 @@ impl Snapshot {
             self.claims.insert(claim.name.clone(), &object);
         }
         if let Some(workspace) = workspace_of(&object) {
-            self.workspaces.insert(workspace.clone(), &object);
+            self.workspaces.insert(workspace, &object);
         }
         if let Some(nodes) = trusted_nodes(&object) {
             let pools = self.trusted_nodes.get(&nodes).cloned();
@@ -223,7 +223,7 @@ impl Snapshot {
             self.claims.remove(&claim.name, &object);
         }
         if let Some(workspace) = workspace_of(&object) {
-            self.workspaces.remove(workspace, &object);
+            self.workspaces.remove(&workspace, &object);
         }
         if let Some(nodes) = trusted_nodes(&object) {
             let pools = self.trusted_nodes.get(&nodes).map(|pools| pools.remove(key));
@@ -310,7 +310,7 @@ impl Snapshot {
     /// Which organization index an object is in, and under what.
     fn organization_index(&mut self, object: &Object) -> Option<(&mut Index<String>, String)> {
         let Facts::Organization(record) = &object.facts else { return None };
-        match record {
+        match record.as_ref() {
             OrganizationRecord::Organization { namespace }
             | OrganizationRecord::NamespaceBinding { namespace, .. } => {
                 (!namespace.is_empty()).then(|| (&mut self.owners, namespace.clone()))
@@ -496,7 +496,7 @@ fn binding(object: &Object) -> Option<(&ObjectKey, &Binding)> {
 
 fn organization(object: &Object) -> Option<(&ObjectKey, &OrganizationRecord)> {
     let Facts::Organization(record) = &object.facts else { return None };
-    Some((&object.key, record))
+    Some((&object.key, record.as_ref()))
 }
 
 /// What a grant grants: `Secret/namespace/name`.

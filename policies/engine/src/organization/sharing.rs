@@ -22,13 +22,9 @@ pub fn shared(context: &Context<'_>, source: &str, target: &str, reference: &str
 }
 
 fn shares(context: &Context<'_>, facts: &Facts, (from, to): (&str, &str), reference: &str) -> bool {
-    let Facts::Organization(OrganizationRecord::Sharing {
-        source,
-        target,
-        allowed,
-        expires_at,
-        faults,
-    }) = facts
+    let Facts::Organization(record) = facts else { return false };
+    let OrganizationRecord::Sharing { source, target, allowed, expires_at, faults } =
+        record.as_ref()
     else {
         return false;
     };

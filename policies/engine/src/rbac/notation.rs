@@ -118,24 +118,24 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
         }
         "AgentRoleBinding" => Facts::AgentRoleBinding(Box::new(agent_binding(body))),
         "Organization" => {
-            Facts::Organization(OrganizationRecord::Organization { namespace: body.to_owned() })
+            Facts::Organization(Box::new(OrganizationRecord::Organization { namespace: body.to_owned() }))
         }
         "OrgNamespaceBinding" => {
             let (organization, namespace) = body.split_once(' ').expect("organization, namespace");
-            Facts::Organization(OrganizationRecord::NamespaceBinding {
+            Facts::Organization(Box::new(OrganizationRecord::NamespaceBinding {
                 organization: organization.to_owned(),
                 namespace: namespace.to_owned(),
-            })
+            }))
         }
         "OrgSharingPolicy" => {
             let mut words = body.split(' ').map(str::to_owned);
-            Facts::Organization(OrganizationRecord::Sharing {
+            Facts::Organization(Box::new(OrganizationRecord::Sharing {
                 source: words.next().expect("who shares"),
                 target: words.next().expect("with whom"),
                 allowed: words.collect(),
                 expires_at: None,
                 faults: Vec::new(),
-            })
+            }))
         }
         "AgentApproval" => {
             let words = Words::of(body, &["phase", "approver", "requested", "target", "digest"]);
@@ -152,20 +152,20 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
         // An account's `NAMESPACE NAME`; a stack's and a pool's `[NAMESPACE/]NAME`, the pool an untrusted one.
         "AgentServiceAccount" => {
             let (namespace, account) = body.split_once(' ').expect("namespace, account");
-            Facts::AgentServiceAccount(AgentServiceAccount {
+            Facts::AgentServiceAccount(Box::new(AgentServiceAccount {
                 namespace: namespace.to_owned(),
                 service_account: account.to_owned(),
                 ..AgentServiceAccount::default()
-            })
+            }))
         }
         "AgentStack" => Facts::AgentStack(Box::new(AgentStack {
             service_account: body.to_owned(),
             ..AgentStack::default()
         })),
-        "RunnerPool" => Facts::RunnerPool(RunnerPool {
+        "RunnerPool" => Facts::RunnerPool(Box::new(RunnerPool {
             service_account: body.to_owned(),
             ..RunnerPool::default()
-        }),
+        })),
         _ => Facts::MetaOnly,
     }
 }

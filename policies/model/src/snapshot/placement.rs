@@ -15,13 +15,13 @@ impl Snapshot {
         self.claims.of_in(claim, namespace)
     }
 
-    /// The AgentDispatchRuns of a namespace that name an AgentWorkspace; in no order.
+    /// The AgentDispatchRuns that name an AgentWorkspace, wherever they are; in no order.
     pub fn runs_in<'s>(
         &'s self,
         namespace: &str,
         workspace: &str,
     ) -> impl Iterator<Item = &'s Object> + use<'s> {
-        self.workspaces.of_in(workspace, namespace)
+        self.workspaces.of(&format!("{namespace}/{workspace}"))
     }
 
     /// One trusted RunnerPool for every set of node labels that such pools select; pools without one have no nodes of their own.
@@ -29,7 +29,7 @@ impl Snapshot {
         self.trusted_nodes.values().filter_map(|pools| {
             let key = pools.first()?;
             let Facts::RunnerPool(pool) = &self.get(key)?.facts else { return None };
-            Some((key, pool))
+            Some((key, pool.as_ref()))
         })
     }
 }
@@ -40,10 +40,13 @@ pub(super) fn used_claims(object: &Object) -> &[ClaimUse] {
     pod.map(|pod| pod.claims.as_slice()).unwrap_or_default()
 }
 
-/// The workspace that a run names; attempts have their run's.
-pub(super) fn workspace_of(object: &Object) -> Option<&String> {
+/// The workspace that a run names, `namespace/name`; attempts have their run's.
+pub(super) fn workspace_of(object: &Object) -> Option<String> {
     let Facts::Run(run) = &object.facts else { return None };
-    (object.key.kind == "AgentDispatchRun" && !run.workspace.is_empty()).then_some(&run.workspace)
+    let named = object.key.kind == "AgentDispatchRun" && !run.workspace.is_empty();
+    let (namespace, name) =
+        run.workspace.split_once('/').unwrap_or((&object.key.namespace, &run.workspace));
+    named.then(|| format!("{namespace}/{name}"))
 }
 
 /// The sorted node labels of a trusted RunnerPool that has some.

@@ -116,4 +116,8 @@ fn pods_by_claim_and_runs_by_workspace_through_changes() {
     assert_eq!((view.runs_in("a", "w").count(), view.runs_in("a", "").count()), (1, 0));
     view.apply(run("AgentDispatchRun", "r", "v"));
     assert_eq!((view.runs_in("a", "w").count(), view.runs_in("a", "v").count()), (0, 1));
+    let elsewhere = r#"{"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "AgentDispatchRun", "metadata": {"name": "far", "namespace": "b"},
+        "spec": {"workspaceRef": {"namespace": "a", "name": "v"}}}"#;
+    view.apply(object(elsewhere));
+    assert_eq!((view.runs_in("a", "v").count(), view.runs_in("b", "v").count()), (2, 0));
 }

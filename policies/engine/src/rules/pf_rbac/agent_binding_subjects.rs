@@ -2,7 +2,7 @@
 //!
 //! A name can lead to an AgentServiceAccount as well as to a ServiceAccount: whoever it may mean counts.
 
-use pinfold_model::object::agent::{AgentServiceAccount, RunnerPool};
+use pinfold_model::object::agent::AgentServiceAccount;
 use pinfold_model::object::rbac::{AgentRoleBinding, Subject};
 use pinfold_model::object::{AGENT_GROUPS, Facts, Object, ObjectKey};
 use pinfold_model::snapshot::RBAC_GROUP;
@@ -63,7 +63,7 @@ impl<'c> Finder<'c> {
         let mut found = vec![service_account(namespace, name)];
         for object in self.objects("AgentServiceAccount", namespace, name) {
             let Facts::AgentServiceAccount(account) = &object.facts else { continue };
-            let AgentServiceAccount { namespace, service_account: name, .. } = account;
+            let AgentServiceAccount { namespace, service_account: name, .. } = account.as_ref();
             if !name.is_empty()
                 && !found.iter().any(|one| one.namespace == *namespace && one.name == *name)
             {
@@ -86,10 +86,8 @@ impl<'c> Finder<'c> {
         let near = self.objects("RunnerPool", self.own, name);
         let pools = near.chain(self.objects("RunnerPool", "", name));
         let accounts = pools.filter_map(|object| {
-            let Facts::RunnerPool(RunnerPool { service_account, .. }) = &object.facts else {
-                return None;
-            };
-            Some(self.account_of(service_account))
+            let Facts::RunnerPool(pool) = &object.facts else { return None };
+            Some(self.account_of(&pool.service_account))
         });
         accounts.flatten().collect()
     }

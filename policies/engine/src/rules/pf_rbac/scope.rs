@@ -80,7 +80,7 @@ fn owned(context: &Context<'_>, organization: &str) -> BTreeSet<String> {
     for kind in ["Organization", "OrgNamespaceBinding"] {
         for object in context.view.of_kind(kind) {
             let Facts::Organization(record) = &object.facts else { continue };
-            let place = match record {
+            let place = match record.as_ref() {
                 OrganizationRecord::Organization { namespace }
                     if object.key.name == organization =>
                 {

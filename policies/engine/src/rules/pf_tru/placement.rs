@@ -148,7 +148,9 @@ pub(super) fn named_pool(
         Some(pool) => Some(Way::onto(pool, path.to_owned(), what, remedy)),
         None if named.is_empty() => {
             let what = format!("runner pool `{}` isn't in the view of the cluster", excerpt(name));
-            Some(Way::unknown(path.to_owned(), what, &remedy, Question::Object(key)))
+            let (place, name) = name.split_once('/').unwrap_or((namespace, name));
+            let question = Question::Object(ObjectKey::new(group, "RunnerPool", place, name));
+            Some(Way::unknown(path.to_owned(), what, &remedy, question))
         }
         None => None,
     }

@@ -98,9 +98,12 @@ impl<'a> Pool<'a> {
                 here.map(|(_, name)| name.as_str()).collect()
             }
             Self::Runner(key, pool) => {
-                let here = key.namespace.is_empty() || key.namespace == namespace;
-                let named = here && !pool.service_account.is_empty();
-                named.then_some(pool.service_account.as_str()).into_iter().collect()
+                let beside = key.namespace.is_empty() || key.namespace == namespace;
+                let (here, name) = match pool.service_account.split_once('/') {
+                    Some((place, name)) => (place == namespace, name),
+                    None => (beside, pool.service_account.as_str()),
+                };
+                (here && !name.is_empty()).then_some(name).into_iter().collect()
             }
         }
     }
@@ -120,8 +123,12 @@ pub(super) fn near<'c>(context: &Context<'c>, namespace: &str) -> Vec<Pool<'c>> 
     pools
 }
 
-/// The pools that a name can mean where the key says: those near, the live one, else those of that name anywhere.
+/// The pools that a name can mean where the key says: those near, the live one, else those of that name anywhere. `namespace/name` means the one there.
 pub(super) fn of_name<'c>(context: &Context<'c>, key: &ObjectKey) -> Vec<Pool<'c>> {
+    if let Some((namespace, name)) = key.name.split_once('/') {
+        let there = ObjectKey::new(&key.group, &key.kind, namespace, name);
+        return context.lookup(&there).and_then(runner).into_iter().collect();
+    }
     let near = near(context, &key.namespace);
     let mut named: Vec<Pool<'c>> =
         near.into_iter().filter(|pool| pool.name() == key.name).collect();

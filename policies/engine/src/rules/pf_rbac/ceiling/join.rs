@@ -68,7 +68,7 @@ fn joins(context: &Context<'_>, object: &Object) -> Vec<Joins> {
 /// Organization and namespace of a record.
 fn owned(object: &Object) -> Option<(&str, &str)> {
     let Facts::Organization(record) = &object.facts else { return None };
-    let (organization, namespace) = match record {
+    let (organization, namespace) = match record.as_ref() {
         OrganizationRecord::Organization { namespace } => (&object.key.name, namespace),
         OrganizationRecord::NamespaceBinding { organization, namespace } => {
             (organization, namespace)

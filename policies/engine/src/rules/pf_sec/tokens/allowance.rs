@@ -25,7 +25,7 @@ impl<'c> Allowance<'c> {
         let record = |key: &'c ObjectKey| {
             let object = context.lookup(key)?;
             let Facts::AgentServiceAccount(record) = &object.facts else { return None };
-            Some((&object.key, record))
+            Some((&object.key, record.as_ref()))
         };
         let mut records: Vec<_> = keys.filter_map(record).collect();
         records.sort_by_key(|(key, _)| *key);

@@ -40,9 +40,9 @@ pub(in crate::rules::pf_tru) fn reads_only(
 pub(super) fn fault(
     context: &Context<'_>,
     (group, namespace): (&str, &str),
-    (ties, pool): (&Ties, &str),
+    ((home, ties), pool): ((&ObjectKey, &Ties), &str),
 ) -> Option<String> {
-    let (policy, profile) = policy_of(context, (group, namespace), ties)?;
+    let (policy, profile) = policy_of(context, (group, &home.namespace), ties)?;
     let key = ObjectKey::new(group, "RunnerPool", namespace, pool);
     let refusing = pools::of_name(context, &key).into_iter().find(|pool| !allows(pool, policy))?;
     let tier = if refusing.is_trusted() { "trusted" } else { "untrusted" };

@@ -172,7 +172,8 @@ fn judge_pool(
         let mut said = nodes.map(|pool| nodes::required(context, &workload.placement, pool));
         other.path.starts_with(&workload.spec_path) && said.any(|said| !said.contains(&Says::Off))
     };
-    let other = named.iter().filter(|pool| pool.name != wanted);
+    let own = last(wanted);
+    let other = named.iter().filter(|pool| pool.name != own);
     let other = other.filter(|pool| !(untrusted && pool.trusted == Some(false)));
     for pool in other.filter(|pool| !same_nodes(pool)) {
         let message = format!(
@@ -186,9 +187,14 @@ fn judge_pool(
     }
 }
 
+/// The name in `namespace/name`: a label holds no more.
+fn last(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(_, name)| name)
+}
+
 /// The run's stack is the only one that its work may be labelled with.
 fn judge_stack(object: &Object, chain: &Chain<'_>, found: &mut Found) {
-    let wanted = chain.stack_name();
+    let wanted = last(chain.stack_name());
     if wanted.is_empty() {
         return;
     }

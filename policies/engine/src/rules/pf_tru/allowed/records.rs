@@ -14,11 +14,14 @@ const STACK: &str = "$.spec.agentStack";
 const REPOSITORY: &str = "$.spec.repository";
 const POOL_REMEDY: &str = "name a runner pool that is allowed, or have the list extended";
 
+/// A stack and where it is.
+pub(super) type Stack<'c> = (&'c ObjectKey, &'c AgentStack);
+
 /// A run with the records that it rests on, as far as they are there.
 pub(super) struct Chain<'c> {
     pub(super) run: &'c RunRecord,
     pub(super) rule: Option<&'c TriggerRule>,
-    pub(super) stack: Option<&'c AgentStack>,
+    pub(super) stack: Option<Stack<'c>>,
 }
 
 impl<'c> Chain<'c> {
@@ -27,7 +30,7 @@ impl<'c> Chain<'c> {
         let names = [
             Some(self.run.runner_pool.as_str()),
             self.rule.map(|rule| rule.runner_pool.as_str()),
-            self.stack.map(|stack| stack.runner_pool.as_str()),
+            self.stack.map(|(_, stack)| stack.runner_pool.as_str()),
         ];
         names.into_iter().flatten().find(|name| !name.is_empty()).unwrap_or_default()
     }
@@ -58,15 +61,16 @@ pub(super) fn chain<'c>(
         _ => None,
     };
     let mut chain = Chain { run, rule, stack: None };
-    if let Some(Facts::AgentStack(stack)) =
-        near("AgentStack", chain.stack_name()).map(|stack| &stack.facts)
-    {
-        chain.stack = Some(stack);
-    }
+    chain.stack = near("AgentStack", chain.stack_name()).and_then(stack);
     chain
 }
 
-/// An object beside another, of its group.
+fn stack(object: &Object) -> Option<Stack<'_>> {
+    let Facts::AgentStack(stack) = &object.facts else { return None };
+    Some((&object.key, stack))
+}
+
+/// An object that another names, `name` beside it or `namespace/name`, of its group.
 fn near<'c>(
     context: &Context<'c>,
     beside: &ObjectKey,
@@ -76,7 +80,8 @@ fn near<'c>(
     if name.is_empty() {
         return None;
     }
-    let key = ObjectKey::new(&beside.group, kind, &beside.namespace, name);
+    let (namespace, name) = name.split_once('/').unwrap_or((&beside.namespace, name));
+    let key = ObjectKey::new(&beside.group, kind, namespace, name);
     let object = context.lookup(&key);
     if object.is_none() {
         found.confirm(Question::Object(key));
@@ -86,12 +91,14 @@ fn near<'c>(
 
 /// Judges an agent resource.
 pub(super) fn judge<'c>(context: &Context<'c>, object: &'c Object, found: &mut Found) {
-    if let Facts::AgentStack(stack) = &object.facts {
-        judge_pool(context, &object.key, (stack, &stack.runner_pool), found);
-        judge_stack_repositories(context, &object.key, stack, found);
+    if let Some(stack) = stack(object) {
+        judge_pool(context, &object.key, (stack, &stack.1.runner_pool), found);
+        for repository in &stack.1.repositories {
+            judge_repository(context, stack, (repository, "$.spec.repositories"), found);
+        }
     } else if let Facts::TriggerRule(rule) = &object.facts {
-        let stack = near(context, &object.key, ("AgentStack", &rule.agent_stack), found);
-        if let Some(Facts::AgentStack(stack)) = stack.map(|stack| &stack.facts) {
+        let named = near(context, &object.key, ("AgentStack", &rule.agent_stack), found);
+        if let Some(stack) = named.and_then(stack) {
             judge_pool(context, &object.key, (stack, &rule.runner_pool), found);
         }
     } else if let Facts::Run(run) = &object.facts {
@@ -107,47 +114,36 @@ pub(super) fn judge<'c>(context: &Context<'c>, object: &'c Object, found: &mut F
 fn judge_pool(
     context: &Context<'_>,
     key: &ObjectKey,
-    (stack, pool): (&AgentStack, &str),
+    ((home, stack), pool): (Stack<'_>, &str),
     found: &mut Found,
 ) {
     if pool.is_empty() {
         return;
     }
     let at = (key.group.as_str(), key.namespace.as_str());
-    for account in accounts::of_reference(context, at.1, &stack.service_account) {
+    for account in accounts::of_reference(context, &home.namespace, &stack.service_account) {
         if let Some(fault) = accounts::pool_fault(context, account, (at.0, at.1, pool)) {
             found.add(RULE, POOL, fault, POOL_REMEDY);
         }
     }
-    if let Some(fault) = filesystem::fault(context, at, (&stack.ties, pool)) {
+    if let Some(fault) = filesystem::fault(context, at, ((home, &stack.ties), pool)) {
         let remedy =
             "name a tool profile whose `filesystemPolicy` the pool allows, or another pool";
         found.add(RULE, POOL, fault, remedy);
     }
 }
 
-fn judge_stack_repositories(
+fn judge_repository(
     context: &Context<'_>,
-    key: &ObjectKey,
-    stack: &AgentStack,
+    (home, stack): Stack<'_>,
+    (repository, path): (&str, &str),
     found: &mut Found,
 ) {
-    for account in accounts::of_reference(context, &key.namespace, &stack.service_account) {
-        for repository in &stack.repositories {
-            tell_repository(account, repository, "$.spec.repositories", found);
+    for account in accounts::of_reference(context, &home.namespace, &stack.service_account) {
+        if let Some(fault) = accounts::repository_fault(account, repository) {
+            let remedy = "choose a stack whose AgentServiceAccount allows the repository, or have the list extended";
+            found.add(RULE, path, fault, remedy);
         }
-    }
-}
-
-fn tell_repository(
-    account: accounts::Account<'_>,
-    repository: &str,
-    path: &str,
-    found: &mut Found,
-) {
-    if let Some(fault) = accounts::repository_fault(account, repository) {
-        let remedy = "choose a stack whose AgentServiceAccount allows the repository, or have the list extended";
-        found.add(RULE, path, fault, remedy);
     }
 }
 
@@ -160,9 +156,7 @@ fn judge_run<'c>(context: &Context<'c>, key: &ObjectKey, run: &'c RunRecord, fou
     }
     let Some(stack) = chain.stack else { return };
     judge_pool(context, key, (stack, chain.pool()), found);
-    for account in accounts::of_reference(context, &key.namespace, &stack.service_account) {
-        tell_repository(account, &run.repository, REPOSITORY, found);
-    }
+    judge_repository(context, stack, (&run.repository, REPOSITORY), found);
 }
 
 fn judge_attempt<'c>(

@@ -40,6 +40,10 @@ const CLUSTER: &str = "
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: by-rule, namespace: g, uid: u-by-rule}, spec: {repository: acme/api, ref: refs/heads/main, sourceRefs: {triggerRule: on-push}}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: fork, namespace: g, uid: u-fork}, spec: {repository: acme/api, ref: refs/pull/1/head, agentStack: coder, runnerPool: linux}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: web, namespace: g, uid: u-web}, spec: {repository: acme/web, ref: refs/heads/main, agentStack: other}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: RunnerPool, metadata: {name: far, namespace: h}, spec: {trustTier: trusted}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: far, namespace: h}, spec: {namespace: h, serviceAccountName: far-sa, allowedRunnerPools: [far]}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentStack, metadata: {name: far, namespace: h}, spec: {runtimeIdentity: {serviceAccountRef: far}}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentTriggerRule, metadata: {name: far, namespace: h}, spec: {runnerPool: linux}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchAttempt, metadata: {name: a, namespace: g, uid: u-a}, spec: {agentDispatchRun: r}}
 ";
 
@@ -121,6 +125,10 @@ AgentDispatchRun | repository: acme/api, agentStack: coder, runnerPool: linux, s
 AgentDispatchRun | repository: acme/web, sourceRefs: {triggerRule: on-push} => +.repository
 AgentDispatchRun | repository: acme/api, agentStack: releaser, runnerPool: free => +.runnerPool
 AgentDispatchRun | repository: acme/api, runnerPool: own =>
+AgentDispatchRun | repository: acme/api, agentStack: {name: coder, namespace: g}, runnerPool: {name: own, namespace: g} => +.runnerPool
+AgentDispatchRun | repository: acme/api, agentStack: {name: far, namespace: h}, runnerPool: linux => +.runnerPool
+AgentDispatchRun | repository: acme/api, agentStack: coder, runnerPool: {name: far, namespace: h} => +.runnerPool
+AgentDispatchRun | repository: acme/api, sourceRefs: {triggerRule: {name: far, namespace: h}}, runnerPool: linux =>
 AgentDispatchAttempt | agentDispatchRun: r =>
 AgentDispatchAttempt | agentDispatchRun: r, runnerPool: linux =>
 AgentDispatchAttempt | agentDispatchRun: r, runnerPool: free => +.runnerPool

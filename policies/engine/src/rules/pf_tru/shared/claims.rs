@@ -235,5 +235,6 @@ fn run_id(run: &Object) -> Option<RunId> {
     let Facts::Run(record) = &run.facts else { return None };
     let attempt = run.key.kind == record::ATTEMPT;
     let name = if attempt { &record.run } else { &run.key.name };
-    Some((run.key.namespace.clone(), name.clone()))
+    let (namespace, name) = name.split_once('/').unwrap_or((&run.key.namespace, name));
+    Some((namespace.to_owned(), name.to_owned()))
 }

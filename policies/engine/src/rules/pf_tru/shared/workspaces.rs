@@ -25,34 +25,35 @@ pub(super) fn judge(context: &Context<'_>, object: &Object, run: &RunRecord, fou
     let others = others(context, object, run);
     let Some(first) = others.first() else { return };
     let why = if writes(context, &object.key, run) {
-        Some((first.as_str(), "this one may write"))
+        Some((first, "this one may write"))
     } else if record::judge(context, object) != Standing::Trusted {
-        Some((first.as_str(), "this one isn't trusted"))
+        Some((first, "this one isn't trusted"))
     } else {
-        let untrusted = |name: &&String| !is_trusted(context, object, name);
-        let other = others.iter().take(RUNS_MAX).find(untrusted);
-        let other = other.or(others.get(RUNS_MAX));
-        other.map(|name| (name.as_str(), "that one isn't known to be trusted"))
+        let untrusted = |key: &&ObjectKey| !is_trusted(context, key);
+        let other = others.iter().take(RUNS_MAX).find(untrusted).or(others.get(RUNS_MAX));
+        other.map(|key| (key, "that one isn't known to be trusted"))
     };
     if let Some((other, why)) = why {
-        let message =
-            format!("workspace `{workspace}` belongs to run `{}`, and {why}", excerpt(other));
+        let other = record::name_of(other);
+        let message = format!("workspace `{workspace}` belongs to {other}, and {why}");
         found.add(RULE, PATH, message, REMEDY);
     }
 }
 
 /// The other runs that a workspace belongs to: those that name it, and those that it names itself.
-fn others(context: &Context<'_>, object: &Object, run: &RunRecord) -> Vec<String> {
-    let ObjectKey { group, namespace, name, .. } = &object.key;
-    let naming = context.view.runs_in(namespace, &run.workspace).take(RUNS_MAX.saturating_add(2));
-    let mut others: Vec<String> = naming.map(|run| run.key.name.clone()).collect();
-    let key = ObjectKey::new(group, "AgentWorkspace", namespace, &run.workspace);
+fn others(context: &Context<'_>, object: &Object, run: &RunRecord) -> Vec<ObjectKey> {
+    let ObjectKey { group, namespace, .. } = &object.key;
+    let (place, name) = run.workspace.split_once('/').unwrap_or((namespace, &run.workspace));
+    let naming = context.view.runs_in(place, name).take(RUNS_MAX.saturating_add(2));
+    let mut others: Vec<ObjectKey> = naming.map(|run| run.key.clone()).collect();
+    let key = ObjectKey::new(group, "AgentWorkspace", place, name);
     let ties = context.lookup(&key).and_then(|workspace| workspace.facts.ties());
     let references = ties.into_iter().flat_map(|ties| &ties.references);
-    others.extend(
-        references.filter(|reference| reference.kind == RUN).map(|owner| owner.name.clone()),
-    );
-    others.retain(|other| other != name);
+    others.extend(references.filter(|reference| reference.kind == RUN).map(|owner| {
+        let at = if owner.namespace.is_empty() { place } else { &owner.namespace };
+        ObjectKey::new(group, RUN, at, &owner.name)
+    }));
+    others.retain(|other| *other != object.key);
     others.sort();
     others.dedup();
     others
@@ -60,14 +61,15 @@ fn others(context: &Context<'_>, object: &Object, run: &RunRecord) -> Vec<String
 
 /// Whether the stack of a run may write; one that isn't known may.
 fn writes(context: &Context<'_>, key: &ObjectKey, run: &RunRecord) -> bool {
-    let stack = ObjectKey::new(&key.group, "AgentStack", &key.namespace, &run.agent_stack);
+    let (place, name) =
+        run.agent_stack.split_once('/').unwrap_or((&key.namespace, &run.agent_stack));
+    let stack = ObjectKey::new(&key.group, "AgentStack", place, name);
     let Some(Facts::AgentStack(stack)) = context.lookup(&stack).map(|stack| &stack.facts) else {
         return true;
     };
-    !reads_only(context, (key.group.as_str(), key.namespace.as_str()), stack)
+    !reads_only(context, (key.group.as_str(), place), stack)
 }
 
-fn is_trusted(context: &Context<'_>, object: &Object, name: &str) -> bool {
-    let key = ObjectKey { name: name.to_owned(), ..object.key.clone() };
-    context.lookup(&key).is_some_and(|run| record::judge(context, run) == Standing::Trusted)
+fn is_trusted(context: &Context<'_>, key: &ObjectKey) -> bool {
+    context.lookup(key).is_some_and(|run| record::judge(context, run) == Standing::Trusted)
 }

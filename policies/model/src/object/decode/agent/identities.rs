@@ -53,7 +53,7 @@ impl<'a> Spec for Account<'a> {
             &self.allowed_runner_pools,
         );
         let repositories = self.allowed_repositories.0.iter().map(repository_name);
-        Facts::AgentServiceAccount(AgentServiceAccount {
+        Facts::AgentServiceAccount(Box::new(AgentServiceAccount {
             ties: links.ties(&self.organization_ref),
             namespace: self.namespace.some().unwrap_or_else(|| key.namespace.clone()),
             service_account: self.service_account_name.owned(),
@@ -63,7 +63,7 @@ impl<'a> Spec for Account<'a> {
             token_expiration_seconds: self.token_expiration_seconds,
             image_pull_secrets: self.image_pull_secret_refs.0.iter().map(Named::owned).collect(),
             automount: self.automount_service_account_token == Some(true),
-        })
+        }))
     }
 }
 
@@ -121,13 +121,13 @@ impl<'a> Spec for Pool<'a> {
             Written::Parts(parts) => parts.claim(),
         };
         let caches = self.cache.0.iter().map(claim).filter(|name| !name.is_empty());
-        Facts::RunnerPool(RunnerPool {
+        Facts::RunnerPool(Box::new(RunnerPool {
             ties: links.ties(&self.organization_ref),
             trusted: self.trust_tier.as_str() != "untrusted",
             service_account: self.service_account_ref.placed(&key.namespace),
             node_selector: self.node_selector.owned(),
             caches: caches.collect(),
             filesystem_policies: self.allowed_filesystem_policies.owned(),
-        })
+        }))
     }
 }

@@ -22,9 +22,9 @@ impl<'a> Spec for Organization<'a> {
     type Status = NoStatus;
 
     fn facts(&self, _status: &NoStatus, _key: &ObjectKey) -> Facts {
-        Facts::Organization(OrganizationRecord::Organization {
+        Facts::Organization(Box::new(OrganizationRecord::Organization {
             namespace: self.namespace_name.owned(),
-        })
+        }))
     }
 }
 
@@ -44,10 +44,10 @@ impl<'a> Spec for NamespaceBinding<'a> {
     type Status = NoStatus;
 
     fn facts(&self, _status: &NoStatus, _key: &ObjectKey) -> Facts {
-        Facts::Organization(OrganizationRecord::NamespaceBinding {
+        Facts::Organization(Box::new(OrganizationRecord::NamespaceBinding {
             organization: self.organization_ref.owned(),
             namespace: self.namespace.owned(),
-        })
+        }))
     }
 }
 
@@ -81,12 +81,12 @@ impl<'a> Spec for Sharing<'a> {
                 parts.join("/")
             }
         };
-        Facts::Organization(OrganizationRecord::Sharing {
+        Facts::Organization(Box::new(OrganizationRecord::Sharing {
             source: self.source_org.owned(),
             target: self.target_org.owned(),
             allowed: self.allowed_refs.0.iter().map(text).collect(),
             expires_at: instant(&self.expires_at, "$.spec.expiresAt", &mut faults),
             faults,
-        })
+        }))
     }
 }

@@ -138,7 +138,7 @@ fn organizations_pools_accounts_and_approvals() {
     let text = |text: &str| text.to_owned();
     assert_eq!(
         facts(group, "Organization", &json!({"namespaceName": "acme-ns"})),
-        Facts::Organization(OrganizationRecord::Organization { namespace: text("acme-ns") })
+        Facts::Organization(Box::new(OrganizationRecord::Organization { namespace: text("acme-ns") }))
     );
     assert_eq!(
         facts(
@@ -146,10 +146,10 @@ fn organizations_pools_accounts_and_approvals() {
             "OrgNamespaceBinding",
             &json!({"organizationRef": {"name": "acme"}, "namespace": "x"})
         ),
-        Facts::Organization(OrganizationRecord::NamespaceBinding {
+        Facts::Organization(Box::new(OrganizationRecord::NamespaceBinding {
             organization: text("acme"),
             namespace: text("x")
-        })
+        }))
     );
     assert_eq!(
         facts(
@@ -158,13 +158,13 @@ fn organizations_pools_accounts_and_approvals() {
             &json!({"sourceOrg": "a", "targetOrg": "b",
             "allowedRefs": ["Secret/n/x", {"kind": "ConfigMap", "namespace": "n", "name": "y"}]})
         ),
-        Facts::Organization(OrganizationRecord::Sharing {
+        Facts::Organization(Box::new(OrganizationRecord::Sharing {
             source: text("a"),
             target: text("b"),
             allowed: vec![text("Secret/n/x"), text("ConfigMap/n/y")],
             expires_at: None,
             faults: Vec::new(),
-        })
+        }))
     );
     for (tier, trusted) in [
         (json!("trusted"), true),

@@ -260,9 +260,8 @@ fn a_sharing_policy_ends_or_cannot_be_read() {
             "OrgSharingPolicy",
             &json!({"sourceOrg": "a", "targetOrg": {"name": "b"}, "expiresAt": end}),
         );
-        let Facts::Organization(OrganizationRecord::Sharing { expires_at, faults: found, .. }) =
-            found
-        else {
+        let Facts::Organization(record) = found else { panic!("a policy") };
+        let OrganizationRecord::Sharing { expires_at, faults: found, .. } = *record else {
             panic!("a policy")
         };
         assert_eq!(
