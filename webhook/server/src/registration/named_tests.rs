@@ -127,7 +127,7 @@ fn the_entry_is_that_of_agents_and_the_same_in_every_order() {
         assert_eq!(made[field], template[field], "{field}");
     }
     assert_eq!(made["name"], POLICY_ENTRY);
-    let with = desired.with(Some(made.clone()));
+    let with = desired.with(Some(made));
     assert_eq!(with.validating().entries.len(), desired.validating().entries.len() + 1);
     assert_eq!(
         with.with(None).validating().entries,
