@@ -18,7 +18,7 @@ fn named(name: &str, text: &str) -> Vec<String> {
     let literals = Literals::default();
     let matches = scanner(&literals).scan(name, text).expect("within the budget");
     let show = |one: &super::Match<'_>| {
-        let part = &text[one.start..one.end];
+        let part = text.get(one.start..one.end).expect("a part");
         match one.encoding {
             Encoding::Plain => format!("{}={part}", one.id),
             Encoding::Base64 => format!("{}~base64={part}", one.id),
@@ -37,7 +37,7 @@ fn random(alphabet: &str, length: usize, seed: u64) -> String {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        characters[usize::try_from((state >> 11) % count).expect("few")]
+        characters[usize::try_from((state >> 11).rem_euclid(count)).expect("few")]
     };
     (0..length).map(|_| next()).collect()
 }

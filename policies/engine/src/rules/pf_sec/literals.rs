@@ -52,7 +52,11 @@ fn reach(context: &Context<'_>, object: &Object) -> Option<(Parts, Vec<Question>
     let facts = context.facts;
     let only_metadata = facts.operation == Operation::Update && facts.change == Change::Metadata;
     if AGENT_GROUPS.contains(&object.key.group.as_str()) {
-        let parts = if only_metadata { Parts::Metadata } else { Parts::Everything };
+        let parts = match facts.subresource.as_str() {
+            _ if only_metadata => Parts::Metadata,
+            "status" => Parts::Status,
+            _ => Parts::Everything,
+        };
         return Some((parts, Vec::new()));
     }
     if facts.subresource == "status" && facts.change == Change::Content {

@@ -24,6 +24,8 @@ pub(super) enum Parts {
     Everything,
     /// Metadata and data, also what is there in base64.
     ConfigMap,
+    /// Metadata and status, which is all that a status update changes.
+    Status,
     /// Metadata, and never what the Secret holds.
     Secret,
     /// Metadata.
@@ -72,8 +74,8 @@ pub(super) fn look<'p>(document: &Value, parts: Parts, literals: &'p Literals) -
         let wanted = match (parts, key.as_str()) {
             (_, "apiVersion" | "kind") => false,
             (_, "metadata") | (Parts::Everything, _) => true,
-            (Parts::ConfigMap, "data" | "binaryData") => true,
-            (Parts::ConfigMap | Parts::Secret | Parts::Metadata, _) => false,
+            (Parts::ConfigMap, "data" | "binaryData") | (Parts::Status, "status") => true,
+            (Parts::ConfigMap | Parts::Status | Parts::Secret | Parts::Metadata, _) => false,
         };
         if wanted {
             walk.binary_or(parts, key, value);
@@ -97,13 +99,14 @@ struct Walk<'d, 'p> {
 
 impl<'d, 'p> Walk<'d, 'p> {
     fn binary_or(&mut self, parts: Parts, key: &'d str, value: &'d Value) {
-        match value {
-            Value::Object(members) if parts == Parts::ConfigMap && key == "binaryData" => {
+        let binary = parts == Parts::ConfigMap && key == "binaryData";
+        match value.as_object().filter(|_| binary) {
+            Some(members) => {
                 self.path.push(Step::Member(key));
                 self.binary(members);
                 self.path.pop();
             }
-            _ => self.member(key, key, value),
+            None => self.member(key, key, value),
         }
     }
 

@@ -63,10 +63,10 @@ fn places_of_a_pod() {
         ("volumes/0/flexVolume/options/a.b", "$.spec.volumes[0].flexVolume.options['a.b']"),
     ];
     for (pointer, path) in places {
-        let mut object = pod(json!({}));
+        let mut object = pod(&json!({}));
         put(&mut object["spec"], pointer, json!(format!("x {}", secret())));
         assert_eq!(paths(&object), [path]);
-        let mut clean = pod(json!({}));
+        let mut clean = pod(&json!({}));
         put(&mut clean["spec"], pointer, json!("x of a word"));
         assert!(paths(&clean).is_empty(), "{pointer}");
     }
@@ -75,7 +75,7 @@ fn places_of_a_pod() {
         ("annotations/a.example~b", "$.metadata.annotations['a.example/b']"),
         ("labels/note", "$.metadata.labels.note"),
     ] {
-        let mut object = pod(json!({"containers": []}));
+        let mut object = pod(&json!({"containers": []}));
         put(&mut object["metadata"], pointer, json!(secret()));
         assert_eq!(paths(&object), [path]);
     }
@@ -120,7 +120,7 @@ fn names_come_from_where_the_value_stands() {
         json!({"volumes": [{"csi": {"volumeAttributes": {"password": "hunter2"}}}]}),
     ];
     for spec in yes {
-        assert_eq!(judged(&pod(spec.clone())).raw.len(), 1, "{spec}");
+        assert_eq!(judged(&pod(&spec)).raw.len(), 1, "{spec}");
     }
     let no = [
         json!({"containers": [{"env": [{"name": "DB_USER", "value": "hunter2"}]}]}),
@@ -131,7 +131,7 @@ fn names_come_from_where_the_value_stands() {
         json!({"imagePullSecrets": [{"name": "pull-1"}], "volumes": [{"name": "secret", "secret": {"secretName": "s3cr3t1"}}]}),
     ];
     for spec in no {
-        assert!(judged(&pod(spec.clone())).raw.is_empty(), "{spec}");
+        assert!(judged(&pod(&spec)).raw.is_empty(), "{spec}");
     }
 }
 

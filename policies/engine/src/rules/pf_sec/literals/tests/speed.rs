@@ -25,7 +25,7 @@ fn pod() -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "coder-7f9c4d-x2b4z", "namespace": "acme",
         "labels": {"app": "coder", "krate.a5c.ai/agent-stack": "coder", "krate.a5c.ai/dispatch-run": "run-1"},
         "annotations": {"pinfold.dev/run": "run-1/3f2504e0-4f89-41d3-9a0c-0305e82c3301", "checksum/config": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}},
-        "spec": {"serviceAccountName": "agent-coder", "automountServiceAccountToken": false, "containers": [container.clone()],
+        "spec": {"serviceAccountName": "agent-coder", "automountServiceAccountToken": false, "containers": [container],
             "initContainers": [{"name": "clone", "image": "registry.example/git:1", "args": ["clone", "https://git.example/acme/api.git", "/workspace"]}],
             "volumes": [{"name": "work", "emptyDir": {}}, {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token", "audience": "https://agents.example"}}]}}]}})
 }
