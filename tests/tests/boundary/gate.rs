@@ -118,7 +118,7 @@ fn start(
     fs::write(path("tls.crt"), serving.certificate_pem)?;
     fs::write(path("tls.key"), serving.key_pem)?;
     fs::write(path("ca.crt"), server.authority_pem())?;
-    fs::write(path("kubeconfig"), webhook_kubeconfig(server, server.url(), &path("ca.crt"))?)?;
+    fs::write(path("kubeconfig"), webhook_kubeconfig(server, &path("ca.crt"))?)?;
     let mut flags = Flags::default();
     for policy in policies {
         flags = flags.with("--policy", policy);

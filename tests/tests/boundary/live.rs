@@ -65,9 +65,16 @@ pub(crate) fn stored(gate: &Gate, object: &Value) -> Outcome<Option<Value>> {
     Ok(answer.is_success().then_some(answer.body))
 }
 
-/// Puts a case to the server.
+/// Puts a case to the server. What it doesn't serve it refuses.
 pub(crate) fn ask(gate: &Gate, uids: &Uids, known: &Known) -> Outcome<Told> {
     let object = uids.real(known.object())?;
+    if let Err(unserved) = gate.resources.collection(&object) {
+        let (rules, message) = (BTreeSet::new(), unserved.to_string());
+        // A TokenRequest is only ever posted to a ServiceAccount.
+        if known.subresource().is_empty() {
+            return Ok(Told { allowed: false, by_pinfold: false, rules, message });
+        }
+    }
     let user = known.case.user.clone().unwrap_or_default();
     let groups: Vec<&str> = user.groups.iter().map(String::as_str).collect();
     let who = Person::new(&user.name, &groups);

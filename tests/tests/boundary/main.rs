@@ -5,6 +5,7 @@ mod cases;
 mod charts;
 mod cost;
 mod gate;
+mod kubernetes;
 mod live;
 mod object;
 mod offline;
@@ -14,9 +15,6 @@ mod resources;
 
 #[path = "../webhook/denial.rs"]
 mod denial;
-#[expect(dead_code, reason = "the tests of the webhook use more of it")]
-#[path = "../webhook/kubernetes.rs"]
-mod kubernetes;
 #[path = "../webhook/rbac_client.rs"]
 mod rbac_client;
 #[expect(dead_code, reason = "the tests of the webhook use more of it")]
