@@ -13,7 +13,7 @@ use crate::stage::Stage;
 
 /// Kinds that decisions depend on.
 const KINDS: &str = "namespaces,serviceaccounts,nodes,persistentvolumes,persistentvolumeclaims,configmaps,roles,clusterroles,rolebindings,\
-     clusterrolebindings,storageclasses,agentdispatchruns,agentrolebindings,organizations,orgnamespacebindings,orgsharingpolicies,runnerpools";
+     clusterrolebindings,storageclasses,agentdispatchruns,agentsecretgrants,agentrolebindings,organizations,orgnamespacebindings,orgsharingpolicies,runnerpools";
 
 /// What `pinfold check` said of a manifest.
 #[derive(Debug, PartialEq, Eq)]
