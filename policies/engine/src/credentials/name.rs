@@ -7,7 +7,7 @@ pub(super) enum Kind {
     Password,
     /// A secret, token or key: made by machines.
     Secret,
-    /// Some key: most aren't secret, so it must look like nothing else.
+    /// Some key. Most are of caches, tables and events, so only what has a form of its own is a credential.
     Key,
 }
 
@@ -78,7 +78,7 @@ fn core(name: &str) -> &str {
 }
 
 fn is_secret_key(name: &str) -> bool {
-    const BEFORE_KEY: [&str; 11] = [
+    const BEFORE_KEY: [&str; 18] = [
         "api",
         "access",
         "secret",
@@ -90,6 +90,13 @@ fn is_secret_key(name: &str) -> bool {
         "encryption",
         "license",
         "shared",
+        "fernet",
+        "hmac",
+        "jwt",
+        "cookie",
+        "webhook",
+        "ingest",
+        "storage",
     ];
     let Some(before) = strip_end(name, "key") else { return false };
     let before = before.trim_end_matches(['_', '-', '.', ' ']);
@@ -149,8 +156,10 @@ mod tests {
             ("clientSecret", Some(Kind::Secret)),
             ("REDIS_AUTH", Some(Kind::Secret)),
             ("auth", None),
-            ("FERNET_KEY", Some(Kind::Key)),
-            ("fernetKey", Some(Kind::Key)),
+            ("FERNET_KEY", Some(Kind::Secret)),
+            ("fernetKey", Some(Kind::Secret)),
+            ("idempotencyKey", Some(Kind::Key)),
+            ("CACHE_KEY", Some(Kind::Key)),
             ("monkey", None),
             ("key", None),
             ("DB_PASSWORD_FILE", None),

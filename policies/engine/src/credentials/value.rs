@@ -9,8 +9,6 @@ const PASSWORD_BYTES_MIN: usize = 6;
 const SECRET_BYTES_MIN: usize = 8;
 /// From here on a secret needs no digit.
 const LONG_BYTES_MIN: usize = 16;
-/// Shortest value of a name that only says "key".
-const KEY_BYTES_MIN: usize = 20;
 /// Longest value that a name is asked about; longer ones are texts.
 pub(super) const VALUE_BYTES_MAX: usize = 1024;
 /// Least entropy of random text, in bits a character.
@@ -149,12 +147,7 @@ pub(super) fn is_plausible(kind: Kind, value: &str) -> bool {
     match kind {
         Kind::Password => value.len() >= PASSWORD_BYTES_MIN && is_password(value, &shape),
         Kind::Secret => is_secret(value, &shape),
-        Kind::Key => {
-            value.len() >= KEY_BYTES_MIN
-                && !is_uuid(value)
-                && is_secret(value, &shape)
-                && shape.digits >= 3
-        }
+        Kind::Key => false,
     }
 }
 
@@ -296,13 +289,6 @@ fn is_identifier(value: &str) -> bool {
 
 fn plain_word(part: &&str) -> bool {
     part.len() >= 2 && part.bytes().all(|byte| byte.is_ascii_lowercase())
-}
-
-/// 8-4-4-4-12 hexadecimal digits.
-fn is_uuid(value: &str) -> bool {
-    let lengths = value.split('-').map(str::len);
-    lengths.eq([8, 4, 4, 4, 12])
-        && value.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 /// Shannon's entropy of the bytes of a text, in bits a byte.

@@ -181,6 +181,9 @@ fn names_say_what_values_are() {
         assert_eq!(ids(name, value), [expected], "{name} {value}");
     }
     let no = [
+        ("idempotencyKey", random.as_str()),
+        ("CACHE_KEY", random.as_str()),
+        ("dedupeKey", "pr-17-9f86d081884c7d65"),
         ("NOTE", "hunter2"),
         ("NOTE", random.as_str()),
         ("COMMIT", random.as_str()),

@@ -103,19 +103,6 @@ fn secrets() {
 }
 
 #[test]
-fn keys() {
-    assert!(is_plausible(Kind::Key, "9f86d081884c7d659a2feaa0c55ad015"));
-    for value in [
-        "3f2504e0-4f89-41d3-9a0c-0305e82c3301",
-        "a8F3kd92",
-        "node.kubernetes.io/not-ready",
-        "userIdAndTenantIdIndex",
-    ] {
-        assert!(!is_plausible(Kind::Key, value), "{value}");
-    }
-}
-
-#[test]
 fn randomness_of_tokens() {
     assert!(is_random("kJ8sNq2vXw5zB7mT"));
     for value in [
