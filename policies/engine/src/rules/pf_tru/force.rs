@@ -3,6 +3,8 @@
 //! The rewritten object is judged again before it is offered; where it would still come onto a trusted pool nothing is rewritten, and
 //! validation denies.
 
+mod unmount;
+
 use pinfold_model::facts::{Operation, Question};
 use pinfold_model::finding::{Finding, Mode, RuleId};
 use pinfold_model::object::pod::{Toleration, Workload};
@@ -269,6 +271,7 @@ fn move_to(
     }
     confine(context, &spec, edit);
     edit.set(&spec, "automountServiceAccountToken", json!(false));
+    unmount::unmount(&spec, edit);
     relabel(context, pool, (object, workload), edit);
 }
 
