@@ -11,8 +11,8 @@ use super::literals::Literals;
 use super::place::Place;
 use super::provenance::Provenance;
 use super::raw::{
-    RawAdmins, RawAdmission, RawController, RawCustom, RawException, RawMatch, RawPool,
-    RawRule, RawRuleMode, RawSelector, RawTrust, TaintEffect,
+    RawAdmins, RawAdmission, RawController, RawCustom, RawException, RawMatch, RawPool, RawRule,
+    RawRuleMode, RawSelector, RawTrust, TaintEffect,
 };
 use super::rbac::Rbac;
 use super::ready_agent::value_rule;

@@ -144,7 +144,8 @@ mod tests {
         let whole = from_value(&pod).expect("a pod");
         let kept = Sharing::default().keep(whole.clone());
         assert_eq!((&kept.key, &kept.meta), (&whole.key, &whole.meta));
-        let [Some(kept), Some(whole)] = [&kept, &whole].map(|object| object.facts.workload()) else {
+        let [Some(kept), Some(whole)] = [&kept, &whole].map(|object| object.facts.workload())
+        else {
             panic!("pods")
         };
         assert_eq!((&kept.claims, kept.finished), (&whole.claims, true));
