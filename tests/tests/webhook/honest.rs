@@ -1,5 +1,7 @@
 //! What honest people do beside the attacks: admitted, stored, and allowed by `pinfold check` too.
 
+mod grants;
+
 use pinfold_tests::User;
 
 use crate::Outcome;
