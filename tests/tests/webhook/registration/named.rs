@@ -2,15 +2,18 @@
 //! has it.
 
 use std::fs;
+use std::time::Duration;
 
 use pinfold_tests::until;
 use serde_json::Value;
 
-use super::home::{Home, SOON};
+use super::home::Home;
 use crate::Outcome;
 use crate::replica::Replica;
 use crate::stage::replace;
 
+/// Policy and cluster are looked at every 10 seconds, then the registration.
+const LONG: Duration = Duration::from_secs(60);
 const DEFINITIONS: &str = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: oxen.site.example}, spec: {group: site.example, \
      names: {kind: Ox, plural: oxen}, scope: Namespaced, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}
 ---
@@ -48,7 +51,7 @@ fn until_rules(home: &Home, replicas: &[&Replica], wanted: &[(&str, &str)]) -> O
         .collect();
     let expected = (!expected.is_empty()).then(|| Value::from(expected));
     let mut last = None;
-    let found = until(SOON + SOON, || {
+    let found = until(LONG, || {
         last = rules(home).ok()?;
         (last == expected).then_some(())
     });
