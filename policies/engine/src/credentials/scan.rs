@@ -13,6 +13,8 @@ use super::{ATTEMPTS_MAX, Encoding, Exhausted, Match, TEXT_BYTES_MAX, assignment
 
 /// How far a pattern is read from where it begins, in bytes.
 const WINDOW_BYTES: usize = 640;
+/// How many of the last matches are looked at for one that covers what comes next; more can't.
+const NEAR_MAX: usize = 4;
 /// Slots of the pattern with the most groups; a test holds it.
 pub(super) const SLOTS_MAX: usize = 4;
 /// Shortest text that holds a credential, in bytes.
@@ -65,7 +67,7 @@ impl<'p> Scanner<'p> {
         if found.matches.is_empty() {
             self.look_inside(set, name, text, &mut found)?;
         }
-        found.matches.retain(|one| !self.allows(text, one));
+        self.take_out_allowed(text, &mut found.matches);
         found.matches.sort_by_key(|one| (one.start, std::cmp::Reverse(one.end)));
         let mut free = 0;
         found.matches.retain(|one| {
@@ -76,9 +78,18 @@ impl<'p> Scanner<'p> {
         Ok(found.matches)
     }
 
-    fn allows(&self, text: &str, one: &Match<'_>) -> bool {
-        let part = text.get(one.start..one.end).unwrap_or_default();
-        self.literals.allows(part) || self.literals.allows(text)
+    /// Without what the policy says is no credential: the whole text, or what was found in it.
+    fn take_out_allowed(&self, text: &str, matches: &mut Vec<Match<'p>>) {
+        if matches.is_empty() || self.literals.allow.is_empty() {
+            return;
+        }
+        if self.literals.allows(text) {
+            matches.clear();
+        }
+        matches.retain(|one| {
+            let part = text.get(one.start..one.end).unwrap_or_default();
+            !self.literals.allows(part)
+        });
     }
 
     fn is_on(&self, id: &str) -> bool {
@@ -122,7 +133,7 @@ impl<'p> Scanner<'p> {
             let covered = |one: &Match<'_>| {
                 !is_named(one) && one.start <= hit.start() && hit.end() <= one.end
             };
-            if found.matches.iter().rev().take(4).any(covered) {
+            if found.matches.iter().rev().take(NEAR_MAX).any(covered) {
                 continue;
             }
             match *keyword {
@@ -135,7 +146,7 @@ impl<'p> Scanner<'p> {
                 Keyword::EncodedPem => self.pem(set, (text, hit.start()), found)?,
             }
         }
-        if !name.is_empty() {
+        if !name.is_empty() && found.matches.is_empty() {
             let start = text.len().saturating_sub(text.trim_start().len());
             let end = start.saturating_add(text.trim().len());
             self.named(set, name, (text, start, end), found);
@@ -251,7 +262,7 @@ impl<'p> Scanner<'p> {
         };
         let Some(kind) = kind_of(name) else { return };
         let overlaps = |one: &Match<'_>| one.start < end && start < one.end;
-        if found.matches.iter().any(overlaps) {
+        if found.matches.iter().rev().take(NEAR_MAX).any(overlaps) {
             return;
         }
         let by_pattern = self.by_name(set, name, value);

@@ -19,6 +19,21 @@ fn a_budget_has_an_end() {
     assert!(scanner(&literals).scan("", &"password token ".repeat(TEXT_BYTES_MAX / 16)).is_ok());
 }
 
+/// Would take minutes if a match, or a word, cost what came before it.
+#[test]
+fn many_matches_cost_no_more_than_few() {
+    let text = |lines: usize| -> String {
+        (0..lines).map(|line| format!("password: h{line}unter\n")).collect()
+    };
+    let mut literals = Literals::default();
+    let found = scanner(&literals).scan("DB_PASSWORD", &text(20_000)).expect("within the budget");
+    assert_eq!(found.len(), 20_000);
+    let pattern = pinfold_model::pattern::Pattern::expression("h7unter").expect("a pattern");
+    literals.allow.push(pinfold_model::policy::literals::Allowed::Expression(pattern));
+    let found = scanner(&literals).scan("", &text(1_000)).expect("within the budget");
+    assert_eq!(found.len(), 999);
+}
+
 proptest! {
     #[test]
     fn no_text_panics_and_matches_are_in_order_within_it(name in "[A-Za-z_-]{0,12}", text in "(\\PC|password|=|: |ghp_|eyJ|[.]|://|@|%4|-----BEGIN |LS0tLS1CRUdJTi|[0-9a-f]{8}|\n){0,60}") {
