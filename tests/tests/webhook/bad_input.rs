@@ -75,7 +75,8 @@ fn honest() -> Value {
             "userInfo": {"username": "alice", "groups": ["system:authenticated"]},
             "object": {
                 "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "acme"},
-                "spec": {"containers": [{"name": "c", "image": "registry.example/a:1"}]},
+                "spec": {"automountServiceAccountToken": false,
+                    "containers": [{"name": "c", "image": "registry.example/a:1"}]},
             },
             "oldObject": null,
         },
