@@ -13,6 +13,8 @@ use super::{ATTEMPTS_MAX, Encoding, Exhausted, Match, TEXT_BYTES_MAX, assignment
 
 /// How far a pattern is read from where it begins, in bytes.
 const WINDOW_BYTES: usize = 640;
+/// Matches of one text that the policy is asked about; an expression of its own costs more than finding them.
+const ALLOWED_MAX: usize = 1_024;
 /// How many of the last matches are looked at for one that covers what comes next; more can't.
 const NEAR_MAX: usize = 4;
 /// Slots of the pattern with the most groups; a test holds it.
@@ -86,9 +88,11 @@ impl<'p> Scanner<'p> {
         if self.literals.allows(text) {
             matches.clear();
         }
+        let mut asked: usize = 0;
         matches.retain(|one| {
+            asked = asked.saturating_add(1);
             let part = text.get(one.start..one.end).unwrap_or_default();
-            !self.literals.allows(part)
+            asked > ALLOWED_MAX || !self.literals.allows(part)
         });
     }
 
