@@ -58,14 +58,13 @@ fn a_grant_from_refusal_to_revocation() -> Outcome {
     grant["spec"]["revoked"] = false.into();
     let again = stage.apply_as(ALICE, &grant.to_string())?;
     assert_eq!(findings(&again.stderr)?, expected(&[("PF-SEC-006", "$.spec.secretRef")]));
+    grant["metadata"]["name"] = "deny".into();
+    grant["spec"]["effect"] = "deny".into();
     denials(&stage, &grant)
 }
 
 /// Anybody who may write one may deny; to take the denial away is to give.
-fn denials(stage: &Stage, grant: &Value) -> Outcome {
-    let mut deny = grant.clone();
-    deny["metadata"]["name"] = "deny".into();
-    deny["spec"]["effect"] = "deny".into();
+fn denials(stage: &Stage, deny: &Value) -> Outcome {
     let answer = stage.apply_as(ALICE, &deny.to_string())?;
     assert!(answer.success(), "{answer:?}");
     let remove = |user: User<'_>| {
