@@ -17,11 +17,21 @@ use crate::trust::{Scope, Work, scope, stamp, work_of};
 
 const STACK_LABEL: &str = "agent-stack";
 
-/// A field by which a workload names a pool: JSON path, name, and the tier if the pool is known.
-struct Named {
+/// A field by which a workload names a pool.
+struct Named<'c> {
     path: String,
     name: String,
+    /// If the pool is known.
     trusted: Option<bool>,
+    /// The labels of its nodes, if it is named by them; none if by its name.
+    nodes: &'c [(String, String)],
+}
+
+impl Named<'_> {
+    /// Whether all nodes of this pool are another's too: a policy and a RunnerPool may describe the same.
+    fn is_part_of(&self, other: &Self) -> bool {
+        !other.nodes.is_empty() && other.nodes.iter().all(|label| self.nodes.contains(label))
+    }
 }
 
 /// Judges a workload in a guarded namespace.
@@ -94,19 +104,19 @@ fn labels<'o>(object: &'o Object, key: &str) -> impl Iterator<Item = (String, &'
 }
 
 /// The pools that a workload names by label, or by the labels of their nodes.
-fn named_pools(
-    context: &Context<'_>,
+fn named_pools<'c>(
+    context: &Context<'c>,
     namespace: &str,
     object: &Object,
     workload: &Workload,
-) -> Vec<Named> {
-    let mut named: Vec<Named> = Vec::new();
+) -> Vec<Named<'c>> {
+    let mut named: Vec<Named<'c>> = Vec::new();
     for group in AGENT_GROUPS {
         for (path, name) in labels(object, &format!("{group}/{POOL_LABEL}")) {
             let key = ObjectKey::new(group, "RunnerPool", namespace, name);
             let known = pools::of_name(context, &key);
             let trusted = known.first().map(|_| known.iter().any(Pool::is_trusted));
-            named.push(Named { path, name: name.to_owned(), trusted });
+            named.push(Named { path, name: name.to_owned(), trusted, nodes: &[] });
         }
     }
     for pool in pools::near(context, namespace).iter().filter(|pool| !pool.nodes().is_empty()) {
@@ -119,6 +129,7 @@ fn named_pools(
             path: format!("{}{path}", workload.spec_path),
             name: pool.name().to_owned(),
             trusted: Some(pool.is_trusted()),
+            nodes: pool.nodes(),
         }));
     }
     named
@@ -136,14 +147,18 @@ fn service_accounts<'c>(
 fn judge_account(
     context: &Context<'_>,
     namespace: &str,
-    (accounts, named): (&[accounts::Account<'_>], &[Named]),
+    (accounts, named): (&[accounts::Account<'_>], &[Named<'_>]),
     found: &mut Found,
 ) {
     for account in accounts {
         let group = account.0.group.as_str();
+        let fault = |pool: &Named<'_>| {
+            accounts::pool_fault(context, *account, (group, namespace, pool.name.as_str()))
+        };
         for pool in named {
-            let at = (group, namespace, pool.name.as_str());
-            if let Some(fault) = accounts::pool_fault(context, *account, at) {
+            // The same nodes can be of several pools: one that is allowed is enough.
+            let also = named.iter().any(|also| pool.is_part_of(also) && fault(also).is_none());
+            if let Some(fault) = fault(pool).filter(|_| !also) {
                 let remedy = "name a runner pool that the AgentServiceAccount lists, or have the list extended";
                 found.add(RULE, pool.path.as_str(), fault, remedy);
             }
@@ -156,7 +171,7 @@ fn judge_pool(
     context: &Context<'_>,
     (run, chain): (&ObjectKey, &Chain<'_>),
     (work, workload): (&Work<'_>, &Workload),
-    named: &[Named],
+    named: &[Named<'_>],
     found: &mut Found,
 ) {
     let wanted = chain.pool();
@@ -167,7 +182,7 @@ fn judge_pool(
     let known =
         pools::of_name(context, &ObjectKey::new(&run.group, "RunnerPool", namespace, wanted));
     let untrusted = work.standing != Standing::Trusted && known.iter().any(Pool::is_trusted);
-    let same_nodes = |other: &Named| {
+    let same_nodes = |other: &Named<'_>| {
         let nodes = known.iter().filter(|pool| !pool.nodes().is_empty());
         let mut said = nodes.map(|pool| nodes::required(context, &workload.placement, pool));
         other.path.starts_with(&workload.spec_path) && said.any(|said| !said.contains(&Says::Off))

@@ -40,6 +40,8 @@ const CLUSTER: &str = "
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: by-rule, namespace: g, uid: u-by-rule}, spec: {repository: acme/api, ref: refs/heads/main, sourceRefs: {triggerRule: on-push}}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: fork, namespace: g, uid: u-fork}, spec: {repository: acme/api, ref: refs/pull/1/head, agentStack: coder, runnerPool: linux}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: web, namespace: g, uid: u-web}, spec: {repository: acme/web, ref: refs/heads/main, agentStack: other}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: RunnerPool, metadata: {name: twin, namespace: g}, spec: {trustTier: trusted, nodeSelector: {pool: trusted}}}
+{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: twin, namespace: g}, spec: {namespace: g, serviceAccountName: twin-sa, allowedRunnerPools: [twin]}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: RunnerPool, metadata: {name: far, namespace: h}, spec: {trustTier: trusted}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: far, namespace: h}, spec: {namespace: h, serviceAccountName: far-sa, allowedRunnerPools: [far]}}
 {apiVersion: krate.a5c.ai/v1alpha1, kind: AgentStack, metadata: {name: far, namespace: h}, spec: {runtimeIdentity: {serviceAccountRef: far}}}
@@ -188,6 +190,9 @@ r | | serviceAccountName: bound-sa, nodeSelector: {pool: trusted} =>
 r | krate.a5c.ai/runner-pool: linux | serviceAccountName: bound-sa =>
 r | krate.a5c.ai/runner-pool: free | serviceAccountName: bound-sa => @/runner-pool
 r | krate.a5c.ai/runner-pool: own | serviceAccountName: bound-sa => @/runner-pool @/runner-pool
+r | | serviceAccountName: bound-sa, nodeSelector: {pool: trusted, size: big} =>
+none | | serviceAccountName: twin-sa, nodeSelector: {pool: trusted} =>
+none | | serviceAccountName: twin-sa, nodeSelector: {pool: cheap} => +.nodeSelector.pool
 r | | serviceAccountName: bound-sa, nodeSelector: {pool: cheap} => +.nodeSelector.pool +.nodeSelector.pool
 r | | nodeSelector: {pool: cheap} => +.nodeSelector.pool
 r | | serviceAccountName: bound-sa, nodeSelector: {kubernetes.io/os: linux} =>
