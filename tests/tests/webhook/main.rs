@@ -4,21 +4,16 @@
 //! Every test has a stage of its own (namespaces, policy, webhook, registration) on the one API server of this process; what is
 //! registered is narrowed to the stage's namespaces, and to cluster-scoped objects that begin with the stage's name.
 
-mod agent_definitions;
-mod agent_resources;
+mod agents;
 mod attacks;
 mod bad_input;
 mod bad_start;
 mod cluster;
 mod denial;
-mod existence;
-mod force;
 mod honest;
 mod kubernetes;
 mod manifests;
 mod offline;
-mod placement;
-mod provenance;
 mod rbac_attacks;
 mod rbac_cases;
 mod rbac_client;
@@ -38,6 +33,7 @@ mod stage;
 mod staleness;
 mod standing;
 mod tls_client;
+mod trust;
 mod watch_gate;
 
 /// What tests and their parts answer with.

@@ -37,7 +37,7 @@ const TRUST: &str = "{apiVersion: pinfold.dev/v1alpha1, kind: AdmissionPolicy, m
      relays: [{user: tekton}], trustedRepositories: ['https://github.com/acme/app']}}}";
 
 const PRESET: &str =
-    include_str!("../../../policies/library/provenance/tekton-pipelines-as-code.yaml");
+    include_str!("../../../../policies/library/provenance/tekton-pipelines-as-code.yaml");
 
 const PAC: User<'_> = User { name: "pac", groups: &["system:masters"] };
 const TEKTON: User<'_> = User { name: "tekton", groups: &["system:masters"] };

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::Outcome;
 use crate::kubernetes::repository;
 
-const OBJECTS: &str = include_str!("agent_definitions/objects.yaml");
+const OBJECTS: &str = include_str!("definitions/objects.yaml");
 
 /// Kind, and a `spec` with a field of another type than it has.
 #[rustfmt::skip]
@@ -162,7 +162,8 @@ fn assert_wrong_types_are_refused(server: &ApiServer, group: &str) -> Outcome {
         let spec: Value = serde_json::from_str(spec)?;
         let object = json!({"apiVersion": format!("{group}/v1alpha1"), "kind": kind,
             "metadata": {"name": "wrong", "namespace": if *kind == "Organization" { "" } else { "kinds" }}, "spec": spec});
-        let answer = server.kubectl(&["create", "--validate=warn", "-f", "-"], &object.to_string())?;
+        let answer =
+            server.kubectl(&["create", "--validate=warn", "-f", "-"], &object.to_string())?;
         let refused = answer.stderr.contains("spec.") && answer.stderr.contains("must be of type");
         assert!(!answer.success() && refused, "{object}: {answer:?}");
         assert!(from_value(&object).is_err(), "the webhook refuses {object} too");
