@@ -1,4 +1,4 @@
-//! RunnerPools: made trusted, raised, lowered, changed while trusted, deleted.
+//! RunnerPools: made trusted, raised, lowered, changed while trusted, deleted; and untrusted ones that take nodes of trusted pools.
 
 use pinfold_model::facts::Operation;
 use pinfold_model::object::agent::RunnerPool;
@@ -7,9 +7,11 @@ use pinfold_model::object::{Facts, Object};
 use super::Move;
 use crate::context::Context;
 use crate::rbac::describe::excerpt;
+use crate::rules::pf_tru::pools::{self, Pool};
 
 const TIER: &str = "$.spec.trustTier";
 const REMEDY: &str = "have a platform administrator (`organizations.platformAdmins`) do it";
+const REMEDY_NODES: &str = "select nodes of no trusted pool, or have a platform administrator (`organizations.platformAdmins`) do it";
 const REMEDY_NEW: &str = "set `spec.trustTier: untrusted`, or have a platform administrator (`organizations.platformAdmins`) make it";
 
 /// What a request does to trusted pools.
@@ -44,12 +46,42 @@ pub(super) fn moves(context: &Context<'_>) -> Vec<Move> {
             change(TIER, what, REMEDY)
         }
         (Some(old), Some(new)) if new.trusted => changed(&name, old, new),
-        _ => Vec::new(),
+        (old, Some(new)) => onto_trusted_nodes(context, &name, (old, new)).into_iter().collect(),
+        (Some(_), None) | (None, None) => Vec::new(),
     }
 }
 
 fn pool(object: &Object) -> Option<&RunnerPool> {
     if let Facts::RunnerPool(pool) = &object.facts { Some(pool) } else { None }
+}
+
+/// Nodes of a trusted pool become an untrusted one's too, whose work would then be sent there.
+fn onto_trusted_nodes(
+    context: &Context<'_>,
+    name: &str,
+    (old, new): (Option<&RunnerPool>, &RunnerPool),
+) -> Option<Move> {
+    let before = old.map(|old| old.node_selector.as_slice()).unwrap_or_default();
+    let trusted = pools::trusted_by_nodes(context);
+    let taken = |pool: &&Pool<'_>| shares(pool, &new.node_selector) && !shares(pool, before);
+    let pool = trusted.iter().find(taken)?;
+    let of = excerpt(&pool.shown());
+    Some(Move {
+        path: "$.spec.nodeSelector".to_owned(),
+        what: format!("this gives nodes of trusted pool `{of}` to untrusted runner pool `{name}`"),
+        remedy: REMEDY_NODES.to_owned(),
+    })
+}
+
+/// Whether all nodes of one are, as far as their labels tell, nodes of the other.
+fn shares(pool: &Pool<'_>, selector: &[(String, String)]) -> bool {
+    let nodes = pool.nodes();
+    let within = |some: &[(String, String)], all: &[(String, String)]| {
+        some.iter().all(|label| all.contains(label))
+    };
+    !nodes.is_empty()
+        && !selector.is_empty()
+        && (within(selector, nodes) || within(nodes, selector))
 }
 
 fn tier(pool: &RunnerPool) -> &'static str {

@@ -62,6 +62,11 @@ trustTier: trusted, organizationRef: a => trustTier: trusted, organizationRef: b
 trustTier: trusted => trustTier: trusted, cache: [c] => cache
 trustTier: trusted, warmReplicas: 1 => trustTier: trusted, warmReplicas: 9 =>
 trustTier: untrusted, nodeSelector: {a: b} => trustTier: untrusted, nodeSelector: {a: c}, cache: [c] =>
+=> trustTier: untrusted, nodeSelector: {pool: trusted} => nodeSelector
+=> trustTier: untrusted, nodeSelector: {gpu: big, disk: ssd} => nodeSelector
+=> trustTier: untrusted, nodeSelector: {gpu: small} =>
+trustTier: untrusted => trustTier: untrusted, nodeSelector: {gpu: big} => nodeSelector
+trustTier: untrusted, nodeSelector: {gpu: big} => trustTier: untrusted, nodeSelector: {gpu: big}, cache: [c] =>
 trustTier: untrusted => =>
 trustTier: trusted => => $
 ";
