@@ -65,7 +65,7 @@ fn add(context: &Context<'_>, role: Role, identity: &Identity, found: &mut Asses
     for hop in way.hops.iter().filter(|hop| hop.is_broken()) {
         let Some(fault) = &hop.fault else { continue };
         let message = format!("the {} identity ends here: {fault}", role.as_str());
-        match (role, fault, &hop.object.kind[..]) {
+        match (role, fault, hop.object.kind.as_str()) {
             // A pool may be of the policy alone.
             (Role::Runner, ..) => {
                 found.add(Severity::Note, &hop.object, message, "");

@@ -56,8 +56,12 @@ fn judge_secret(context: &Context<'_>, object: &Object, found: &mut Found) {
     let document = context.facts.document.as_ref();
     let is_token = document.is_none_or(|text| member(text, "type") == Some(TOKEN_SECRET));
     let namespace = context.facts.target.namespace.as_str();
-    if kept || !is_token || Agents::of(context).naming(namespace, account).is_none() {
+    if kept || !is_token {
         return;
+    }
+    let path = format!("$.metadata.annotations['{TOKEN_OF}']");
+    if Agents::of(context).naming(namespace, account).is_none() {
+        return request::judge_requester(context, (namespace, account), &path, found);
     }
     let account = excerpt(account);
     let message = format!(
@@ -66,7 +70,7 @@ fn judge_secret(context: &Context<'_>, object: &Object, found: &mut Found) {
     );
     let remedy = "project a token into the pod (`serviceAccountToken`) with the `tokenAudience` of its \
                   AgentServiceAccount, or ask for one (`kubectl create token`)";
-    found.add(RULE, format!("$.metadata.annotations['{TOKEN_OF}']"), message, remedy);
+    found.add(RULE, path, message, remedy);
 }
 
 /// A ServiceAccount that mounts its token into whatever names it, where its records say that it doesn't.

@@ -25,7 +25,7 @@ pub(super) fn judge(context: &Context<'_>, object: &Object, found: &mut Found) {
     let namespace = facts.target.namespace.as_str();
     let name = [&object.key.name, &facts.target.name, &facts.request_name];
     let name = name.into_iter().find(|name| !name.is_empty()).map_or("", String::as_str);
-    judge_requester(context, (namespace, name), found);
+    judge_requester(context, (namespace, name), "$.metadata.name", found);
     let allowance = Allowance::of(context, namespace, name);
     if allowance.is_empty() {
         return;
@@ -61,8 +61,13 @@ fn audiences(spec: &Value) -> Vec<(String, &str)> {
     texts.enumerate().map(|(index, audience)| (path(index), audience)).collect()
 }
 
-/// An agent that asks for another account's token becomes that account (T-13).
-fn judge_requester(context: &Context<'_>, account: (&str, &str), found: &mut Found) {
+/// An agent that asks for another account's token becomes that account (T-13), also by a Secret that the control plane fills (T-14).
+pub(super) fn judge_requester(
+    context: &Context<'_>,
+    account: (&str, &str),
+    path: &str,
+    found: &mut Found,
+) {
     let Some(requester) = context.requester(RULE, found) else { return };
     let Some((namespace, name)) = account_of_user(&requester.name) else { return };
     if (namespace, name) == account || Agents::of(context).naming(namespace, name).is_none() {
@@ -75,5 +80,5 @@ fn judge_requester(context: &Context<'_>, account: (&str, &str), found: &mut Fou
         excerpt(name)
     );
     let remedy = "let whoever runs the work choose its ServiceAccount; an agent may ask for tokens of its own";
-    found.add(RULE, "$.metadata.name", message, remedy);
+    found.add(RULE, path, message, remedy);
 }

@@ -135,6 +135,10 @@ fn secrets_with_tokens() {
             "{namespace}/{account} {kind}"
         );
     }
+    // An agent would become whoever's token it makes itself.
+    let agent = "system:serviceaccount:acme:coder";
+    assert_eq!(told(agent, &secret("acme", "builder", kind)), [path]);
+    assert!(told("system:serviceaccount:acme:builder", &secret("acme", "web", kind)).is_empty());
     assert!(told("alice", "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: acme}, type: kubernetes.io/service-account-token}").is_empty());
     let there = secret("acme", "coder", kind);
     let filled = there.replace("type:", "data: {token: eA==}, type:");
