@@ -74,7 +74,11 @@ mod tests {
             let file = shipped.join(format!("{group}.yaml"));
             let found = std::fs::read_to_string(&file).unwrap_or_default();
             let same = found.as_bytes() == printed;
-            assert!(same, "print it again: pinfold policy crds --group {group} > {}", file.display());
+            assert!(
+                same,
+                "print it again: pinfold policy crds --group {group} > {}",
+                file.display()
+            );
         }
     }
 }

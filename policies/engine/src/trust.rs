@@ -8,8 +8,8 @@ pub(crate) mod stamp;
 pub(crate) mod standing;
 
 use pinfold_model::facts::Requester;
-use pinfold_model::object::agent::RunRecord;
 use pinfold_model::object::Object;
+use pinfold_model::object::agent::RunRecord;
 
 use self::standing::Standing;
 use crate::context::Context;

@@ -12,6 +12,8 @@ pub(crate) const DEVELOPERS: &str = "acme:developers";
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 const AGENTS: &str = "krate.a5c.ai/v1alpha1";
 const SECRETS: usize = 20;
+/// Secrets that the agent's pod uses.
+const GRANTED: usize = 4;
 
 /// The objects that every bench judges by.
 pub(crate) fn objects() -> Vec<Value> {
@@ -26,7 +28,11 @@ pub(crate) fn objects() -> Vec<Value> {
         pool("trusted-linux", "trusted"),
         pool("untrusted-linux", "untrusted"),
         run(),
+        account(),
+        stack(),
     ];
+    objects.extend((0..GRANTED).map(|number| grant("Secret", &format!("secret-{number}"))));
+    objects.push(grant("Config", "settings"));
     objects.extend((0..SECRETS).map(|number| {
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata(&format!("secret-{number}"))})
     }));
@@ -60,6 +66,26 @@ fn pool(name: &str, tier: &str) -> Value {
     json!({"apiVersion": AGENTS, "kind": "RunnerPool", "metadata": metadata(name), "spec": {
         "organizationRef": "acme", "trustTier": tier, "serviceAccountRef": format!("runner-{tier}"),
         "nodeSelector": {"pool": tier}}})
+}
+
+/// Who the agent's pod runs as.
+fn account() -> Value {
+    json!({"apiVersion": AGENTS, "kind": "AgentServiceAccount", "metadata": metadata("runner-trusted"), "spec": {
+        "organizationRef": "acme", "serviceAccountName": "runner-trusted", "allowedRunnerPools": ["trusted-linux"],
+        "tokenAudience": "vault", "tokenExpirationSeconds": 3_600}})
+}
+
+fn stack() -> Value {
+    json!({"apiVersion": AGENTS, "kind": "AgentStack", "metadata": metadata("ci-repair"), "spec": {
+        "organizationRef": "acme", "runtimeIdentity": {"serviceAccountRef": "runner-trusted"}, "runnerPool": "trusted-linux"}})
+}
+
+/// What the stack may use.
+fn grant(kind: &str, name: &str) -> Value {
+    let object = if kind == "Secret" { "secretRef" } else { "configMapRef" };
+    json!({"apiVersion": AGENTS, "kind": format!("Agent{kind}Grant"), "metadata": metadata(&format!("may-{name}")), "spec": {
+        "organizationRef": "acme", "subject": {"kind": "agent-stack", "name": "ci-repair"}, object: {"name": name},
+        "allowedRepositories": ["acme/shop"], "allowedRefs": {"include": ["refs/heads/main"]}}})
 }
 
 /// A run of trusted work.

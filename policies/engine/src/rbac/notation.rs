@@ -117,9 +117,9 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
             Facts::Binding(Binding { role_ref: role_ref(role).into(), subjects })
         }
         "AgentRoleBinding" => Facts::AgentRoleBinding(Box::new(agent_binding(body))),
-        "Organization" => {
-            Facts::Organization(Box::new(OrganizationRecord::Organization { namespace: body.to_owned() }))
-        }
+        "Organization" => Facts::Organization(Box::new(OrganizationRecord::Organization {
+            namespace: body.to_owned(),
+        })),
         "OrgNamespaceBinding" => {
             let (organization, namespace) = body.split_once(' ').expect("organization, namespace");
             Facts::Organization(Box::new(OrganizationRecord::NamespaceBinding {

@@ -185,8 +185,7 @@ fn granted<'a>(role: &RoleRef, place: &'a str, view: &'a Snapshot) -> Option<Rig
 }
 
 fn no_answers() -> &'static Answers {
-    static NONE: Answers =
-        Answers { access: Vec::new(), objects: Vec::new(), whole: Vec::new() };
+    static NONE: Answers = Answers { access: Vec::new(), objects: Vec::new(), whole: Vec::new() };
     &NONE
 }
 

@@ -114,7 +114,7 @@ fn is_read(manifest: &Value, policy: Option<&AdmissionPolicy>) -> Outcome<bool> 
     Ok(references.iter().any(|reference| reference.name == CANARY))
 }
 
-fn schema(group: &str, kind: &str, properties: Value) -> Value {
+fn schema(group: &str, kind: &str, properties: &Value) -> Value {
     let own = json!([{"group": group, "version": "v1", "kind": kind}]);
     json!({"components": {"schemas": {
         "Top": {"type": "object", "x-kubernetes-group-version-kind": own, "properties": properties},
@@ -175,7 +175,7 @@ fn a_field_that_nobody_reads_is_told() -> Outcome {
         ),
     ];
     for (group, kind, properties, expected) in cases {
-        let found = candidates(&schema(group, kind, properties));
+        let found = candidates(&schema(group, kind, &properties));
         let told = uncovered(&found, None)?;
         assert_eq!(told.len(), expected.len(), "{kind}: {told:?}");
         for (told, expected) in told.iter().zip(expected) {

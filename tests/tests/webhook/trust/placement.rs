@@ -134,10 +134,11 @@ fn pod(name: &str, run: &str, spec: &Value) -> String {
     ] {
         spec.as_object_mut().and_then(|spec| spec.insert(field.to_owned(), value));
     }
-    let mut metadata = json!({"name": name});
-    if !run.is_empty() {
-        metadata["labels"] = json!({"krate.a5c.ai/dispatch-run": run});
-    }
+    let metadata = if run.is_empty() {
+        json!({"name": name})
+    } else {
+        json!({"name": name, "labels": {"krate.a5c.ai/dispatch-run": run}})
+    };
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}).to_string()
 }
 

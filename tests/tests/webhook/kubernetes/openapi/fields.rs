@@ -83,8 +83,10 @@ impl Candidate {
                 }
             };
         }
-        value["apiVersion"] = json!(self.api_version);
-        value["kind"] = json!(self.kind);
+        if let Value::Object(members) = &mut value {
+            members.insert("apiVersion".to_owned(), json!(self.api_version));
+            members.insert("kind".to_owned(), json!(self.kind));
+        }
         value
     }
 }
@@ -92,9 +94,9 @@ impl Candidate {
 /// The candidates of all kinds of a document.
 pub(super) fn candidates(document: &Value) -> BTreeSet<Candidate> {
     let mut found = BTreeSet::new();
-    let schemas = &document["components"]["schemas"];
+    let Some(schemas) = document.pointer("/components/schemas") else { return found };
     for (name, schema) in schemas.as_object().into_iter().flatten() {
-        let kinds = schema["x-kubernetes-group-version-kind"].as_array();
+        let kinds = schema.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
         // Options and watch events are of every group and name nothing; a list's items are the kind itself.
         let Some(own) = kinds.and_then(|kinds| kinds.first()).filter(|_| !name.ends_with("List"))
         else {

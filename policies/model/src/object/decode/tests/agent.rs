@@ -138,7 +138,9 @@ fn organizations_pools_accounts_and_approvals() {
     let text = |text: &str| text.to_owned();
     assert_eq!(
         facts(group, "Organization", &json!({"namespaceName": "acme-ns"})),
-        Facts::Organization(Box::new(OrganizationRecord::Organization { namespace: text("acme-ns") }))
+        Facts::Organization(Box::new(OrganizationRecord::Organization {
+            namespace: text("acme-ns")
+        }))
     );
     assert_eq!(
         facts(
