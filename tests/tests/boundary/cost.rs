@@ -45,7 +45,8 @@ fn an_api_server_stores_them_unchanged_and_asks_nothing_about_workloads() -> Out
     let charts = charts::all()?;
     for owner in OWNERS {
         let bill = install(&charts, owner, None)?;
-        print(&format!("namespaces of {}", owner.unwrap_or("nobody")), &bill);
+        let what = format!("namespaces of {}", owner.unwrap_or("nobody"));
+        println!("{}", shown(&what, &bill));
         assert!(bill.faults.is_empty(), "{owner:?}:\n{}", bill.faults.join("\n"));
         for kind in FREE {
             assert_eq!(bill.asked.get(kind), None, "{owner:?}: asked about {kind}");
@@ -61,7 +62,7 @@ fn where_pools_are_known_pods_that_name_none_cost_nothing() -> Outcome {
     let page = fs::read_to_string(repository("docs/registration.md"))?;
     let block = page.split("```cel\n").nth(1).and_then(|rest| rest.split("```").next());
     let bill = install(&charts::all()?, Some("acme"), Some(block.ok_or("no condition")?))?;
-    print("namespaces of acme, with known pools", &bill);
+    println!("{}", shown("namespaces of acme, with known pools", &bill));
     assert!(bill.faults.is_empty(), "{}", bill.faults.join("\n"));
     let (stored, asked) = (bill.stored.get("Pod"), bill.asked.get("Pod"));
     let few = |stored: u64, asked: u64| asked > 0 && asked < stored;
@@ -86,23 +87,28 @@ fn install(charts: &[Chart], owner: Option<&str>, condition: Option<&str>) -> Ou
         for object in &chart.objects {
             let fault = put(&gate, &installer, object)?;
             bill.faults.extend(fault.map(|fault| format!("{}: {fault}", chart.name)));
-            *bill.stored.entry(text(object, "/kind").to_owned()).or_default() += 1;
+            count(&mut bill.stored, text(object, "/kind"), 1);
         }
         for object in &chart.objects {
             let Some(pod) = pods(object) else { continue };
             let maker = maker(text(object, "/kind"));
             let fault = put(&gate, &maker, &pod)?;
             bill.faults.extend(fault.map(|fault| format!("{}: {fault}", chart.name)));
-            *bill.stored.entry("Pod".to_owned()).or_default() += 1;
+            count(&mut bill.stored, "Pod", 1);
         }
     }
     for (kind, count) in calls(&gate)? {
-        let since = count - start.get(&kind).copied().unwrap_or_default();
+        let since = count.saturating_sub(start.get(&kind).copied().unwrap_or_default());
         if since > 0 {
             bill.asked.insert(kind, since);
         }
     }
     Ok(bill)
+}
+
+fn count(calls: &mut Calls, kind: &str, more: u64) {
+    let known = calls.entry(kind.to_owned()).or_default();
+    *known = known.saturating_add(more);
 }
 
 /// The controller that makes a kind's pods.
@@ -173,18 +179,20 @@ fn calls(gate: &Gate) -> Outcome<Calls> {
         let kind = labels.split("kind=\"").nth(1).and_then(|rest| rest.split('"').next());
         let value = labels.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok());
         if let (Some(kind), Some(value)) = (kind, value) {
-            *calls.entry(kind.to_owned()).or_default() += value;
+            count(&mut calls, kind, value);
         }
     }
     Ok(calls)
 }
 
 /// The figures that `docs/performance.md` has.
-fn print(what: &str, bill: &Bill) {
-    println!("| Kind | Stored | Calls | {what} |");
-    for (kind, stored) in &bill.stored {
-        println!("| {kind} | {stored} | {} |", bill.asked.get(kind).copied().unwrap_or_default());
-    }
-    let asked: u64 = bill.asked.values().sum();
-    println!("| all | {} | {asked} |", bill.stored.values().sum::<u64>());
+fn shown(what: &str, bill: &Bill) -> String {
+    let mut lines = vec![format!("| Kind | Stored | Calls | {what} |")];
+    lines.extend(bill.stored.iter().map(|(kind, stored)| {
+        let asked = bill.asked.get(kind).copied().unwrap_or_default();
+        format!("| {kind} | {stored} | {asked} |")
+    }));
+    let (stored, asked): (u64, u64) = (bill.stored.values().sum(), bill.asked.values().sum());
+    lines.push(format!("| all | {stored} | {asked} |"));
+    lines.join("\n")
 }

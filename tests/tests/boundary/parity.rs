@@ -54,7 +54,7 @@ fn an_api_server_and_check_say_the_same() -> Outcome {
             Ok(told) => differences.extend(compare(&known, checked.as_ref(), (&told, &exceptions))),
         }
     }
-    print(&table, differences.len());
+    println!("{}", shown(&table, differences.len()));
     assert!(differences.is_empty(), "{}:\n{}", differences.len(), differences.join("\n"));
     Ok(())
 }
@@ -121,21 +121,26 @@ fn compare(
     (!same).then(|| format!("{}: check says {}, the server {told}", known.name(), checked.said))
 }
 
-/// The parity table, as `docs/attacks.md` has it.
-fn print(table: &BTreeMap<String, Row>, differences: usize) {
-    println!("| Cases | Attacks | Honest | by `pinfold check` | by an API server |");
-    println!("| --- | --- | --- | --- | --- |");
-    let mut sum = Row::default();
-    for (file, Row { attacks, honest, checked, asked }) in table {
-        println!("| `{file}` | {attacks} | {honest} | {checked} | {asked} |");
-        sum.attacks += attacks;
-        sum.honest += honest;
-        sum.checked += checked;
-        sum.asked += asked;
-    }
-    let Row { attacks, honest, checked, asked } = sum;
-    println!("| all | {attacks} | {honest} | {checked} | {asked} |");
-    println!("differences: {differences}");
+/// The parity table, by file.
+fn shown(table: &BTreeMap<String, Row>, differences: usize) -> String {
+    let head = "| Cases | Attacks | Honest | by `pinfold check` | by an API server |\n| --- | --- | --- | --- | --- |";
+    let line = |name: &str, counts: [usize; 4]| {
+        let [attacks, honest, checked, asked] = counts;
+        format!("| {name} | {attacks} | {honest} | {checked} | {asked} |")
+    };
+    let counts = |row: &Row| [row.attacks, row.honest, row.checked, row.asked];
+    let mut lines = vec![head.to_owned()];
+    lines.extend(table.iter().map(|(file, row)| line(&format!("`{file}`"), counts(row))));
+    let sum = |of: fn(&Row) -> usize| table.values().map(of).sum();
+    let all = [
+        sum(|row| row.attacks),
+        sum(|row| row.honest),
+        sum(|row| row.checked),
+        sum(|row| row.asked),
+    ];
+    lines.push(line("all", all));
+    lines.push(format!("differences: {differences}"));
+    lines.join("\n")
 }
 
 /// Rules that some case denies by.
