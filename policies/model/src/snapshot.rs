@@ -62,6 +62,8 @@ pub struct Snapshot {
     agent_bindings_by_role: Index<RoleName>,
     /// What names a ServiceAccount an agent identity, by its namespace, then by its name.
     agents: Index<String>,
+    /// Trusted RunnerPools by the namespace of the ServiceAccount that they name in another namespace than their own.
+    pool_accounts: Index<String>,
     /// ClusterRoles that aggregate others.
     aggregating: Trie<ByKey>,
     /// ClusterRoles by the keys of their labels, then by the values: what selectors of aggregation ask for.
@@ -93,6 +95,7 @@ impl Default for Snapshot {
             bindings_by_role: Index::by_namespace(),
             agent_bindings_by_role: Index::by_namespace(),
             agents: Index::by(|_, object| Some(agent_of(object)?.1)),
+            pool_accounts: Index::by_namespace(),
             aggregating: Trie::default(),
             labelled: Index::by(|label, object| object.meta.labels.get(label).map(String::as_str)),
             by_kind: Index::by_namespace(),
@@ -154,6 +157,9 @@ impl Snapshot {
         if let Some((namespace, _)) = agent_of(&object) {
             self.agents.insert(namespace.to_owned(), &object);
         }
+        if let Some(place) = trusted_account_elsewhere(&object) {
+            self.pool_accounts.insert(place.to_owned(), &object);
+        }
         if aggregates(&object) {
             self.aggregating.insert(ByKey(Arc::clone(&object)));
         }
@@ -203,6 +209,9 @@ impl Snapshot {
         }
         if let Some((namespace, _)) = agent_of(&object) {
             self.agents.remove(&namespace.to_owned(), &object);
+        }
+        if let Some(place) = trusted_account_elsewhere(&object) {
+            self.pool_accounts.remove(&place.to_owned(), &object);
         }
         self.aggregating.remove(key);
         for label in cluster_role_labels(&object) {
@@ -305,6 +314,14 @@ impl Snapshot {
             let Facts::Grant(grant) = &object.facts else { return None };
             Some((&object.key, grant.as_ref()))
         })
+    }
+
+    /// The trusted RunnerPools of other namespaces whose ServiceAccount is in this one.
+    pub fn pools_with_account_in<'s>(
+        &'s self,
+        namespace: &str,
+    ) -> impl Iterator<Item = &'s Object> + use<'s> {
+        self.pool_accounts.of(namespace)
     }
 
     /// Which organization index an object is in, and under what.
@@ -530,6 +547,13 @@ fn agent_of(object: &Object) -> Option<(&str, &str)> {
         return None;
     };
     (!namespace.is_empty() && !name.is_empty()).then_some((namespace, name))
+}
+
+/// The namespace of the ServiceAccount of a trusted RunnerPool, where that is another than its own.
+fn trusted_account_elsewhere(object: &Object) -> Option<&str> {
+    let Facts::RunnerPool(pool) = &object.facts else { return None };
+    let (place, name) = pool.service_account.split_once('/')?;
+    (pool.trusted && !name.is_empty() && place != object.key.namespace).then_some(place)
 }
 
 /// Whether a ClusterRole takes in others.

@@ -169,8 +169,11 @@ fn rights_are_told_at_the_bindings() {
     let mut cluster = view(CLUSTER);
     let record = "{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {name: c, namespace: acme}, spec: {namespace: acme, serviceAccountName: coder}}";
     cluster.apply(object(&value(record)));
+    let home = "{apiVersion: v1, kind: Namespace, metadata: {name: acme, labels: {krate.a5c.ai/org: acme, pinfold.dev/agents: 'true'}}}";
+    cluster.apply(object(&value(home)));
     let rules = |scan: Scan<'_>, yaml: &str| {
-        let judged = scan.judge(&creation(object(&value(yaml)), None), Depth::Whole);
+        let written = value(yaml);
+        let judged = scan.judge(&creation(object(&written), Some(written)), Depth::Whole);
         let mut rules: Vec<String> =
             judged.findings.iter().map(|found| found.finding.rule.to_string()).collect();
         rules.dedup();

@@ -3,7 +3,7 @@
 //! The attack: an agent that starts with half of what was reviewed, or with more than anybody granted, because a grant was revoked, a key or a role went away,
 //! or a binding drifted after the review.
 
-use pinfold_model::facts::{AdmissionFacts, Operation};
+use pinfold_model::facts::{AdmissionFacts, Operation, Question};
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::agent::RunRecord;
 use pinfold_model::object::{Change, Facts, Object, ObjectKey};
@@ -22,6 +22,7 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         return;
     }
     let Some(dispatch) = dispatch_of(context, object, run) else { return };
+    let Some(dispatch) = by_trigger_rule(context, dispatch, found) else { return };
     if dispatch.stack.is_empty() {
         return;
     }
@@ -54,8 +55,9 @@ fn is_dispatched(facts: &AdmissionFacts, run: &RunRecord) -> bool {
 fn is_same(old: &RunRecord, new: &RunRecord) -> bool {
     let asked = |run: &RunRecord| {
         let RunRecord { repository, git_ref, head_repository, runner_pool, .. } = run.clone();
-        let RunRecord { agent_stack, trigger_source, run, .. } = run.clone();
-        [repository, git_ref, head_repository, runner_pool, agent_stack, trigger_source, run]
+        let RunRecord { agent_stack, trigger_source, trigger_rule, run, .. } = run.clone();
+        let asked = [repository, git_ref, head_repository, runner_pool, agent_stack];
+        (asked, [trigger_source, trigger_rule, run])
     };
     asked(old) == asked(new)
 }
@@ -83,6 +85,36 @@ fn dispatch_of(context: &Context<'_>, object: &Object, run: &RunRecord) -> Optio
         }
         _ => None,
     }
+}
+
+/// The same with what its trigger rule says, where the run names no stack itself. `None` if the rule isn't there, which refuses.
+fn by_trigger_rule(
+    context: &Context<'_>,
+    mut dispatch: Dispatch,
+    found: &mut Found,
+) -> Option<Dispatch> {
+    let (run, record) = (dispatch.run.as_ref()?, dispatch.record.as_ref()?);
+    let named = record.trigger_rule.as_str();
+    if !dispatch.stack.is_empty() || named.is_empty() {
+        return Some(dispatch);
+    }
+    let (namespace, name) = named.split_once('/').unwrap_or((&run.namespace, named));
+    let key = ObjectKey::new(&run.group, "AgentTriggerRule", namespace, name);
+    let Some(Facts::TriggerRule(rule)) = context.lookup(&key).map(|object| &object.facts) else {
+        let message = format!(
+            "cannot tell which stack is dispatched: AgentTriggerRule `{}` isn't in the view of the cluster",
+            excerpt(named)
+        );
+        let remedy = "name a trigger rule that exists, or the stack itself in `spec.agentStack`";
+        found.add(RuleId::RUN_DISPATCH, "$.spec.sourceRefs.triggerRule", message, remedy);
+        found.ask(Question::Object(key));
+        return None;
+    };
+    dispatch.stack.clone_from(&rule.agent_stack);
+    if dispatch.pool.is_empty() {
+        dispatch.pool.clone_from(&rule.runner_pool);
+    }
+    Some(dispatch)
 }
 
 fn path(object: &Object) -> &'static str {

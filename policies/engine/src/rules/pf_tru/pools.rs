@@ -117,6 +117,9 @@ pub(super) fn near<'c>(context: &Context<'c>, namespace: &str) -> Vec<Pool<'c>> 
     if !namespace.is_empty() {
         let everywhere = context.view.of_kind_in("RunnerPool", "").filter_map(runner);
         runners.extend(everywhere.filter(|pool| may_be_used(context, pool, namespace)));
+        // Nobody need name the pool: running as its account is enough.
+        let elsewhere = context.view.pools_with_account_in(namespace);
+        runners.extend(elsewhere.filter(|pool| !pool.key.namespace.is_empty()).filter_map(runner));
     }
     runners.sort_by_key(Pool::shown);
     pools.extend(runners);

@@ -6,6 +6,7 @@ use pinfold_model::facts::{AccessQuestion, AdmissionFacts, Question};
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::ObjectKey;
 use pinfold_model::snapshot::RBAC_GROUP;
+use serde_json::Value;
 
 use super::{CLUSTER, facts, judge, policy};
 use crate::admit::admit;
@@ -144,11 +145,12 @@ fn without_a_requester() {
     ];
     let view = cluster(CLUSTER);
     for (line, rule) in cases {
-        let request = facts("", Create, line, "");
+        let written = |request| AdmissionFacts { document: Some(Value::Null), ..request };
+        let request = written(facts("", Create, line, ""));
         let decision = admit(&request, &view, &policy(), NOW);
         assert_eq!(decision.undecided, [rule]);
         assert!(!decision.allowed() && decision.findings.is_empty(), "{line}");
-        let unchanged = facts("", Update, line, line);
+        let unchanged = written(facts("", Update, line, line));
         assert!(admit(&unchanged, &view, &policy(), NOW).allowed(), "{line}");
     }
     let odd = facts("", Create, "AgentRoleBinding acme/x : scope=planet", "");
@@ -208,6 +210,7 @@ fn messages() {
 fn an_agent_binding_that_may_pass_is_confirmed_by_the_role_as_it_is_now() {
     let line = "AgentRoleBinding acme/x : scope=namespace/acme role=Role/reads";
     let (mut request, view) = (create(line), cluster(CLUSTER));
+    request.document = Some(Value::Null);
     let decide = |request: &AdmissionFacts| admit(request, &view, &policy(), NOW);
     let key = ObjectKey::new(RBAC_GROUP, "Role", "acme", "reads");
     let first = decide(&request);
