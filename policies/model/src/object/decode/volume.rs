@@ -1,6 +1,8 @@
 //! Volume sources of pods and PersistentVolumes, raw to references. Every source is visited, also where the API server would refuse two in one
 //! volume: it refuses only after mutation, and offline nobody does.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Deserialize;
 
 use super::wire::{Block, List, Pairs, Text};
@@ -150,28 +152,35 @@ impl Csi<'_> {
 /// Parameters that name a Secret by convention: `...secret-name` or `...secretName` with the same key ending in `namespace`, in any case, because
 /// the in-tree plug-ins and the Azure drivers ignore case; ScaleIO says `secretRef`.
 pub(super) fn secret_parameters(parameters: &Pairs<'_>, finder: &mut Finder, path: &str) {
-    let folded = |text: &str| text.to_ascii_lowercase();
-    let partner = |key: &str| match folded(key) {
-        lower if lower.ends_with("secretname") || lower.ends_with("secret-name") => {
-            lower.strip_suffix("name").map(|stem| format!("{stem}namespace"))
-        }
-        lower => lower.strip_suffix("secretref").map(|stem| format!("{stem}secretnamespace")),
-    };
-    let mut used = Vec::new();
-    for (key, name) in &parameters.0 {
-        let Some(partner) = partner(key.as_str()) else { continue };
-        let namespace = parameters.0.iter().find(|(other, _)| folded(other.as_str()) == partner);
-        let namespace = namespace.map_or("", |(_, value)| value.as_str());
-        finder.driven((namespace, name.as_str()), member_path(path, key.as_str()));
-        used.push(partner);
+    // Keys are folded once and looked up by hash: an object has as many as fit into a request.
+    let pairs = parameters.0.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let folded: Vec<(String, &str, &str)> =
+        pairs.map(|(key, value)| (key.to_ascii_lowercase(), key, value)).collect();
+    let mut values: HashMap<&str, &str> = HashMap::with_capacity(folded.len());
+    for (lower, _, value) in &folded {
+        values.entry(lower).or_insert(value);
     }
-    for (key, namespace) in &parameters.0 {
-        let lower = folded(key.as_str());
+    let mut used = HashSet::new();
+    for (lower, key, name) in &folded {
+        let Some(partner) = namespace_key(lower) else { continue };
+        let namespace = values.get(partner.as_str()).copied().unwrap_or_default();
+        finder.driven((namespace, name), member_path(path, key));
+        used.insert(partner);
+    }
+    for (lower, key, namespace) in &folded {
         let secret = lower.ends_with("secretnamespace") || lower.ends_with("secret-namespace");
-        if secret && !used.contains(&lower) {
-            finder.driven((namespace.as_str(), ""), member_path(path, key.as_str()));
+        if secret && !used.contains(lower) {
+            finder.driven((namespace, ""), member_path(path, key));
         }
     }
+}
+
+/// The parameter with the namespace of the Secret that this one, in lower case, names; `None` if it names none.
+fn namespace_key(lower: &str) -> Option<String> {
+    if lower.ends_with("secretname") || lower.ends_with("secret-name") {
+        return lower.strip_suffix("name").map(|stem| format!("{stem}namespace"));
+    }
+    lower.strip_suffix("secretref").map(|stem| format!("{stem}secretnamespace"))
 }
 
 /// The volume sources that pods and PersistentVolumes share, 7 of which name a Secret in `secretRef`.

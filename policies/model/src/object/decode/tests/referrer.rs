@@ -117,6 +117,27 @@ fn parameters_of_classes() {
     }
 }
 
+/// A pod of 1 MiB may carry this many: each must be looked at once, not once for each other.
+#[test]
+fn many_parameters_cost_no_more_than_each_of_them() {
+    const PAIRS: usize = 20_000;
+    let pairs = (0..PAIRS).flat_map(|n| {
+        [
+            (format!("k{n}SecretName"), json!("s")),
+            (format!("K{n}secretnamespace"), json!(format!("ns{n}"))),
+        ]
+    });
+    let attributes: serde_json::Map<String, Value> = pairs.collect();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"volumes": [{"csi": {"volumeAttributes": attributes}}]}});
+    let began = std::time::Instant::now();
+    let found = references(&pod);
+    // A fraction of a second on any machine; the square of it took minutes.
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    assert_eq!(found.len(), PAIRS, "each with its own namespace");
+    let expected = "Secret ns7/s at $.spec.volumes[0].csi.volumeAttributes.k7SecretName";
+    assert!(found.iter().any(|one| one == expected));
+}
+
 #[test]
 fn identities_ingresses_and_copies() {
     let annotated = |version: &str, kind: &str, key: &str, value: &str| json!({"apiVersion": version, "kind": kind, "metadata": {"annotations": {key: value}}});
