@@ -10,6 +10,11 @@ use crate::context::{Context, Found, Raw};
 use crate::decision::{AdmissionPermit, Decision, Mutation};
 use crate::rules::{custom, pf_org, pf_rbac, pf_run, pf_sec, pf_tru};
 
+/// Most findings of one rule in one mode that an answer, and its audit record, tell; of the others the number is.
+const FINDINGS_MAX: usize = 128;
+/// Most bytes of a finding's path: a member's name can be as long as an object.
+const PATH_BYTES_MAX: usize = 1_024;
+
 /// Judges a request by every rule.
 #[must_use]
 pub fn admit(
@@ -57,12 +62,39 @@ fn decide(context: &Context<'_>, found: Found) -> Decision {
         (left.mode, &left.rule, &left.path).cmp(&(right.mode, &right.rule, &right.path))
     });
     findings.dedup();
+    let mut findings = bounded(findings);
+    findings.iter_mut().for_each(|finding| shorten(&mut finding.path));
     undecided.retain(|rule| context.policy.mode_of(rule) == Some(Mode::Enforce));
     let denied = findings.iter().any(|finding| finding.mode == Mode::Enforce);
     let permit =
         (!denied && undecided.is_empty()).then(|| AdmissionPermit::new(&context.facts.uid));
     let questions = if denied { questions } else { confirmations };
     Decision { permit, findings, questions, undecided }
+}
+
+/// Leaves out what is beyond the bound of a rule, but never the rule: an object can break one rule in very many places.
+fn bounded(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut kept = Vec::new();
+    for same in
+        findings.chunk_by(|left, right| (left.mode, &left.rule) == (right.mode, &right.rule))
+    {
+        kept.extend(same.iter().take(FINDINGS_MAX).cloned());
+        let cut = same.len().saturating_sub(FINDINGS_MAX);
+        if let Some(Finding { rule, mode, .. }) = same.first().filter(|_| cut > 0) {
+            let message = format!("and {cut} more of this rule in the same object");
+            let (rule, mode, path, remedy) = (rule.clone(), *mode, "$".to_owned(), String::new());
+            kept.push(Finding { rule, mode, path, message, remedy });
+        }
+    }
+    kept
+}
+
+fn shorten(path: &mut String) {
+    if path.len() > PATH_BYTES_MAX {
+        let end = (0..=PATH_BYTES_MAX).rev().find(|end| path.is_char_boundary(*end));
+        path.truncate(end.unwrap_or(0));
+        path.push('…');
+    }
 }
 
 /// Gives a finding the policy's mode; `None` if the rule is off or an exception names it.

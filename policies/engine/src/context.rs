@@ -7,6 +7,9 @@ use pinfold_model::object::{Facts, Object, ObjectKey};
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
 
+/// Most questions of a kind that are kept; far more than the edge asks for one request.
+const QUESTIONS_MAX: usize = 1_024;
+
 /// One request, the cluster and the policy.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -94,14 +97,15 @@ impl Found {
 
     /// Notes a question whose live answer could change the finding just made.
     pub fn ask(&mut self, question: Question) {
-        if !self.questions.contains(&question) {
+        // Without a question its finding stands.
+        if self.questions.len() < QUESTIONS_MAX && !self.questions.contains(&question) {
             self.questions.push(question);
         }
     }
 
     /// Notes a question whose live answer must bear out that nothing was found, where a view that lags would be a hole.
     pub fn confirm(&mut self, question: Question) {
-        if !self.confirmations.contains(&question) {
+        if self.confirmations.len() < QUESTIONS_MAX && !self.confirmations.contains(&question) {
             self.confirmations.push(question);
         }
     }

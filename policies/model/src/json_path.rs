@@ -21,13 +21,29 @@ pub const DESCENDANTS_MAX: usize = 1;
 pub const SELECTIONS_MAX: usize = 32;
 /// Values of a document times steps of an expression.
 pub const VISITS_MAX: usize = 2_000_000;
+/// Bytes of all the paths that an expression could write: a document can repeat one long member name in very many of them.
+pub const PATH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Deepest document for an expression with a descendant step: the crate recurses.
+pub const DESCENT_MAX: usize = 128;
 
 /// An expression that is safe to evaluate.
 #[derive(Clone)]
 pub struct JsonPath {
     text: String,
     query: JpQuery,
+    reach: Reach,
+}
+
+/// How far into a document an expression can look.
+#[derive(Debug, Clone, Copy)]
+struct Reach {
+    /// How many steps it has at most.
     steps: usize,
+    /// How often it can select one value.
+    selections: usize,
+    /// Whether the document says how many values a step selects: a wildcard, a slice, a filter or a descendant step.
+    many: bool,
+    descends: bool,
 }
 
 /// One selected value.
@@ -69,6 +85,18 @@ pub enum JsonPathError {
         /// The expression.
         expression: String,
     },
+    /// The document's member names are too long for the expression.
+    #[error("evaluating `{expression}` would write more than {PATH_BYTES_MAX} bytes of paths")]
+    Paths {
+        /// The expression.
+        expression: String,
+    },
+    /// The document is too deep for the expression.
+    #[error("evaluating `{expression}` would descend more than {DESCENT_MAX} levels")]
+    Depth {
+        /// The expression.
+        expression: String,
+    },
 }
 
 impl JsonPath {
@@ -77,27 +105,54 @@ impl JsonPath {
     /// # Errors
     /// [`JsonPathError`] if it passes a bound or isn't JSONPath.
     pub fn parse(text: &str) -> Result<Self, JsonPathError> {
-        let steps = bounds(text)?;
+        let reach = bounds(text)?;
         let query =
             parse_json_path(text).map_err(|error| JsonPathError::Syntax(first_line(&error)))?;
-        Ok(Self { text: text.to_owned(), query, steps })
+        Ok(Self { text: text.to_owned(), query, reach })
     }
 
     /// The values that the expression selects in `document`.
     ///
     /// # Errors
-    /// [`JsonPathError::Budget`] if that could take too long.
+    /// [`JsonPathError`] if that could take too long, or too much memory.
     pub fn select<'v>(&self, document: &'v Value) -> Result<Vec<Selected<'v>>, JsonPathError> {
-        let budget = || JsonPathError::Budget { expression: self.text.clone() };
-        let nodes_max = VISITS_MAX.checked_div(self.steps).unwrap_or(VISITS_MAX);
-        if count_nodes(document, nodes_max) >= nodes_max {
-            return Err(budget());
+        if self.reach.many {
+            self.check(document)?;
         }
-        let found = js_path_process(&self.query, document).map_err(|_| budget())?;
+        let budget = |_| JsonPathError::Budget { expression: self.text.clone() };
+        let found = js_path_process(&self.query, document).map_err(budget)?;
         Ok(found
             .into_iter()
             .map(|hit| Selected { path: friendly(&hit.clone().path()), value: hit.val() })
             .collect())
+    }
+
+    /// Whether evaluating stays within the bounds: counts the values that the expression can come to, and the bytes of their paths.
+    fn check(&self, document: &Value) -> Result<(), JsonPathError> {
+        let Reach { steps, selections, descends, .. } = self.reach;
+        let expression = || self.text.clone();
+        let nodes_max = VISITS_MAX.checked_div(steps).unwrap_or(VISITS_MAX);
+        let levels = if descends { usize::MAX } else { steps };
+        let (mut count, mut bytes) = (1_usize, 0_usize);
+        let mut pending = vec![Node { value: document, level: 0, path_bytes: 1 }];
+        while let Some(node) = pending.pop() {
+            if descends && node.level > DESCENT_MAX {
+                return Err(JsonPathError::Depth { expression: expression() });
+            }
+            let (children, below) = node.below();
+            count = count.saturating_add(children);
+            bytes = bytes.saturating_add(below.saturating_mul(selections));
+            if count >= nodes_max {
+                return Err(JsonPathError::Budget { expression: expression() });
+            }
+            if bytes > PATH_BYTES_MAX {
+                return Err(JsonPathError::Paths { expression: expression() });
+            }
+            if node.level.saturating_add(1) < levels {
+                node.descend(&mut pending);
+            }
+        }
+        Ok(())
     }
 
     /// The expression as it was written.
@@ -119,8 +174,8 @@ impl JsonPath {
     }
 }
 
-/// Checks the bounds without the crate; returns how many steps the expression has at most.
-fn bounds(text: &str) -> Result<usize, JsonPathError> {
+/// Checks the bounds without the crate; returns how far the expression reaches.
+fn bounds(text: &str) -> Result<Reach, JsonPathError> {
     if text.len() > EXPRESSION_BYTES_MAX {
         return Err(JsonPathError::TooLong(text.len()));
     }
@@ -137,7 +192,9 @@ fn bounds(text: &str) -> Result<usize, JsonPathError> {
     if scan.product > SELECTIONS_MAX {
         return Err(JsonPathError::Selections);
     }
-    Ok(scan.steps.max(1))
+    let descends = scan.descendants > 0;
+    let many = descends || scan.many || scan.filters > 0;
+    Ok(Reach { steps: scan.steps.max(1), selections: scan.product.max(1), many, descends })
 }
 
 fn skip_string(characters: &mut std::str::Chars<'_>, quote: char) {
@@ -159,6 +216,7 @@ struct Scan {
     selectors: usize,
     filters: usize,
     steps: usize,
+    many: bool,
 }
 
 impl Default for Scan {
@@ -172,6 +230,7 @@ impl Default for Scan {
             selectors: 1,
             filters: 0,
             steps: 1,
+            many: false,
         }
     }
 }
@@ -194,6 +253,7 @@ impl Scan {
                 }
             }
             '.' => self.steps = self.steps.saturating_add(1),
+            '*' | ':' => self.many = true,
             '?' => self.filters = self.filters.saturating_add(1),
             '$' if self.filters > 0 => return Err(JsonPathError::AbsoluteInFilter),
             _ => {}
@@ -226,22 +286,54 @@ fn first_line(error: &impl fmt::Display) -> String {
     line.trim().trim_start_matches("= ").chars().take(120).collect()
 }
 
-/// Counts values up to `max`; iterative, because documents may be deep.
-fn count_nodes(document: &Value, max: usize) -> usize {
-    let mut count = 0_usize;
-    let mut pending = vec![document];
-    while let Some(value) = pending.pop() {
-        count = count.saturating_add(1);
-        if count >= max {
-            break;
+/// A value that an expression can come to.
+struct Node<'v> {
+    value: &'v Value,
+    level: usize,
+    path_bytes: usize,
+}
+
+/// `['` and `']` around a name, or brackets around an index.
+const STEP_BYTES: usize = 4;
+/// An index with its brackets: as many digits as a list in memory can need.
+const INDEX_BYTES: usize = 10;
+
+impl<'v> Node<'v> {
+    /// How many values are right below, and how many bytes their paths have.
+    fn below(&self) -> (usize, usize) {
+        let all = |count: usize| count.saturating_mul(self.path_bytes.saturating_add(INDEX_BYTES));
+        match self.value {
+            Value::Array(items) => (items.len(), all(items.len())),
+            Value::Object(members) => {
+                let names: usize = members.keys().map(String::len).sum();
+                (members.len(), all(members.len()).saturating_add(names))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => (0, 0),
         }
-        match value {
-            Value::Array(items) => pending.extend(items),
-            Value::Object(members) => pending.extend(members.values()),
+    }
+
+    /// The objects and lists below; iterative, because documents may be deep.
+    fn descend(&self, pending: &mut Vec<Node<'v>>) {
+        let level = self.level.saturating_add(1);
+        let holds = |value: &Value| value.is_array() || value.is_object();
+        match self.value {
+            Value::Array(items) => {
+                let path_bytes = self.path_bytes.saturating_add(INDEX_BYTES);
+                let holding = items.iter().filter(|value| holds(value));
+                pending.extend(holding.map(|value| Node { value, level, path_bytes }));
+            }
+            Value::Object(members) => {
+                let own = self.path_bytes.saturating_add(STEP_BYTES);
+                let holding = members.iter().filter(|(_, value)| holds(value));
+                pending.extend(holding.map(|(name, value)| Node {
+                    value,
+                    level,
+                    path_bytes: own.saturating_add(name.len()),
+                }));
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
-    count
 }
 
 /// Turns `$['spec']['containers'][0]` into `$.spec.containers[0]`, leaving odd names in brackets.

@@ -35,7 +35,15 @@ impl Member<'_, '_> {
     /// Its JSON path.
     #[must_use]
     pub fn path(&self) -> String {
-        let mut steps = vec![Step::Member(self.name)];
+        let mut path = self.path_above();
+        push_member(&mut path, self.name);
+        path
+    }
+
+    /// The JSON path of the object that it is in.
+    #[must_use]
+    pub fn path_above(&self) -> String {
+        let mut steps = Vec::new();
         let mut at = Some(self.above);
         while let Some(node) = at.and_then(|at| self.trail.get(at)) {
             steps.push(node.step);
@@ -64,27 +72,38 @@ pub fn each_member<'v>(
     let mut trail = vec![Node { above: None, step: Step::Root, value }];
     let (mut next, mut visits) = (0_usize, 0_usize);
     while let Some(value) = trail.get(next).map(|node| node.value) {
-        let (above, mut pending) = (next, Vec::new());
-        match value {
-            Value::Object(members) => {
-                for (name, value) in members {
-                    each(&Member { name, value, root, trail: &trail, above });
-                    pending.push((Step::Member(name), value));
-                }
-            }
-            Value::Array(items) => {
-                pending.extend(items.iter().enumerate().map(|(at, value)| (Step::Item(at), value)));
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-        visits = visits.saturating_add(pending.len());
+        visits = visits.saturating_add(size(value));
         if visits > visits_max {
             return false;
         }
-        pending.retain(|(_, value)| value.is_object() || value.is_array());
-        let nodes = pending.into_iter();
-        trail.extend(nodes.map(|(step, value)| Node { above: Some(above), step, value }));
+        let above = Some(next);
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    each(&Member { name, value, root, trail: &trail, above: next });
+                }
+                let holding = members.iter().filter(|(_, value)| size(value) > 0);
+                let node =
+                    |(name, value): (&'v String, _)| Node { above, step: Step::Member(name), value };
+                trail.extend(holding.map(node));
+            }
+            Value::Array(items) => {
+                let holding = items.iter().enumerate().filter(|(_, value)| size(value) > 0);
+                let node = |(index, value)| Node { above, step: Step::Item(index), value };
+                trail.extend(holding.map(node));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
         next = next.saturating_add(1);
     }
     true
+}
+
+/// How many values are right below one.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.len(),
+        Value::Object(members) => members.len(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
 }

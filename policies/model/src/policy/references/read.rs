@@ -1,5 +1,7 @@
 //! The references that an entry finds in a document.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 
 use super::members::{Member, each_member};
@@ -8,6 +10,10 @@ use crate::json_path::{JsonPath, Selected, VISITS_MAX};
 use crate::object::reference::{Keys, Mount, Reference, ReferenceKind};
 use crate::pattern::Pattern;
 
+/// Most bytes that the paths of what one entry finds take: a document can repeat one long member name in very many of them.
+pub(super) const PATH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most references of one entry in one document.
+pub(super) const REFERENCES_MAX: usize = 50_000;
 /// What stands where a name is expected.
 const NO_NAME: &str = "expected the name of a Secret, ConfigMap or namespace";
 
@@ -19,12 +25,28 @@ pub(super) fn references(
         Fields::Rooted { name, namespace } => rooted(field, name, namespace.as_ref(), document),
         Fields::Beside(beside) => {
             let mut found = Vec::new();
+            let mut bytes = 0_usize;
             for place in places(beside, document)? {
+                let before = found.len();
                 place.read(field, beside, &mut found)?;
+                let new = found.iter().skip(before).map(|reference| reference.path.len());
+                bytes = bytes.saturating_add(new.sum());
+                bounded(&beside.at, found.len(), bytes)?;
             }
             Ok(found)
         }
     }
+}
+
+/// Refuses what would be more than anybody writes, before it is made.
+fn bounded(path: &JsonPath, references: usize, path_bytes: usize) -> Result<(), Unreadable> {
+    if references <= REFERENCES_MAX && path_bytes <= PATH_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "nobody can tell what it refers to: more than {REFERENCES_MAX} references, or {PATH_BYTES_MAX} bytes of paths to them"
+    );
+    Err(Unreadable { path: path.as_str().to_owned(), message })
 }
 
 impl ReferenceField {
@@ -59,10 +81,16 @@ fn rooted(
         Some(path) => texts(path, "", document)?,
         None => Vec::new(),
     };
+    let siblings = Siblings::of(&names, &namespaces);
     let mut found = Vec::new();
-    for (path, name) in &names {
-        for namespace in namespaces_of(path, &names, &namespaces) {
-            found.extend(field.reference(kind, namespace, (path.clone(), *name)));
+    let mut bytes = 0_usize;
+    for (path, text) in &names {
+        let namespaces = siblings.namespaces(path);
+        let path_bytes = path.len().saturating_mul(namespaces.len());
+        bytes = bytes.saturating_add(path_bytes);
+        bounded(name, found.len().saturating_add(namespaces.len()), bytes)?;
+        for namespace in namespaces {
+            found.extend(field.reference(kind, namespace, (path.clone(), *text)));
         }
     }
     Ok(found)
@@ -74,6 +102,7 @@ type Texts<'v> = Vec<(String, &'v str)>;
 fn texts<'v>(path: &JsonPath, base: &str, value: &'v Value) -> Result<Texts<'v>, Unreadable> {
     let unreadable = |message: String| Unreadable { path: path.as_str().to_owned(), message };
     let selected = path.select(value).map_err(|error| unreadable(error.to_string()))?;
+    bounded(path, selected.len(), base.len().saturating_mul(selected.len()))?;
     let text = |Selected { path, value }: Selected<'v>| match value {
         Value::Null => None,
         Value::String(text) => Some(Ok((beneath(base, &path), text.as_str()))),
@@ -92,23 +121,33 @@ fn beneath(base: &str, path: &str) -> String {
     }
 }
 
-/// The namespaces that a name may be in: its sibling's if it has one; else those that are no other name's siblings; else its own.
-fn namespaces_of<'v>(
-    path: &str,
-    names: &Texts<'_>,
-    namespaces: &Texts<'v>,
-) -> impl Iterator<Item = &'v str> {
-    let is_sibling = |name: &str, namespace: &str| parent(name) == parent(namespace);
-    let sibling = namespaces.iter().find(|(at, _)| is_sibling(path, at)).map(|(_, text)| *text);
-    let free = |at: &str| !names.iter().any(|(name, _)| is_sibling(name, at));
-    let mut found: Vec<&str> = match sibling {
-        Some(text) => vec![text],
-        None => namespaces.iter().filter(|(at, _)| free(at)).map(|(_, text)| *text).collect(),
-    };
-    if found.is_empty() {
-        found.push("");
+/// Which namespaces are beside which names.
+struct Siblings<'t, 'v> {
+    /// The first namespace in an object, by the object's path.
+    beside: HashMap<&'t str, &'v str>,
+    /// Those that are no name's siblings; the name's own if there are none.
+    free: Vec<&'v str>,
+}
+
+impl<'t, 'v> Siblings<'t, 'v> {
+    fn of(names: &'t Texts<'_>, namespaces: &'t Texts<'v>) -> Self {
+        let mut beside = HashMap::new();
+        for (path, text) in namespaces {
+            beside.entry(parent(path)).or_insert(*text);
+        }
+        let named: HashSet<&str> = names.iter().map(|(path, _)| parent(path)).collect();
+        let free = namespaces.iter().filter(|(path, _)| !named.contains(parent(path)));
+        let mut free: Vec<&str> = free.map(|(_, text)| *text).collect();
+        if free.is_empty() {
+            free.push("");
+        }
+        Self { beside, free }
     }
-    found.into_iter()
+
+    /// The namespaces that a name may be in: its sibling's if it has one, else the free ones.
+    fn namespaces(&self, path: &str) -> &[&'v str] {
+        self.beside.get(parent(path)).map_or(&self.free, std::slice::from_ref)
+    }
 }
 
 /// The path without its last step.
@@ -135,17 +174,39 @@ fn places<'v>(beside: &Beside, document: &'v Value) -> Result<Vec<Found<'v>>, Un
     if beside.members.is_empty() {
         return Ok(selected);
     }
-    below(&selected, &beside.members)
-        .ok_or_else(|| unreadable(format!("has more than {VISITS_MAX} values below it")))
+    let found = below(&selected, &beside.members)
+        .ok_or_else(|| unreadable(format!("has more than {VISITS_MAX} values below it")))?;
+    bounded(&beside.at, found.values.len(), found.path_bytes)?;
+    Ok(found.values)
+}
+
+/// What was met so far; of what passes a bound, the rest isn't kept.
+#[derive(Default)]
+struct Places<'v> {
+    values: Vec<Found<'v>>,
+    path_bytes: usize,
+}
+
+impl<'v> Places<'v> {
+    fn is_full(&self) -> bool {
+        self.values.len() > REFERENCES_MAX || self.path_bytes > PATH_BYTES_MAX
+    }
+
+    fn push(&mut self, path: String, value: &'v Value) {
+        self.path_bytes = self.path_bytes.saturating_add(path.len());
+        if !self.is_full() {
+            self.values.push(Found { path, value });
+        }
+    }
 }
 
 /// The members of these names at any depth, a list's items each for itself.
-fn below<'v>(roots: &[Found<'v>], names: &[Pattern]) -> Option<Vec<Found<'v>>> {
-    let mut found = Vec::new();
+fn below<'v>(roots: &[Found<'v>], names: &[Pattern]) -> Option<Places<'v>> {
+    let mut found = Places::default();
     let mut whole = true;
     for Found { path, value } in roots {
         whole &= each_member(path, value, VISITS_MAX, &mut |member| {
-            if names.iter().any(|glob| glob.matches(member.name)) {
+            if !found.is_full() && names.iter().any(|glob| glob.matches(member.name)) {
                 note(member, &mut found);
             }
         });
@@ -153,17 +214,19 @@ fn below<'v>(roots: &[Found<'v>], names: &[Pattern]) -> Option<Vec<Found<'v>>> {
     whole.then_some(found)
 }
 
-fn items_of<'v>(path: &str, items: &'v [Value]) -> impl Iterator<Item = Found<'v>> {
-    let item = move |(index, value)| Found { path: format!("{path}[{index}]"), value };
-    items.iter().enumerate().map(item)
-}
-
-fn note<'v>(member: &Member<'_, 'v>, found: &mut Vec<Found<'v>>) {
+fn note<'v>(member: &Member<'_, 'v>, found: &mut Places<'v>) {
     let (path, value) = (member.path(), member.value);
     match value {
-        Value::Array(items) => found.extend(items_of(&path, items)),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                if found.is_full() {
+                    return;
+                }
+                found.push(format!("{path}[{index}]"), item);
+            }
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-            found.push(Found { path, value });
+            found.push(path, value);
         }
     }
 }
@@ -189,12 +252,16 @@ impl Found<'_> {
             }
             return Ok(());
         };
-        for name in texts(name, &self.path, self.value)? {
-            let mut own = namespaces.iter().map(|(_, namespace)| *namespace).collect::<Vec<_>>();
-            if own.is_empty() {
-                own.push("");
-            }
-            for namespace in own {
+        let mut own = namespaces.iter().map(|(_, namespace)| *namespace).collect::<Vec<_>>();
+        if own.is_empty() {
+            own.push("");
+        }
+        let names = texts(name, &self.path, self.value)?;
+        let bytes: usize = names.iter().map(|(path, _)| path.len()).sum();
+        let count = names.len().saturating_mul(own.len());
+        bounded(&beside.at, count, bytes.saturating_mul(own.len()))?;
+        for name in names {
+            for namespace in &own {
                 found.extend(field.reference(kind, namespace, name.clone()));
             }
         }

@@ -18,6 +18,10 @@ use crate::trust::{Scope, scope};
 
 /// Most values below a member of a document's root that are looked at.
 const VISITS_MAX: usize = 100_000;
+/// Most bytes of paths that are written to compare them: a document can repeat one long member name in very many.
+const PATH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most fields that are kept to tell the first of them.
+const KEPT_MAX: usize = 256;
 /// Most fields that one answer tells.
 const TOLD_MAX: usize = 8;
 
@@ -34,7 +38,7 @@ pub(super) fn judge(
     if !may_hide(&object.facts) || scope(context, &target.namespace) != Scope::Guarded {
         return;
     }
-    let mut walk = Walk { known, told: Vec::new(), whole: true };
+    let mut walk = Walk { known, told: Vec::new(), path_bytes: 0, whole: true };
     walk.run(document);
     let kind = format!("{}.{}", excerpt(&target.kind), excerpt(&target.group));
     for Look { kind: what, path, name } in walk.told.iter().take(TOLD_MAX) {
@@ -54,7 +58,8 @@ pub(super) fn judge(
     }
     if !walk.whole {
         let message = format!(
-            "{kind} has more than {VISITS_MAX} values, and was looked through for references no further"
+            "{kind} has more than {VISITS_MAX} values or {KEPT_MAX} such fields, or too long paths to them, and was looked \
+             through for references no further"
         );
         let remedy = "add the kind to the policy's `references`";
         found.warn(RuleId::SEC_CROSS_ORGANIZATION, "$", message, remedy);
@@ -98,6 +103,7 @@ struct Look<'v> {
 struct Walk<'k, 'v> {
     known: &'k BTreeSet<String>,
     told: Vec<Look<'v>>,
+    path_bytes: usize,
     whole: bool,
 }
 
@@ -114,11 +120,11 @@ impl<'v> Walk<'_, 'v> {
                 self.look(kind, &root, value);
             }
             let whole = each_member(&root, value, VISITS_MAX, &mut |member| {
-                if let Some(kind) = kind_of(member.name) {
+                if let Some(kind) = kind_of(member.name).filter(|_| !self.is_full()) {
                     self.look(kind, &member.path(), member.value);
                 }
             });
-            self.whole &= whole;
+            self.whole &= whole && !self.is_full();
         }
         self.told.sort_by(|left, right| left.path.cmp(&right.path));
     }
@@ -137,6 +143,9 @@ impl<'v> Walk<'_, 'v> {
             }
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
+                    if self.is_full() {
+                        return;
+                    }
                     let path = format!("{path}[{index}]");
                     match item {
                         Value::String(name) => self.tell(kind, path, name),
@@ -149,7 +158,12 @@ impl<'v> Walk<'_, 'v> {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.path_bytes > PATH_BYTES_MAX || self.told.len() >= KEPT_MAX
+    }
+
     fn tell(&mut self, kind: ReferenceKind, path: String, name: &'v str) {
+        self.path_bytes = self.path_bytes.saturating_add(path.len());
         if is_name(name) && !self.known.contains(&path) {
             self.told.push(Look { kind, path, name });
         }

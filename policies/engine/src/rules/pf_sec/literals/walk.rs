@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use pinfold_model::object::reference::member_path;
+use pinfold_model::json_path::push_member;
 use pinfold_model::policy::literals::Literals;
 use serde_json::{Map, Value};
 
@@ -214,9 +214,13 @@ impl<'d, 'p> Walk<'d, 'p> {
     }
 
     fn shown(&self) -> String {
-        self.path.iter().fold("$".to_owned(), |path, step| match step {
-            Step::Member(key) => member_path(&path, key),
-            Step::Item(index) => format!("{path}[{index}]"),
-        })
+        let mut path = "$".to_owned();
+        for step in &self.path {
+            match step {
+                Step::Member(key) => push_member(&mut path, key),
+                Step::Item(index) => path.push_str(&format!("[{index}]")),
+            }
+        }
+        path
     }
 }

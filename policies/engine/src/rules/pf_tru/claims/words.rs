@@ -6,6 +6,7 @@ use pinfold_model::facts::{Operation, Question, Requester};
 use pinfold_model::object::agent::RunRecord;
 use pinfold_model::object::{AGENT_GROUPS, Change, Facts, Object, ObjectKey};
 use pinfold_model::policy::admission::Controller;
+use pinfold_model::policy::references::members::{Member, each_member};
 use serde_json::Value;
 
 use super::RULE;
@@ -15,6 +16,12 @@ use crate::trust::record::{self, ATTEMPT, RUN, is_run};
 use crate::trust::stamp::{PROVENANCE, RUN_LABEL, STAMP, marks};
 use crate::trust::standing::{self, Actor, Standing, actor};
 
+/// Most values of a custom kind that are looked through; a request of 3 MiB holds fewer.
+const VISITS_MAX: usize = 2_000_000;
+/// Most claims inside a custom kind that are judged one by one.
+const NESTED_MAX: usize = 256;
+/// Most bytes of the paths to them: a document can repeat one long member name in each.
+const PATH_BYTES_MAX: usize = 256 * 1024;
 /// Says how trusted work is.
 const TIER: &str = "trust-tier";
 const REPOSITORY: &str = "repository";
@@ -73,6 +80,9 @@ pub(super) fn judge(context: &Context<'_>, object: &Object, found: &mut Found) {
         claimant.judge_word(word, found);
     }
     said.nested_stamps.iter().for_each(|path| claimant.refuse_nested(path, found));
+    if said.beyond {
+        refuse_beyond(found);
+    }
     if said.owners {
         claimant.judge_owners(found);
     }
@@ -89,6 +99,10 @@ struct Said {
     unbound: Vec<Word>,
     /// JSON paths of stamps inside a custom kind.
     nested_stamps: Vec<String>,
+    /// How many bytes the paths of what is said inside a custom kind have.
+    path_bytes: usize,
+    /// Whether a custom kind says more inside it than is judged, so that nobody can tell what.
+    beyond: bool,
     /// Whether it names runs as owners that it didn't.
     owners: bool,
 }
@@ -121,7 +135,7 @@ impl Said {
         let known = old.map(runs_of).unwrap_or_default();
         let owners = runs_of(object).iter().any(|uid| !known.contains(uid));
         let new = after.into_iter().filter(|word| !before.contains(word)).collect();
-        let mut said = Self { new, unbound, owners, nested_stamps: Vec::new() };
+        let mut said = Self { new, unbound, owners, ..Self::default() };
         said.keep_claims(object);
         // Of an update only the new form is known; what isn't content is unchanged there.
         if custom && facts.change == Change::Content {
@@ -145,44 +159,63 @@ impl Said {
         self.new.is_empty()
             && self.unbound.is_empty()
             && self.nested_stamps.is_empty()
+            && !self.beyond
             && !self.owners
     }
 
     /// Labels and annotations anywhere inside a custom kind but on itself: its controller gives them to pods (SandboxClaim
     /// `additionalPodMetadata`, PipelineRun `taskRunSpecs[].metadata`, Workflow `podMetadata`).
     fn read_nested(&mut self, document: &Value) {
-        let mut pending: Vec<(String, &Value)> = vec![("$".to_owned(), document)];
-        while let Some((path, value)) = pending.pop() {
-            match value {
-                Value::Array(items) => {
-                    let items = items.iter().enumerate();
-                    pending.extend(items.map(|(index, item)| (format!("{path}[{index}]"), item)));
-                }
-                Value::Object(members) => {
-                    if path != "$.metadata" {
-                        self.read_metadata(&path, value);
-                    }
-                    let below = members.iter().filter(|(_, value)| !value.is_string());
-                    pending.extend(below.map(|(name, value)| (format!("{path}.{name}"), value)));
-                }
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        let whole = each_member("$", document, VISITS_MAX, &mut |member| self.read_member(member));
+        self.beyond |= !whole;
+    }
+
+    fn read_member(&mut self, member: &Member<'_, '_>) {
+        let label = match member.name {
+            "labels" => true,
+            "annotations" => false,
+            _ => return,
+        };
+        for (key, text) in member.value.as_object().into_iter().flatten() {
+            if self.beyond {
+                return;
+            }
+            let Some(text) = text.as_str() else { continue };
+            let claims = |word: &Word| word.name == RUN_LABEL || word.is_trusted();
+            let word = word("", label, key, text).filter(claims);
+            let stamp = !label && (key == STAMP || key == PROVENANCE);
+            if word.is_some() || stamp {
+                self.note_nested(member, word, key);
             }
         }
     }
 
-    fn read_metadata(&mut self, path: &str, metadata: &Value) {
-        for (list, label) in [("labels", true), ("annotations", false)] {
-            let Some(Value::Object(pairs)) = metadata.get(list) else { continue };
-            for (key, text) in pairs {
-                let Some(text) = text.as_str() else { continue };
-                let claims = |word: &Word| word.name == RUN_LABEL || word.is_trusted();
-                self.new.extend(word(path, label, key, text).filter(claims));
-                if !label && (key == STAMP || key == PROVENANCE) {
-                    self.nested_stamps.push(format!("{path}.annotations['{key}']"));
-                }
-            }
+    /// Writes the path only now, because nearly always nothing is claimed.
+    fn note_nested(&mut self, member: &Member<'_, '_>, word: Option<Word>, key: &str) {
+        let metadata = member.path_above();
+        if metadata == "$.metadata" {
+            return;
+        }
+        self.path_bytes = self.path_bytes.saturating_add(metadata.len());
+        let count = self.new.len().saturating_add(self.nested_stamps.len());
+        self.beyond = self.path_bytes > PATH_BYTES_MAX || count >= NESTED_MAX;
+        if self.beyond {
+            return;
+        }
+        match word {
+            Some(word) => self.new.push(Word { metadata, ..word }),
+            None => self.nested_stamps.push(format!("{metadata}.annotations['{key}']")),
         }
     }
+}
+
+/// What isn't looked through isn't "no claim".
+fn refuse_beyond(found: &mut Found) {
+    let message = format!(
+        "nobody can tell what it says of trust: it has more than {VISITS_MAX} values, or more than {NESTED_MAX} labels and \
+         annotations of that kind inside it, or {PATH_BYTES_MAX} bytes of paths to them"
+    );
+    found.add(RULE, "$", message, "make the object smaller");
 }
 
 /// Kinds that aren't Kubernetes' own or the control plane's: they may make pods from what is written in them.
