@@ -85,6 +85,8 @@ rules! {
     ORG_MOVE = "PF-ORG-003";
     /// A memory source, query or import of another organization, or beyond its path and kind grants.
     ORG_MEMORY = "PF-ORG-004";
+    /// An AgentApproval that somebody else than its approver decides, or that changes after it was decided.
+    RUN_APPROVAL = "PF-RUN-003";
     /// The dispatch of a stack that its permission review refuses.
     RUN_DISPATCH = "PF-RUN-005";
 }
