@@ -4,6 +4,7 @@
 //! also be kept off trusted pools; elsewhere it must only not name one. What can't be told is refused with that reason.
 
 mod allowed;
+pub(super) mod authority;
 mod claims;
 mod force;
 mod guarded_pools;
@@ -11,6 +12,7 @@ mod identity;
 mod nodes;
 mod placement;
 mod pools;
+mod revisions;
 mod scale;
 mod shared;
 mod stamping;
@@ -40,6 +42,8 @@ pub fn judge(context: &Context<'_>, found: &mut Found) {
     guarded_pools::judge(context, found);
     allowed::judge(context, found);
     shared::judge(context, found);
+    revisions::judge(context, found);
+    authority::judge(context, found);
 }
 
 /// PF-TRU-001.

@@ -1,5 +1,5 @@
 //! PF-SEC-008: tokens of agent identities beyond what their AgentServiceAccounts allow: by request, projected into a pod, mounted by default, or in a
-//! Secret, where they never expire.
+//! Secret, where they never expire. And tokens of the accounts that trust rests on, for anybody but administrators.
 //!
 //! What a pod mounts is judged by its ServiceAccount's records whatever the work is; whether untrusted work may have a token at all is PF-TRU-002's.
 

@@ -1,5 +1,6 @@
 //! TokenRequests (`serviceaccounts/token`): for whom, by whom, for which audiences and how long.
 
+use pinfold_model::facts::Requester;
 use pinfold_model::object::Object;
 use serde_json::Value;
 
@@ -8,6 +9,7 @@ use super::allowance::Allowance;
 use crate::context::{Context, Found};
 use crate::rbac::agents::{Agents, account_of_user};
 use crate::rbac::describe::excerpt;
+use crate::rules::pf_tru::authority;
 
 /// Kubelets ask for the tokens of the pods on their node, which were judged when they were made; the API server's NodeRestriction limits them
 /// to those.
@@ -61,7 +63,8 @@ fn audiences(spec: &Value) -> Vec<(String, &str)> {
     texts.enumerate().map(|(index, audience)| (path(index), audience)).collect()
 }
 
-/// An agent that asks for another account's token becomes that account (T-13), also by a Secret that the control plane fills (T-14).
+/// An agent that asks for another account's token becomes that account (T-13), also by a Secret that the control plane fills (T-14). Whoever asks for
+/// one of an account that trust rests on becomes what decides who is trusted.
 pub(super) fn judge_requester(
     context: &Context<'_>,
     account: (&str, &str),
@@ -69,6 +72,11 @@ pub(super) fn judge_requester(
     found: &mut Found,
 ) {
     let Some(requester) = context.requester(RULE, found) else { return };
+    if let Some(why) = authority::of(context, account)
+        && !authority::may_have(context, requester, account)
+    {
+        return tell_authority((requester, account), (&why, path), found);
+    }
     let Some((namespace, name)) = account_of_user(&requester.name) else { return };
     if (namespace, name) == account || Agents::of(context).naming(namespace, name).is_none() {
         return;
@@ -80,5 +88,18 @@ pub(super) fn judge_requester(
         excerpt(name)
     );
     let remedy = "let whoever runs the work choose its ServiceAccount; an agent may ask for tokens of its own";
+    found.add(RULE, path, message, remedy);
+}
+
+fn tell_authority(
+    (requester, account): (&Requester, (&str, &str)),
+    (why, path): (&str, &str),
+    found: &mut Found,
+) {
+    let (who, of, whose) = (excerpt(&requester.name), excerpt(account.0), excerpt(account.1));
+    let message = format!(
+        "trust rests on ServiceAccount `{of}/{whose}`, which is of {why}, and `{who}` asks for a token of it without administering the platform"
+    );
+    let remedy = "ask for a token of another account; pods of that one mount theirs, and a platform administrator may ask";
     found.add(RULE, path, message, remedy);
 }

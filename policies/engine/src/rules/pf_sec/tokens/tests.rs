@@ -1,5 +1,7 @@
 //! Tokens of agent identities: what their AgentServiceAccounts allow, and what nobody does.
 
+mod trust;
+
 use pinfold_model::facts::Requester;
 use pinfold_model::object::Change;
 use pinfold_model::snapshot::Snapshot;
