@@ -21,12 +21,13 @@ use pinfold_model::facts::{AdmissionFacts, Operation, Question};
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::pod::NodeBinding;
 use pinfold_model::object::scheduling::Scheduling;
-use pinfold_model::object::{Change, Facts, Object, ObjectKey};
+use pinfold_model::object::{AGENT_GROUPS, Change, Facts, Object, ObjectKey};
 
 use self::placement::Way;
 use crate::context::{Context, Found};
 use crate::decision::Mutation;
 use crate::organization::namespace_key;
+use crate::trust::stamp::marks;
 use crate::trust::standing::{self, Standing};
 use crate::trust::{Scope, record, scope};
 
@@ -131,7 +132,33 @@ fn labels_change(facts: &AdmissionFacts, object: &Object) -> bool {
     facts.old_object.as_ref().is_none_or(|old| old.meta.labels != object.meta.labels)
 }
 
+/// Whether an update starts nothing and says nothing new of the work: what is there is let be, so that it can be scaled down, rolled over, suspended
+/// and annotated, also if it is older than Pinfold or its run is gone. Its pods are judged when they are made.
+fn keeps(context: &Context<'_>, object: &Object) -> bool {
+    let facts = context.facts;
+    let Some(old) = facts.old_object.as_ref().filter(|_| facts.operation == Operation::Update)
+    else {
+        return false;
+    };
+    facts.change.starts_nothing() && said(old) == said(object)
+}
+
+/// What the rules read of the metadata of work: agent labels, its own and its pods', and the stamps.
+fn said(object: &Object) -> Vec<(&str, &str)> {
+    let own = object.meta.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let pods = object.facts.workload().map(|workload| workload.pod_labels.as_slice());
+    let pods = pods.unwrap_or_default().iter();
+    let labels = own.chain(pods.map(|(key, value)| (key.as_str(), value.as_str())));
+    let agent = |(key, _): &(&str, &str)| {
+        key.rsplit_once('/').is_some_and(|(group, _)| AGENT_GROUPS.contains(&group))
+    };
+    labels.filter(agent).chain(marks(object).map(|mark| (mark.key, mark.text))).collect()
+}
+
 fn judge_workload(context: &Context<'_>, object: &Object, found: &mut Found) {
+    if keeps(context, object) {
+        return;
+    }
     let ways = ways_of(context, object);
     if ways.is_empty() {
         return;

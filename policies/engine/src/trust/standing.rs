@@ -2,7 +2,7 @@
 
 use pinfold_model::facts::{Operation, Question, Requester};
 use pinfold_model::object::agent::RunRecord;
-use pinfold_model::object::{AGENT_GROUPS, Change, Object, ObjectKey};
+use pinfold_model::object::{AGENT_GROUPS, Object, ObjectKey};
 use pinfold_model::policy::admission::Controller;
 
 use super::provenance::{self, Origin};
@@ -147,7 +147,7 @@ fn of_update(
         Actor::Controller if marks(old).next().is_none() => of_stamps(context, object),
         Actor::Controller if marks(object).next().is_none() => stored,
         Actor::Controller => stored.and(|| of_stamps(context, object)),
-        Actor::Other if context.facts.change != Change::Content => stored,
+        Actor::Other if context.facts.change.starts_nothing() => stored,
         Actor::Other => stored.and(|| {
             let name = excerpt(&requester.name);
             Standing::untrusted(format!("`{name}` changes it, who may not vouch for a run"))

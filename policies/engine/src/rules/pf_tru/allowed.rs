@@ -13,7 +13,7 @@ use pinfold_model::finding::RuleId;
 use pinfold_model::object::{Change, Facts};
 
 pub(super) use self::filesystem::reads_only;
-use super::is_write;
+use super::{is_write, keeps};
 use crate::context::{Context, Found};
 
 const RULE: RuleId = RuleId::TRU_ALLOWED;
@@ -29,7 +29,9 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         Operation::Update => facts.change,
         Operation::Create | Operation::Delete | Operation::Connect => Change::Content,
     };
-    if let (Facts::Workload(workload), Change::Metadata | Change::Content) = (&object.facts, change)
+    if let Facts::Workload(workload) = &object.facts
+        && change != Change::Garbage
+        && !keeps(context, object)
     {
         pods::judge(context, object, workload, found);
     }

@@ -7,9 +7,8 @@ mod records;
 mod stamps;
 mod words;
 
-use pinfold_model::facts::{Operation, Question, Requester};
+use pinfold_model::facts::{Question, Requester};
 use pinfold_model::finding::RuleId;
-use pinfold_model::object::Change;
 
 use super::is_write;
 use crate::context::{Context, Found};
@@ -22,10 +21,8 @@ const RULE: RuleId = RuleId::TRU_CLAIM;
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
     let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    // Each tells by itself what changes. An owner is a field that the garbage collector writes, and a claim all the same.
     stamps::judge(context, object, found);
-    if facts.operation == Operation::Update && facts.change == Change::Garbage {
-        return;
-    }
     records::judge(context, object, found);
     match scope(context, &facts.target.namespace) {
         Scope::Guarded => words::judge(context, object, found),

@@ -7,7 +7,7 @@ use pinfold_model::facts::{Operation, Question};
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::agent::AgentServiceAccount;
 use pinfold_model::object::pod::{ProjectedToken, Workload};
-use pinfold_model::object::{Change, Facts, Object, ObjectKey};
+use pinfold_model::object::{Facts, Object, ObjectKey};
 
 use super::{HOW_TO_TRUST, is_write};
 use crate::context::{Context, Found};
@@ -82,7 +82,7 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
 fn keeps(context: &Context<'_>, workload: &Workload, identities: &[Identity]) -> bool {
     let Some(old) = context.facts.old_object.as_ref() else { return false };
     let Some(before) = old.facts.workload() else { return false };
-    if context.facts.change != Change::Content {
+    if context.facts.change.starts_nothing() {
         return true;
     }
     let account = |workload: &Workload| workload.placement.service_account.clone();

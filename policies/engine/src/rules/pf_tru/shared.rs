@@ -10,7 +10,7 @@ use pinfold_model::facts::Operation;
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::{Change, Facts};
 
-use super::is_write;
+use super::{is_write, keeps};
 use crate::context::{Context, Found};
 use crate::trust::{Scope, scope};
 
@@ -29,7 +29,8 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         }
         let judged = matches!(facts.subresource.as_str(), "" | "ephemeralcontainers");
         let garbage = updated && facts.change == Change::Garbage;
-        if judged && !garbage && !workload.claims.is_empty() && guarded() {
+        let kept = garbage || keeps(context, object);
+        if judged && !kept && !workload.claims.is_empty() && guarded() {
             claims::judge(context, object, workload, found);
         }
     }

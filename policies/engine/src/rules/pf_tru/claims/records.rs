@@ -65,5 +65,19 @@ fn changed(old: &RunRecord, new: &RunRecord) -> Option<&'static str> {
     ];
     let text = texts.into_iter().find(|(_, of)| of(old) != of(new)).map(|(name, _)| name);
     let fork = (old.fork != new.fork).then_some("fork");
-    text.or(fork).or_else(|| (old.sources != new.sources).then_some("sourceRefs"))
+    let sources = (old.sources != new.sources).then_some("sourceRefs");
+    let organization =
+        (old.ties.organization != new.ties.organization).then_some("organizationRef");
+    text.or(fork).or(sources).or(organization).or_else(|| moved_link(old, new))
+}
+
+/// A reference of `spec` that differs: what the work is given to read (T-40).
+fn moved_link(old: &RunRecord, new: &RunRecord) -> Option<&'static str> {
+    ["contextBundleRef", "workspaceRef"].into_iter().find(|field| {
+        let path = format!("$.spec.{field}");
+        let of = |run: &RunRecord| -> Vec<_> {
+            run.ties.references.iter().filter(|named| named.path == path).cloned().collect()
+        };
+        of(old) != of(new)
+    })
 }

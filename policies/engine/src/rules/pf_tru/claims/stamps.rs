@@ -16,7 +16,7 @@ pub(super) fn judge(context: &Context<'_>, object: &Object, found: &mut Found) {
     let old = context.facts.old_object.as_ref();
     let changed = changed_marks(object, old);
     let adopted = object.meta.controller() != old.and_then(|old| old.meta.controller());
-    let vouched = old.is_some_and(|old| is_rewritten(context, old));
+    let vouched = old.is_some_and(|old| is_rewritten(context, old, found));
     let marked = !changed.is_empty() || marks(object).next().is_some();
     if !marked && !adopted && !vouched {
         return;
@@ -29,14 +29,19 @@ pub(super) fn judge(context: &Context<'_>, object: &Object, found: &mut Found) {
     };
     match actor(context, requester) {
         Actor::Controller => judge_told(context, object, &changed, found),
-        Actor::BuiltIn => judge_passed_on(context, object, &changed, found),
+        Actor::BuiltIn => {
+            judge_passed_on(context, object, &changed, found);
+            if let Some(old) = old.filter(|_| adopted) {
+                judge_adoption(context, old, object, requester, found);
+            }
+        }
         Actor::Other => {
             changed.iter().for_each(|mark| refuse_mark(requester, mark, found));
             if adopted {
                 judge_owner(context, object, requester, found);
             }
-            if let Some(old) = old.filter(|_| vouched) {
-                judge_content(context, old, requester, found);
+            if vouched {
+                refuse_content(object, requester, found);
             }
         }
     }
@@ -125,27 +130,50 @@ fn path_of(mark: &Mark<'_>) -> String {
     format!("{}.annotations['{}']", mark.metadata, mark.key)
 }
 
-/// Whether an update changes the content of another runner's object that is vouched for. A workload's is judged where its trust is used.
-fn is_rewritten(context: &Context<'_>, old: &Object) -> bool {
+/// Whether an update changes what trusted work runs: its pod's or template's, or another runner's object. Where nothing names a trusted pool no other
+/// rule sees it, and its pods would inherit.
+fn is_rewritten(context: &Context<'_>, old: &Object, found: &mut Found) -> bool {
     let facts = context.facts;
-    facts.operation == Operation::Update
-        && facts.subresource.is_empty()
+    let rewritten = facts.operation == Operation::Update
+        && matches!(facts.subresource.as_str(), "" | "ephemeralcontainers")
         && facts.change == Change::Content
-        && !old.key.is_workload()
-        && standing::passes_on(&old.key)
-        && marks(old).next().is_some()
+        && standing::passes_on(&old.key);
+    if !rewritten {
+        return false;
+    }
+    match standing::of_stored(context, old) {
+        Standing::Trusted => true,
+        Standing::Untrusted { questions, .. } => {
+            questions.into_iter().for_each(|question| found.confirm(question));
+            false
+        }
+    }
 }
 
-fn judge_content(context: &Context<'_>, old: &Object, requester: &Requester, found: &mut Found) {
-    if standing::of_stored(context, old) != Standing::Trusted {
-        return;
-    }
+fn refuse_content(object: &Object, requester: &Requester, found: &mut Found) {
     let message = format!(
         "`{}` changes trusted work, and isn't one of `trust.controllers` or `trust.relays`",
         excerpt(&requester.name)
     );
     let remedy = "let its controller change it, or make it anew";
-    found.add(RULE, "$.spec", message, remedy);
+    let path = object.facts.workload().map_or("$.spec", |workload| workload.spec_path.as_str());
+    found.add(RULE, path, message, remedy);
+}
+
+/// The API's controllers adopt whatever has the labels that they select, whoever made it; it would inherit. What was trusted before may be adopted again.
+fn judge_adoption(
+    context: &Context<'_>,
+    old: &Object,
+    object: &Object,
+    requester: &Requester,
+    found: &mut Found,
+) {
+    let Standing::Untrusted { questions, .. } = standing::of_stored(context, old) else { return };
+    let before = found.raw.len();
+    judge_owner(context, object, requester, found);
+    if found.raw.len() > before {
+        questions.into_iter().for_each(|question| found.ask(question));
+    }
 }
 
 /// Somebody says that trusted work controls this object: pods would inherit through it.
@@ -173,6 +201,7 @@ fn judge_owner(context: &Context<'_>, object: &Object, requester: &Requester, fo
         excerpt(&owner.kind),
         excerpt(&owner.name),
     );
-    let remedy = "leave out the owner reference; the owner's controller sets it";
+    let remedy =
+        "leave out the owner reference; only work that was trusted before is adopted into it";
     found.add(RULE, "$.metadata.ownerReferences", message, remedy);
 }

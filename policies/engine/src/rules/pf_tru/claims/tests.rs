@@ -276,6 +276,9 @@ fn owner_references_to_runs_are_claims() {
         ("controller", "main", "u-older", path),
     ] {
         cluster.expect(&create(name, &owned(run, uid)), path, &format!("{name} {run} {uid}"));
+        // A field of the garbage collector's, and a claim all the same.
+        let later = fixture::request(user(name), &owned(run, uid), Some(&pod("")));
+        cluster.expect(&later, path, &format!("later {name} {run} {uid}"));
     }
 }
 
@@ -365,6 +368,9 @@ fn records_are_the_controllers_to_write() {
         (run("sourceRefs: {pipeline: p}"), "$.spec.sourceRefs"),
         (run("agentStack: other"), "$.spec.agentStack"),
         (run("sourceEvent: manual"), "$.spec.sourceEvent"),
+        (run("organizationRef: beta"), "$.spec.organizationRef"),
+        (run("contextBundleRef: evil"), "$.spec.contextBundleRef"),
+        (run("workspaceRef: theirs"), "$.spec.workspaceRef"),
         (with(old.clone(), &["status"], json!({"phase": "Running"})), ""),
         (with(old.clone(), &["metadata", "labels"], json!({"a": "b"})), ""),
     ] {

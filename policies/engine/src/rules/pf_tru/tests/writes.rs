@@ -115,7 +115,9 @@ fn nobody_else_may_name_trusted_work_as_controller() {
         let owned = with(plain.clone(), &["metadata", "ownerReferences"], owners.clone());
         cluster.expect_claims(&create(name, &owned), paths, &owners.to_string());
         // The garbage collector's fields are no way around.
-        cluster.expect_claims(&update(name, &plain, &owned), paths, &owners.to_string());
+        let adopts = name == "replicasets";
+        let later = if adopts { path } else { paths };
+        cluster.expect_claims(&update(name, &plain, &owned), later, &owners.to_string());
         cluster.expect_claims(&update(name, &owned, &plain), "", "orphaned");
         cluster.expect_claims(&update(name, &owned, &owned), "", "unchanged");
     }
@@ -147,14 +149,136 @@ fn updates_keep_the_record_unless_somebody_else_changes_the_work() {
     for (name, old, new, paths) in cases {
         cluster.expect(&update(name, old, new), paths, &format!("{name}\n{old}\n{new}"));
     }
-    // Untrusted work that is there already may be let go, and nothing else.
+    // Untrusted work that is there already may be let go.
     let gone = with(bare.clone(), &["metadata", "finalizers"], json!(["x"]));
     cluster.expect(&update("dev", &gone, &bare), "", "finalizer");
-    cluster.expect(
-        &update("dev", &bare, &with(bare.clone(), &["metadata", "labels"], json!({"a": "b"}))),
-        path,
-        "label",
-    );
+}
+
+#[test]
+fn untrusted_work_that_is_there_is_lowered_and_annotated_and_not_raised() {
+    let cluster = cluster();
+    let trusted = "nodeSelector: {pool: trusted, tier: free}";
+    let path = "$.spec.template.spec.nodeSelector.pool";
+    let scaled = |replicas: u32| with(deployment(trusted), &["spec", "replicas"], json!(replicas));
+    let old = scaled(2);
+    // From before Pinfold, or of a run that is gone.
+    for base in [old.clone(), stamped(old, "gone/u-gone")] {
+        let set = |pointer: &[&str], leaf: Value| with(base.clone(), pointer, leaf);
+        let template_label = ["spec", "template", "metadata", "labels"];
+        let cases = [
+            (set(&["spec", "replicas"], json!(0)), ""),
+            (set(&["spec", "replicas"], json!(3)), path),
+            (set(&["spec", "paused"], json!(true)), ""),
+            (set(&["metadata", "labels"], json!({"a": "b"})), ""),
+            (set(&["metadata", "labels"], json!({"krate.a5c.ai/team": "b"})), path),
+            (set(&template_label, json!({"a": "b"})), path),
+            (set(&["spec", "template", "spec", "containers"], json!([{"image": "evil"}])), path),
+        ];
+        for (new, paths) in cases {
+            for name in ["dev", "system:serviceaccount:kube-system:deployment-controller"] {
+                cluster.expect(&update(name, &base, &new), paths, &format!("{name} {new}"));
+            }
+        }
+    }
+    let of_run = stamped(scaled(2), "main/u-main");
+    let lowered = with(of_run.clone(), &["spec", "replicas"], json!(0));
+    cluster.expect(&update("dev", &of_run, &lowered), "", "trusted, lowered");
+    cluster.expect(&update("dev", &lowered, &of_run), path, "trusted, raised");
+    let running = pod("g", "nodeSelector: {pool: trusted}, nodeName: t1");
+    let annotated = with(running.clone(), &["metadata", "annotations"], json!({"cni/ip": "x"}));
+    cluster.expect(&update("cni", &running, &annotated), "", "a pod's annotation");
+    let cron = |suspend: bool| {
+        let bare =
+            value("{apiVersion: batch/v1, kind: CronJob, metadata: {name: c, namespace: g}}");
+        let spec = pod("g", trusted)["spec"].clone();
+        let cron = with(bare, &["spec", "jobTemplate", "spec", "template", "spec"], spec);
+        with(cron, &["spec", "suspend"], json!(suspend))
+    };
+    let path = "$.spec.jobTemplate.spec.template.spec.nodeSelector.pool";
+    cluster.expect(&update("dev", &cron(false), &cron(true)), "", "suspended");
+    cluster.expect(&update("dev", &cron(true), &cron(false)), path, "resumed");
+}
+
+#[test]
+fn the_template_of_trusted_work_is_its_controllers_to_change() {
+    let cluster = cluster();
+    let path = "$.spec.template.spec";
+    let plain = with(deployment(KEPT_OFF), &["spec", "replicas"], json!(2));
+    let main = stamped(plain.clone(), "main/u-main");
+    let image = ["spec", "template", "spec", "containers"];
+    let evil = |base: &Value| with(base.clone(), &image, json!([{"image": "evil"}]));
+    let set = |pointer: &[&str], leaf: Value| with(main.clone(), pointer, leaf);
+    let pull = stamped(plain.clone(), "pull/u-pull");
+    let cases = [
+        ("dev", &main, evil(&main), path),
+        ("dev", &main, set(&["spec", "template", "metadata", "labels"], json!({"a": "b"})), path),
+        ("replicasets", &main, evil(&main), ""),
+        ("controller", &main, evil(&main), ""),
+        ("dev", &pull, evil(&pull), ""),
+        ("dev", &plain, evil(&plain), ""),
+        ("dev", &main, set(&["spec", "replicas"], json!(5)), ""),
+        ("dev", &main, set(&["spec", "replicas"], json!(0)), ""),
+        ("dev", &main, set(&["spec", "paused"], json!(true)), ""),
+        ("dev", &main, set(&["metadata", "labels"], json!({"a": "b"})), ""),
+        ("dev", &main, set(&["status"], json!({"replicas": 1})), ""),
+    ];
+    for (name, old, new, paths) in cases {
+        cluster.expect_claims(&update(name, old, &new), paths, &format!("{name} {new}"));
+    }
+    // What inherits is as much trusted work; and so is a pod that nothing has placed yet.
+    let owned = |kind: &str, name: &str, manifest: Value| {
+        let owners = json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": name, "controller": true}]);
+        with(manifest, &["metadata", "ownerReferences"], owners)
+    };
+    let set = with(plain.clone(), &["kind"], json!("ReplicaSet"));
+    let set = owned("Deployment", "d", set);
+    cluster.expect_claims(&update("dev", &set, &evil(&set)), path, "a ReplicaSet");
+    let pending = owned("ReplicaSet", "d-1", pod("g", KEPT_OFF));
+    let debugged = with(pending.clone(), &["spec", "ephemeralContainers"], json!([{"name": "x"}]));
+    for (subresource, paths) in [("", "$.spec"), ("ephemeralcontainers", "$.spec"), ("resize", "")]
+    {
+        let mut facts = update("dev", &pending, &debugged);
+        facts.subresource = subresource.to_owned();
+        cluster.expect_claims(&facts, paths, subresource);
+    }
+}
+
+#[test]
+fn controllers_adopt_nothing_into_trusted_work_that_was_not_trusted() {
+    let cluster = cluster();
+    let path = "$.metadata.ownerReferences";
+    let orphan = pod("g", KEPT_OFF);
+    let owned = |manifest: &Value, kind: &str, name: &str| {
+        let owners = json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": name, "controller": true}]);
+        with(manifest.clone(), &["metadata", "ownerReferences"], owners)
+    };
+    let set = with(deployment(KEPT_OFF), &["kind"], json!("ReplicaSet"));
+    let (main, pull) =
+        (stamped(orphan.clone(), "main/u-main"), stamped(orphan.clone(), "pull/u-pull"));
+    let cases = [
+        (&orphan, "ReplicaSet", "d-1", path),
+        (&orphan, "ReplicaSet", "in-template", path),
+        (&orphan, "ReplicaSet", "not-there", path),
+        (&set, "Deployment", "d", path),
+        // It would be stamped like its owner next.
+        (&pull, "ReplicaSet", "d-1", path),
+        // Its own stamp was written when it was made.
+        (&main, "ReplicaSet", "d-1", ""),
+        (&orphan, "ReplicaSet", "bare", ""),
+        (&orphan, "ReplicaSet", "of-pull", ""),
+    ];
+    for (old, kind, name, paths) in cases {
+        let new = owned(old, kind, name);
+        for user in ["replicasets", "system:serviceaccount:kube-system:statefulset-controller"] {
+            cluster.expect_claims(&update(user, old, &new), paths, &format!("{kind} {name} {old}"));
+        }
+        cluster.expect_claims(&update("controller", old, &new), "", "a controller vouches");
+        cluster.expect_claims(&create("replicasets", &owned(&orphan, kind, name)), "", "made");
+    }
+    // From one trusted owner to another.
+    let (from, to) =
+        (owned(&orphan, "ReplicaSet", "d-1"), owned(&orphan, "ReplicaSet", "in-template"));
+    cluster.expect_claims(&update("replicasets", &from, &to), "", "handed over");
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn updates_that_reach_no_more_pass() {
     assert!(!passes("dev", &image), "other code with the same Secret");
 }
 
-/// A ReplicaSet is scaled down though its grant has ended; nobody else may write it, and nothing else may be written.
+/// A ReplicaSet is scaled down though its grant has ended, by anybody; nobody else may scale it up, and nothing else may be written.
 #[test]
 fn the_api_servers_own_controllers_keep_what_is_there() {
     let cluster = cluster("");
@@ -128,7 +128,8 @@ fn the_api_servers_own_controllers_keep_what_is_there() {
     scaled["spec"]["replicas"] = 0.into();
     let deployments = "system:serviceaccount:kube-system:deployment-controller";
     assert!(cluster.judge(deployments, &scaled, Some(&old)).raw.is_empty());
-    assert!(!cluster.judge("dev", &scaled, Some(&old)).raw.is_empty());
+    assert!(cluster.judge("dev", &scaled, Some(&old)).raw.is_empty(), "it starts nothing");
+    assert!(!cluster.judge("dev", &old, Some(&scaled)).raw.is_empty(), "more pods");
     let mut more = scaled.clone();
     also(&mut more["spec"]["template"]["spec"], json!({"secret": {"secretName": "t"}}));
     assert!(!cluster.judge(deployments, &more, Some(&old)).raw.is_empty());
