@@ -71,8 +71,8 @@ fn is_untouched(context: &Context<'_>, object: &Object, workload: &Workload) -> 
         .is_some_and(|requester| actor(context, requester) == Actor::BuiltIn);
     match facts.change {
         Change::Garbage => true,
-        Change::Metadata => same,
-        Change::Content => same && built_in,
+        Change::Metadata | Change::Lowered => same,
+        Change::Raised | Change::Content => same && built_in,
     }
 }
 
