@@ -5,6 +5,7 @@ mod kept;
 mod named;
 mod organizations;
 mod own;
+mod sifted;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use pinfold_engine::admit;
 use pinfold_engine::decision::{Decision, Mutation};
 use pinfold_ledger::Ledger;
-use pinfold_model::facts::{AdmissionFacts, Question};
+use pinfold_model::facts::{AdmissionFacts, Answers, Question};
 use pinfold_model::finding::{Finding, Mode, RuleId};
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
@@ -23,7 +23,7 @@ use pinfold_review::{Review, ReviewError, explain, parse};
 use crate::answer;
 use crate::audit::{self, Verdict};
 use crate::events::Events;
-use crate::live::{Asked, Live};
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::policy_watch::Published;
 use crate::view::View;
@@ -206,7 +206,7 @@ impl Admission {
             Endpoint::Mutate => {
                 let mut mutation = (self.judge.mutate)(&review.facts, &view, policy, now);
                 for _ in 0..LIVE_ROUNDS_MAX {
-                    if !self.ask(&mutation.questions, review).await.news {
+                    if !self.ask(&mutation.questions, review).await {
                         break;
                     }
                     mutation = (self.judge.mutate)(&review.facts, &view, policy, now);
@@ -222,16 +222,15 @@ impl Admission {
             }
             Endpoint::Validate => {
                 let mut decision = (self.judge.admit)(&review.facts, &view, policy, now);
-                let mut unanswered = Vec::new();
                 for _ in 0..LIVE_ROUNDS_MAX {
-                    let round = self.ask(&decision.questions, review).await;
-                    unanswered = round.unanswered;
-                    if !round.news {
+                    if !self.ask(&decision.questions, review).await {
                         break;
                     }
                     decision = (self.judge.admit)(&review.facts, &view, policy, now);
                 }
-                if let Some(message) = unconfirmed(&decision, &unanswered) {
+                let can_ask =
+                    |question: &Question| self.live.as_ref().is_some_and(|live| live.can_ask(question));
+                if let Some(message) = unconfirmed(&decision, &review.facts.answers, can_ask) {
                     return Outcome::refused(&message, CONFIRM_REMEDY);
                 }
                 let bears_state = audit::bears_state(&review.facts, &decision, &view, policy);
@@ -240,18 +239,18 @@ impl Admission {
         }
     }
 
-    /// Asks the API server what isn't answered yet.
-    async fn ask(&self, questions: &[Question], review: &mut Review) -> Round {
-        let Some(live) = &self.live else { return Round::default() };
+    /// Asks the API server what isn't answered yet. Whether anything was answered, so that judging again could help.
+    async fn ask(&self, questions: &[Question], review: &mut Review) -> bool {
+        let Some(live) = &self.live else { return false };
         let open = questions.iter().filter(|question| !review.facts.answers.has(question));
         let open: Vec<Question> = open.cloned().collect();
         if open.is_empty() {
-            return Round::default();
+            return false;
         }
-        let Asked { answers, unanswered } = live.ask(&open, review).await;
+        let answers = live.ask(&open, review).await;
         let news = !answers.is_empty();
         review.facts.answers.extend(answers);
-        Round { news, unanswered }
+        news
     }
 
     /// The policy, if there is one and the view is good enough to decide by it.
@@ -345,24 +344,22 @@ impl Admission {
     }
 }
 
-/// What a round of questions brought.
-#[derive(Default)]
-struct Round {
-    /// Whether anything was answered, so that judging again could help.
-    news: bool,
-    unanswered: Vec<Question>,
-}
-
 /// Ends the message of [`unconfirmed`].
 const CONFIRM_REMEDY: &str =
     "try again; if it stays so, restore the webhook's connection to the API server";
 
-/// Why a permission doesn't count: it rests on something that had to be read as it is now, and the API server didn't say.
-fn unconfirmed(decision: &Decision, unanswered: &[Question]) -> Option<String> {
+/// Why a permission doesn't count: it rests on something that had to be read as it is now, and the API server didn't say, or wasn't asked because there
+/// was too much to ask. What can't be asked at all isn't in the view either.
+fn unconfirmed(
+    decision: &Decision,
+    answers: &Answers,
+    can_ask: impl Fn(&Question) -> bool,
+) -> Option<String> {
     if !decision.allowed() {
         return None;
     }
-    let open = decision.questions.iter().find(|question| unanswered.contains(question))?;
+    let mut open = decision.questions.iter().filter(|question| !answers.has(question));
+    let open = open.find(|question| can_ask(question))?;
     Some(match open {
         Question::Object(key) | Question::Whole(key) => {
             format!("this rests on {key} as it is now, and the API server didn't tell")
@@ -398,3 +395,7 @@ async fn read(body: Bytes) -> Result<Review, ReviewError> {
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
+
+#[cfg(test)]
+#[path = "admission_tests.rs"]
+mod tests;

@@ -29,14 +29,6 @@ pub(crate) struct Live {
     pub(crate) metrics: Metrics,
 }
 
-/// What the API server said.
-#[derive(Default)]
-pub(crate) struct Asked {
-    pub(crate) answers: Answers,
-    /// What it was asked and didn't say.
-    pub(crate) unanswered: Vec<Question>,
-}
-
 enum Answer {
     Access(AccessQuestion, bool),
     Object(ObjectKey, Box<Option<Object>>),
@@ -45,7 +37,7 @@ enum Answer {
 
 impl Live {
     /// Asks what can be asked: of a kind that isn't watched nothing is in the view either.
-    pub(crate) async fn ask(&self, questions: &[Question], review: &Review) -> Asked {
+    pub(crate) async fn ask(&self, questions: &[Question], review: &Review) -> Answers {
         let mut answers = Answers::default();
         let questions = questions.iter().filter(|question| self.can_ask(question));
         let questions: Vec<_> = questions.take(QUESTIONS_MAX).collect();
@@ -67,11 +59,11 @@ impl Live {
             self.count("any", "timeout");
         }
         drop(asked);
-        let open = questions.into_iter().filter(|question| !answers.has(question));
-        Asked { unanswered: open.cloned().collect(), answers }
+        answers
     }
 
-    fn can_ask(&self, question: &Question) -> bool {
+    /// Whether there is anywhere to ask.
+    pub(crate) fn can_ask(&self, question: &Question) -> bool {
         match question {
             Question::Access(_) => true,
             Question::Object(key) => self.sources.asked(key).is_some(),

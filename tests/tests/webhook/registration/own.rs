@@ -164,7 +164,8 @@ fn assert_connections_and_collections(home: &Home, replica: &Replica) -> Outcome
     Ok(())
 }
 
-/// A new ServiceAccount is sent wherever it is, but not `default` of a new namespace, which the control plane makes.
+/// A new ServiceAccount is sent wherever it is, but not `default` of a new namespace, which the control plane makes; and so is a token, but not those of
+/// pods, which kubelets fetch.
 fn assert_accounts(home: &Home, replica: &Replica) -> Outcome {
     let controller = User {
         name: "system:serviceaccount:kube-system:service-account-controller",
@@ -174,5 +175,35 @@ fn assert_accounts(home: &Home, replica: &Replica) -> Outcome {
     let default: Case<'_> = ("", &["create", "serviceaccount", "default", "-n", "nobodys"], "");
     assert!(asks(replica, || run(home, None, &made))?.0);
     assert!(!asks(replica, || run(home, Some(controller), &default))?.0);
+    assert_tokens(home, replica, controller)
+}
+
+fn assert_tokens(home: &Home, replica: &Replica, controller: User<'_>) -> Outcome {
+    home.server
+        .kubectl(
+            &[
+                "create",
+                "serviceaccount",
+                "runner",
+                "-n",
+                "nobodys",
+                "--as=system:kube-controller-manager",
+                "--as-group=system:masters",
+            ],
+            "",
+        )?
+        .ok()?;
+    // Not named as a node, whose tokens the API server would want bound to a pod.
+    let kubelet = User { name: "kubelet", groups: &["system:nodes", "system:masters"] };
+    let path = "/api/v1/namespaces/nobodys/serviceaccounts/runner/token?dryRun=All";
+    let token = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}"#;
+    let create = ["create", "--raw", path, "-f", "-"];
+    let (asked, answer) = asks(replica, || Ok(home.server.kubectl(&create, token)?))?;
+    assert!(asked, "{answer:?}");
+    for user in [kubelet, controller] {
+        let (asked, answer) =
+            asks(replica, || Ok(home.server.kubectl_as(user, &create, token)?))?;
+        assert!(!asked && answer.success(), "{answer:?}");
+    }
     Ok(())
 }

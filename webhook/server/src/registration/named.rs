@@ -22,6 +22,9 @@ use crate::drain::DrainWatch;
 pub(crate) const POLICY_ENTRY: &str = "policy.pinfold.dev";
 /// The entry whose selector, conditions and client it has.
 const TEMPLATE: &str = "workloads.pinfold.dev";
+/// Resources of the core group of which [`TEMPLATE`] sends few, and the condition that leaves out the rest.
+const SIFTED: [(&str, &str); 2] =
+    [("secrets", "secret-that-is-copied"), ("services", "service-that-names-a-secret")];
 /// How often policy and cluster are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How long the API server has to say what it serves.
@@ -122,6 +125,9 @@ pub(crate) fn entry(
     let fields = entry.as_object_mut()?;
     fields.insert("name".to_owned(), json!(POLICY_ENTRY));
     fields.insert("rules".to_owned(), json!(rules));
+    if let Some(conditions) = fields.get_mut("matchConditions").and_then(Value::as_array_mut) {
+        conditions.retain(|condition| SIFTED.iter().all(|(_, name)| name_of(condition) != *name));
+    }
     Some(entry)
 }
 
@@ -144,6 +150,9 @@ fn names(rule: &ObjectMatch, served: &Served) -> bool {
 
 /// Whether an entry sends what is made or changed of a resource: of a namespaced one, wherever agents are.
 fn covers(entry: &Value, served: &Served) -> bool {
+    if served.group.is_empty() && SIFTED.iter().any(|(plural, _)| *plural == served.plural) {
+        return false;
+    }
     let everywhere = entry.get("namespaceSelector").is_none_or(|selector| *selector == json!({}));
     if served.namespaced && !everywhere && name_of(entry) != TEMPLATE {
         return false;

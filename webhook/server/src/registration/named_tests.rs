@@ -59,6 +59,9 @@ fn what_is_named_and_not_covered_is_sent() {
         ("rbac.authorization.k8s.io", "ClusterRole", "clusterroles", false),
         ("krate.a5c.ai", "AgentStack", "agentstacks", true),
         ("networking.k8s.io", "Ingress", "ingresses", true),
+        ("", "Secret", "secrets", true),
+        ("", "Service", "services", true),
+        ("serving.knative.dev", "Service", "services", true),
     ]);
     let things = || vec![rule("example.com", &["things"], "Namespaced")];
     let cases = [
@@ -91,6 +94,10 @@ fn what_is_named_and_not_covered_is_sent() {
         ("{kinds: [Nothing]}", vec![]),
         // Only what is named, also in Kubernetes' own groups.
         ("{apiGroups: [''], kinds: [Event]}", vec![rule("", &["events"], "Namespaced")]),
+        // Of these the entry of agents sends few, and only of the core group.
+        ("{apiGroups: [''], kinds: [Secret]}", vec![rule("", &["secrets"], "Namespaced")]),
+        ("{kinds: [Service]}", vec![rule("", &["services"], "Namespaced")]),
+        ("{apiGroups: [serving.knative.dev]}", vec![]),
         // Everything is nothing in particular.
         ("{namespaces: [acme]}", vec![]),
     ];
@@ -116,17 +123,20 @@ fn the_entry_is_that_of_agents_and_the_same_in_every_order() {
     let made = entry(desired.validating(), &policy, &cluster).unwrap();
     let template =
         desired.validating().entries.iter().find(|one| name_of(one) == TEMPLATE).unwrap();
-    for field in [
-        "namespaceSelector",
-        "matchConditions",
-        "failurePolicy",
-        "clientConfig",
-        "timeoutSeconds",
-        "sideEffects",
-    ] {
+    for field in
+        ["namespaceSelector", "failurePolicy", "clientConfig", "timeoutSeconds", "sideEffects"]
+    {
         assert_eq!(made[field], template[field], "{field}");
     }
     assert_eq!(made["name"], POLICY_ENTRY);
+    let names = |entry: &Value| -> Vec<String> {
+        let conditions = entry["matchConditions"].as_array().unwrap();
+        conditions.iter().map(|one| name_of(one).to_owned()).collect()
+    };
+    let (mut kept, sifting) = (names(template), SIFTED.map(|(_, name)| name));
+    assert!(sifting.iter().all(|name| kept.iter().any(|kept| kept == name)), "{kept:?}");
+    kept.retain(|name| !sifting.contains(&name.as_str()));
+    assert_eq!(names(&made), kept);
     let with = desired.with(Some(made));
     assert_eq!(with.validating().entries.len(), desired.validating().entries.len() + 1);
     assert_eq!(
@@ -157,6 +167,9 @@ fn what_ships_covers_what_the_library_names() {
     groups.retain(|group| !group.is_empty());
     let cluster: Vec<Served> =
         groups.iter().flat_map(|group| served(&[(group, "Any", "anything", true)])).collect();
+    // Naming one of these would send all that there are.
+    let plain = served(&[("", "Secret", "secrets", true), ("", "Service", "services", true)]);
+    assert!(entry(desired.validating(), &policy, &plain).is_none());
     assert!(groups.len() > 20);
     let left = entry(desired.validating(), &policy, &cluster);
     let named = |entry: &Value| entry["rules"].to_string();
