@@ -10,6 +10,7 @@ pub mod document;
 pub mod facts;
 pub mod finding;
 pub mod host;
+pub mod json_error;
 pub mod json_path;
 pub mod object;
 pub mod pattern;

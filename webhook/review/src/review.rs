@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pinfold_model::facts::{AdmissionFacts, Answers, Operation, Requester};
+use pinfold_model::json_error;
 use pinfold_model::object::Kind;
 use pinfold_model::strict_json::{self, ADMISSION_OBJECT, StrictJsonError};
 use serde::Deserialize;
@@ -106,9 +107,9 @@ fn split_fault(path: &'static str, members: &Members<'_>, error: &serde_json::Er
         return Fault::Limit { path, message: "too many members".to_owned() };
     }
     if error.is_data() {
-        return Fault::Part { path, message: error.to_string() };
+        return Fault::Part { path, message: json_error::reason(error) };
     }
-    Fault::Syntax(error.to_string())
+    Fault::Syntax(json_error::reason(error))
 }
 
 fn once(path: &'static str, members: &Members<'_>) -> Result<(), Fault> {
@@ -144,10 +145,7 @@ fn read(members: &Members<'_>, uid: String) -> Result<Review, Fault> {
     let operation: String = optional(members, "operation")?.ok_or(missing("operation"))?;
     let operation = Operation::parse(&operation).ok_or_else(|| Fault::Part {
         path: "$.request.operation",
-        message: format!(
-            "expected CREATE, UPDATE, DELETE or CONNECT, found `{}`",
-            operation.chars().take(64).collect::<String>()
-        ),
+        message: "expected CREATE, UPDATE, DELETE or CONNECT, found another word".to_owned(),
     })?;
     if kind.kind.is_empty() {
         return Err(Fault::Missing { path: "$.request.kind.kind" });
@@ -208,8 +206,10 @@ fn optional<T: DeserializeOwned>(
     name: &'static str,
 ) -> Result<Option<T>, Fault> {
     let Some(raw) = members.get(name) else { return Ok(None) };
-    let bad =
-        |error: serde_json::Error| Fault::Part { path: path_of(name), message: error.to_string() };
+    let bad = |error: serde_json::Error| Fault::Part {
+        path: path_of(name),
+        message: json_error::reason(&error),
+    };
     serde_json::from_str(raw).map(Some).map_err(bad)
 }
 

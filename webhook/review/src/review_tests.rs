@@ -182,6 +182,54 @@ fn missing_and_mistyped_parts_are_named() {
     }
 }
 
+/// An answer is shown to people and kept in audits: whatever stands where, it is not in there.
+#[test]
+fn no_value_is_repeated() {
+    let canary = "ghp_canary, expected a list";
+    for part in [
+        "uid",
+        "kind",
+        "resource",
+        "operation",
+        "userInfo",
+        "dryRun",
+        "options",
+        "object",
+        "oldObject",
+        "name",
+        "namespace",
+        "subResource",
+    ] {
+        for value in [
+            json!(canary),
+            json!([canary]),
+            json!({"username": [canary], "group": [canary]}),
+            json!(5_150_515),
+        ] {
+            let review = with(&format!("/request/{part}"), value);
+            if let Err(error) = parse(review.to_string().as_bytes()) {
+                let said = error.to_string();
+                // Names are told: they are what the request is about.
+                let names = matches!(part, "name" | "namespace");
+                assert!(
+                    names || !said.contains("canary") && !said.contains("5150"),
+                    "{part}: {said}"
+                );
+            }
+        }
+    }
+    let server = json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "AgentMcpServer",
+        "metadata": {"name": "settings", "namespace": "acme"}, "spec": {"secretRefs": canary}});
+    let mut review = with("/request/object", server);
+    review["request"]["kind"] =
+        json!({"group": "krate.a5c.ai", "version": "v1alpha1", "kind": "AgentMcpServer"});
+    let error = refused(review.to_string().as_bytes(), &RuleId::REQ_OBJECT, "$.request.object");
+    assert_eq!(
+        error.to_string(),
+        "AgentMcpServer: `$.spec.secretRefs`: expected a list, found a string"
+    );
+}
+
 #[test]
 fn members_twice_are_refused_wherever_they_are() {
     let text = sample().to_string();

@@ -381,6 +381,73 @@ fn another_shape_is_an_error_that_names_the_field() {
     assert_eq!(from_value(&json!({"kind": "Pod"})), Err(DecodeError::NoKind));
 }
 
+/// Where one of these shapes belongs, people write the credential itself: it is not for the answer, nor for the audit.
+#[test]
+fn an_error_repeats_no_value() {
+    let canary = "ghp_canary, expected a list";
+    let found = |value: &Value| {
+        let kind = Kind::new(
+            value["apiVersion"].as_str().expect("one"),
+            value["kind"].as_str().expect("one"),
+        );
+        let from_bytes = decode(&kind, value.to_string().as_bytes()).map(|_| ());
+        [from_value(value).map(|_| ()), from_bytes]
+    };
+    let mut told = 0;
+    for (kind, version, fields) in [
+        (
+            "AgentMcpServer",
+            "krate.a5c.ai/v1",
+            &["secretRefs", "envRefs", "headerRefs", "allowedAgentStacks", "requiredRoles"][..],
+        ),
+        (
+            "AgentSecretGrant",
+            "krate.a5c.ai/v1",
+            &["subject", "secretRef", "mountPolicy", "allowedRefs"],
+        ),
+        (
+            "Pod",
+            "v1",
+            &[
+                "containers",
+                "volumes",
+                "nodeSelector",
+                "automountServiceAccountToken",
+                "tolerations",
+            ],
+        ),
+        ("PersistentVolume", "v1", &["csi", "claimRef", "nodeAffinity"]),
+    ] {
+        for field in fields {
+            for value in [
+                json!(canary),
+                json!([canary]),
+                json!([[canary]]),
+                json!({"a": [canary]}),
+                json!([{"secretRef": [canary]}]),
+                json!({"name": 5_150_515}),
+                json!(5_150_515),
+                json!(5_150.515),
+            ] {
+                let manifest =
+                    json!({"apiVersion": version, "kind": kind, "spec": {*field: value}});
+                for error in found(&manifest).into_iter().filter_map(Result::err) {
+                    let said = error.to_string();
+                    assert!(!said.contains("canary") && !said.contains("5150"), "{said}");
+                    assert!(said.contains("`$.spec.") && said.contains("expected "), "{said}");
+                    told += 1;
+                }
+            }
+        }
+    }
+    assert!(told > 100, "{told}");
+    let secrets = json!({"apiVersion": "krate.a5c.ai/v1", "kind": "AgentMcpServer", "spec": {"secretRefs": "ghp_x"}});
+    for error in found(&secrets) {
+        let said = error.expect_err("no list").to_string();
+        assert_eq!(said, "AgentMcpServer: `$.spec.secretRefs`: expected a list, found a string");
+    }
+}
+
 #[test]
 fn field_names_are_case_sensitive_and_unknown_ones_ignored() {
     let manifest = json!({"apiVersion": "v1", "kind": "Pod", "spec": {

@@ -16,9 +16,10 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 pub(super) use self::written::{Link, LinkParts, Many, Written};
+use crate::json_error;
 
-/// Longest reason that an error repeats, in characters: it may quote the object.
-const REASON_CHARS_MAX: usize = 200;
+/// Longest path that an error repeats, in characters: labels and annotations are named by whoever writes them.
+const PATH_CHARS_MAX: usize = 300;
 
 /// Where an object is read from.
 pub(super) trait Source<'a>: Copy {
@@ -35,7 +36,7 @@ impl<'a> Source<'a> for &'a [u8] {
         let mut deserializer = serde_json::Deserializer::from_slice(self);
         let found: Block<T> =
             serde_path_to_error::deserialize(&mut deserializer).map_err(|e| explain(&e))?;
-        deserializer.end().map_err(|error| error.to_string())?;
+        deserializer.end().map_err(|error| json_error::reason(&error))?;
         Ok(found.0.unwrap_or_default())
     }
 }
@@ -50,9 +51,9 @@ impl<'a> Source<'a> for &'a Value {
     }
 }
 
-fn explain<E: fmt::Display>(error: &serde_path_to_error::Error<E>) -> String {
-    let reason: String = error.inner().to_string().chars().take(REASON_CHARS_MAX).collect();
-    let path = error.path().to_string();
+fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let reason = json_error::reason(error.inner());
+    let path: String = error.path().to_string().chars().take(PATH_CHARS_MAX).collect();
     if path == "." { format!("`$`: {reason}") } else { format!("`$.{path}`: {reason}") }
 }
 
