@@ -4,6 +4,7 @@
 //! finds the AgentSecretGrant or AgentConfigGrant that does. What can't be told grants nothing, and every denial that could be meant denies.
 //! Costs what the grants of one object cost, however many there are of others.
 
+mod accounts;
 mod approval;
 mod fit;
 mod narrowing;
@@ -19,12 +20,14 @@ use pinfold_model::object::reference::{Keys, Mount, ReferenceKind};
 use pinfold_model::object::{AGENT_GROUPS, Facts, Object, ObjectKey};
 use serde_json::Value;
 
+use self::accounts::AccountStacks;
 use self::fit::Misfit;
 use self::subject::Hit;
 use crate::explain::World;
 use crate::organization::{Ownership, namespace_key, ownership_by};
 use crate::rbac::describe::excerpt;
 
+pub(crate) use self::accounts::stacks_of;
 pub(crate) use self::places::qualified;
 
 /// What is to be used, and how.
@@ -55,6 +58,8 @@ pub struct Bearer<'a> {
     pub service_account: Option<&'a str>,
     /// The AgentStack by its record: `name` of one beside it, or `namespace/name`.
     pub stack: Option<&'a str>,
+    /// Whether the stack is only that of the ServiceAccount. Tenants write stacks, so such a one keeps no denial of another away.
+    pub stack_by_account: bool,
     /// The names of AgentStacks that the work itself says, in labels. They can only narrow.
     pub stack_labels: &'a [&'a str],
     /// The RunnerPool by its record.
@@ -176,7 +181,8 @@ pub fn resolve<'c>(world: &World<'c>, bearer: &Bearer<'_>, need: &Need<'_>) -> V
     if !world.policy.grants.needs(need.kind, need.name) {
         return Verdict::NotNeeded;
     }
-    let case = Case { world, bearer, need, stacks: stacks(world, bearer) };
+    let stacks = stacks(world, bearer);
+    let case = Case { world, bearer, need, stacks, of_account: of_account(world, bearer) };
     let candidates = case.candidates();
     if let Some(refused) = case.denied(&candidates).or_else(|| case.missing()) {
         return refused;
@@ -204,6 +210,8 @@ struct Case<'q, 'c> {
     need: &'q Need<'q>,
     /// The bearer's stack, in every group that has it.
     stacks: Vec<(&'c ObjectKey, &'c AgentStack)>,
+    /// Where no record says which stack it is: all that run as its ServiceAccount.
+    of_account: AccountStacks<'c>,
 }
 
 /// A grant of the object.
@@ -243,6 +251,15 @@ fn stacks<'c>(world: &World<'c>, bearer: &Bearer<'_>) -> Vec<(&'c ObjectKey, &'c
         Some((&object.key, stack.as_ref()))
     });
     found.collect()
+}
+
+/// The stacks that it could be work of, where no record of a run says.
+fn of_account<'c>(world: &World<'c>, bearer: &Bearer<'_>) -> AccountStacks<'c> {
+    let recorded = bearer.stack.is_some() && !bearer.stack_by_account;
+    match bearer.service_account.filter(|_| !recorded) {
+        Some(account) => stacks_of(world, (bearer.namespace, account)),
+        None => AccountStacks::default(),
+    }
 }
 
 /// An object: its live form if it was read, else the view's.

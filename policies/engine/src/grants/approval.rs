@@ -17,25 +17,28 @@ pub(super) fn is_given(case: &Case<'_, '_>, grant: &ObjectKey) -> bool {
         let approvals = case.world.view.approvals_of(target, namespace);
         let approvals = approvals.filter(|(key, _)| AGENT_GROUPS.contains(&key.group.as_str()));
         approvals.into_iter().any(|(key, approval)| match case.world.answers.live(key) {
-            None => holds(case, approval),
+            None => holds(case, key, approval),
             Some(live) => live.is_some_and(|live| {
                 let pinfold_model::object::Facts::Approval(approval) = &live.facts else {
                     return false;
                 };
-                approval.target == *target && holds(case, approval)
+                approval.target == *target && holds(case, key, approval)
             }),
         })
     })
 }
 
-fn holds(case: &Case<'_, '_>, approval: &Approval) -> bool {
+fn holds(case: &Case<'_, '_>, key: &ObjectKey, approval: &Approval) -> bool {
     let expired = approval.expires_at.is_some_and(|end| case.now() >= end);
-    approval.phase == APPROVED && !expired && is_for_run(case, approval) && is_by(case, approval)
+    let for_run = is_for_run(case, key, approval);
+    approval.phase == APPROVED && !expired && for_run && is_by(case, approval)
 }
 
-/// An approval that names a run is for that run alone.
-fn is_for_run(case: &Case<'_, '_>, approval: &Approval) -> bool {
-    approval.run.is_empty() || case.bearer.run.is_some_and(|run| run.name == approval.run)
+/// An approval that names a run is for that run alone, and a bare name is one beside it: every namespace may have a run of that name.
+fn is_for_run(case: &Case<'_, '_>, key: &ObjectKey, approval: &Approval) -> bool {
+    let named = approval.run.split_once('/').unwrap_or((&key.namespace, &approval.run));
+    let of_run = |run: &ObjectKey| (run.namespace.as_str(), run.name.as_str()) == named;
+    approval.run.is_empty() || case.bearer.run.is_some_and(of_run)
 }
 
 /// Whether the approver may: an administrator or a listed approver, by name because a record has no groups.

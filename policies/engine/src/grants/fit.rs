@@ -1,5 +1,7 @@
 //! Whether one grant fits: every dimension by itself, so that all that is lacking is told at once.
 
+use std::collections::HashSet;
+
 use jiff::{SignedDuration, Timestamp};
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::agent::{Grant, MountPolicy, RequiredApproval};
@@ -38,7 +40,10 @@ pub(super) fn denies(case: &Case<'_, '_>, candidate: &Candidate<'_>) -> Option<M
     let touched = match case.need.keys {
         _ if !readable || grant.object.keys.is_empty() => true,
         Keys::All => true,
-        Keys::Named(used) => used.iter().any(|key| grant.object.keys.contains(key)),
+        Keys::Named(used) => {
+            let denied: HashSet<&String> = grant.object.keys.iter().collect();
+            used.iter().any(|key| denied.contains(key))
+        }
     };
     let meeting = subject::matches(case, candidate);
     (touched && meeting.hit != Hit::No).then_some(meeting)
@@ -235,7 +240,8 @@ impl Fit<'_, '_, '_> {
             Keys::All => return self.whole(&names),
             Keys::Named(used) => used,
         };
-        let further = used.iter().filter(|key| !listed.contains(key));
+        let known: HashSet<&String> = listed.iter().collect();
+        let further = used.iter().filter(|key| !known.contains(key));
         let further: Vec<&str> = further.map(String::as_str).collect();
         if further.is_empty() {
             return None;

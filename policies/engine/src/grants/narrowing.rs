@@ -5,23 +5,28 @@ use pinfold_model::object::agent::AgentStack;
 use pinfold_model::object::reference::{Mount, ReferenceKind};
 use pinfold_model::object::{AGENT_GROUPS, ObjectKey};
 
+use super::accounts::RECORDS_MAX;
 use super::{Case, Refusal, Step, shown, words};
 
 /// What stands against any grant.
 pub(super) fn judge(case: &Case<'_, '_>) -> Vec<Refusal> {
     let label = by_label(case);
     let kubelet = case.need.mount == Some(Mount::ImagePull);
-    if case.need.kind != ReferenceKind::Secret || kubelet || case.bearer.stack.is_none() {
+    if case.need.kind != ReferenceKind::Secret || kubelet {
         return label.into_iter().collect();
     }
-    if case.stacks.is_empty() {
-        return label.into_iter().chain([unknown_stack(case)]).collect();
-    }
-    let policies = case
-        .stacks
+    let unknown =
+        (case.bearer.stack.is_some() && case.stacks.is_empty()).then(|| unknown_stack(case));
+    let many = case.of_account.too_many.then(|| too_many(case));
+    let mut stacks = case.stacks.clone();
+    // A second stack of the same ServiceAccount must not switch the policy of the first one off.
+    stacks.extend(&case.of_account.all);
+    stacks.sort_by(|left, right| left.0.cmp(right.0));
+    stacks.dedup_by(|left, right| left.0 == right.0);
+    let policies = stacks
         .iter()
         .flat_map(|(key, stack)| [not_listed(case, key, stack), not_on_forks(case, key, stack)]);
-    label.into_iter().chain(policies.flatten()).collect()
+    [label, unknown, many].into_iter().chain(policies).flatten().collect()
 }
 
 /// The stacks that a live look could find.
@@ -56,6 +61,14 @@ fn unknown_stack(case: &Case<'_, '_>) -> Refusal {
         "cannot tell what the `secretPolicy` of AgentStack {stack} allows: it isn't in the view of the cluster"
     );
     let remedy = "name a stack that is there; offline, add it to the cluster files";
+    refusal(case, case.rule(), &message, remedy)
+}
+
+fn too_many(case: &Case<'_, '_>) -> Refusal {
+    let message = format!(
+        "cannot tell what the `secretPolicy` of its stack allows: more than {RECORDS_MAX} agent records name its ServiceAccount"
+    );
+    let remedy = "give each stack a ServiceAccount of its own";
     refusal(case, case.rule(), &message, remedy)
 }
 

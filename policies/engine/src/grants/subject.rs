@@ -3,6 +3,7 @@
 use pinfold_model::object::agent::{AgentStack, GrantSubject};
 use pinfold_model::object::{AGENT_GROUPS, Facts, ObjectKey};
 
+use super::accounts::identities;
 use super::{Candidate, Case, Step, lookup, qualified};
 
 /// Whether a grant is for a piece of work.
@@ -140,7 +141,7 @@ impl Look<'_, '_, '_> {
             // A subject without a name could be anybody.
             _ if name.is_empty() => Hit::Unknown,
             Kind::Account => self.account(name),
-            Kind::AgentAccount => self.agent_account(name),
+            Kind::AgentAccount => Hit::of(self.agent_account(name)),
             Kind::Run => self.run(name),
             Kind::User => is(bearer.user),
             Kind::Group => Hit::Unknown,
@@ -165,24 +166,24 @@ impl Look<'_, '_, '_> {
         name.split_once('/').unwrap_or((self.own, name))
     }
 
+    /// A ServiceAccount by its name. An AgentServiceAccount of that name could be meant, which is enough for a denial.
     fn account(&self, name: &str) -> Hit {
-        Hit::of(self.case.bearer.service_account.map(|known| self.same(known, name)))
+        let by_name = Hit::of(self.case.bearer.service_account.map(|known| self.same(known, name)));
+        match by_name {
+            Hit::No if self.agent_account(name) == Some(true) => Hit::Unknown,
+            Hit::Yes | Hit::No | Hit::Unknown => by_name,
+        }
     }
 
-    /// The ServiceAccount that an AgentServiceAccount stands for.
-    fn agent_account(&self, name: &str) -> Hit {
-        let Some(known) = self.case.bearer.service_account else { return Hit::Unknown };
+    /// Whether an AgentServiceAccount stands for the ServiceAccount, if that can be told.
+    fn agent_account(&self, name: &str) -> Option<bool> {
+        let account = (self.case.bearer.namespace, self.case.bearer.service_account?);
         let (namespace, name) = self.split(name);
-        let mut records = self.objects("AgentServiceAccount", namespace, name).peekable();
-        if records.peek().is_none() {
-            return Hit::Unknown;
-        }
-        let mut all = records.filter_map(|facts| {
-            let Facts::AgentServiceAccount(record) = facts else { return None };
-            Some((record.namespace.as_str(), record.service_account.as_str()))
-        });
-        let own = self.case.bearer.namespace;
-        Hit::of(Some(all.any(|account| account == (own, known))))
+        let mut records = identities(self.case.world, namespace, name).peekable();
+        records.peek()?;
+        let mut all =
+            records.map(|record| (record.namespace.as_str(), record.service_account.as_str()));
+        Some(all.any(|one| one == account))
     }
 
     fn run(&self, name: &str) -> Hit {
@@ -190,54 +191,50 @@ impl Look<'_, '_, '_> {
         Hit::of(Some(self.split(name) == (run.namespace.as_str(), run.name.as_str())))
     }
 
-    /// A stack by its record. What the work says itself only makes a denial likelier.
+    /// A stack by its record. What the work says itself only makes a denial likelier; and so does a stack of its ServiceAccount, because whoever
+    /// writes stacks could otherwise get rid of a denial by a stack of another name.
     fn stack(&self, name: &str) -> Hit {
         let bearer = self.case.bearer;
-        let by_record = match bearer.stack {
-            Some(known) => Hit::of(Some(self.same(known, name))),
-            None => self.could_be(name),
-        };
         let (_, plain) = self.split(name);
         let says_so = bearer.stack_labels.contains(&plain);
-        if by_record == Hit::No && says_so { Hit::Unknown } else { by_record }
-    }
-
-    /// Whether work of which nobody knows the stack could be of this one: not if the stack runs as somebody else.
-    fn could_be(&self, name: &str) -> Hit {
-        let bearer = self.case.bearer;
-        let (namespace, name) = self.split(name);
-        let stacks = self.objects("AgentStack", namespace, name).filter_map(|facts| {
-            if let Facts::AgentStack(stack) = facts { Some(stack.as_ref()) } else { None }
-        });
-        let runs_as_other = |stack: &AgentStack| {
-            let named = stack.service_account.as_str();
-            let account = named.split_once('/').unwrap_or((namespace, named));
-            let own = bearer.service_account.map(|own| (bearer.namespace, own));
-            !named.is_empty() && own.is_some_and(|own| own != account)
-        };
-        let mut stacks = stacks.peekable();
-        let known = stacks.peek().is_some();
-        if known && stacks.all(runs_as_other) { Hit::No } else { Hit::Unknown }
+        match bearer.stack {
+            Some(known) if self.same(known, name) => Hit::Yes,
+            Some(_) if !bearer.stack_by_account && !says_so => Hit::No,
+            Some(_) | None => Hit::Unknown,
+        }
     }
 
     /// A capability: the one that needs it, or for a pod one of its stack's.
     fn capability(&self, kind: &'static str, name: &str) -> Hit {
-        let wanted = self.split(name);
         if let Some((known, of_bearer)) = self.case.bearer.capability {
             return Hit::of(Some(known == kind && self.same(of_bearer, name)));
         }
-        if self.case.stacks.is_empty() {
-            return Hit::Unknown;
-        }
+        let wanted = self.split(name);
         let has = |(key, stack): &(&ObjectKey, &AgentStack)| {
-            stack.ties.references.iter().any(|reference| {
+            let named = stack.ties.references.iter().any(|reference| {
                 let place = &reference.namespace;
                 let place = if place.is_empty() { &key.namespace } else { place };
                 reference.kind == kind && (place.as_str(), reference.name.as_str()) == wanted
+            });
+            if named { self.admits(kind, wanted, key) } else { Hit::No }
+        };
+        let hit = self.case.stacks.iter().map(has).fold(Hit::No, Hit::or);
+        let by_record = !self.case.stacks.is_empty() && !self.case.bearer.stack_by_account;
+        if hit == Hit::No && !by_record { Hit::Unknown } else { hit }
+    }
+
+    /// Whether a capability lets a stack have it: naming somebody's MCP server in a stack of one's own is no way to its Secrets.
+    fn admits(&self, kind: &str, (namespace, name): (&str, &str), stack: &ObjectKey) -> Hit {
+        let full = format!("{}/{}", stack.namespace, stack.name);
+        let listed = |facts: &Facts| {
+            let Facts::Capability(capability) = facts else { return false };
+            capability.allowed_stacks.as_ref().is_none_or(|allowed| {
+                let own = stack.namespace == namespace;
+                allowed.iter().any(|one| *one == full || (own && *one == stack.name))
             })
         };
-        let hits = self.case.stacks.iter().map(|stack| Hit::of(Some(has(stack))));
-        hits.fold(Hit::No, Hit::or)
+        let admits = self.objects(kind, namespace, name).all(listed);
+        if admits { Hit::Yes } else { Hit::Unknown }
     }
 
     fn objects(&self, kind: &str, namespace: &str, name: &str) -> impl Iterator<Item = &Facts> {

@@ -278,6 +278,8 @@ fn approvals() {
             true,
         ),
         (format!("spec: {{{spec}, dispatchRun: run-2}}, {approved}"), false),
+        (format!("spec: {{{spec}, dispatchRun: a/run-1}}, {approved}"), true),
+        (format!("spec: {{{spec}, dispatchRun: a2/run-1}}, {approved}"), false),
         (format!("spec: {{{spec}, expiresAt: '2026-11-21T00:00:00Z'}}, {approved}"), false),
         (format!("spec: {{{spec}}}, status: {{phase: Pending, approver: root}}"), false),
         (format!("spec: {{{spec}}}, status: {{phase: Denied, approver: root}}"), false),

@@ -153,10 +153,18 @@ fn a_denial_of_what_is_not_known_applies() {
     let cases = [
         ("{kind: repository, name: acme/api}", true),
         ("{kind: team, name: core}", true),
-        // The stack runs as this ServiceAccount, so it may be its work; the other doesn't.
+        // Whoever writes stacks could have it run as another ServiceAccount, or not.
         ("{kind: agent-stack, name: coder}", true),
-        ("{kind: agent-stack, name: other}", false),
+        ("{kind: agent-stack, name: other}", true),
         ("{kind: agent-stack, name: gone}", true),
+        ("{kind: mcp-server, name: gitlab}", true),
+        // What the API server knows limits it.
+        ("{kind: agent-stack, name: other, serviceAccountRef: other}", false),
+        ("{kind: service-account, name: other}", false),
+        // An AgentServiceAccount may be meant by a ServiceAccount's name.
+        ("{serviceAccountRef: coder-account}", true),
+        ("{kind: service-account, name: coder-account}", true),
+        ("{kind: agent-service-account, name: coder-account}", true),
         // It is no run that it has no record of.
         ("{kind: run, name: run-1}", false),
     ];
@@ -302,4 +310,70 @@ fn existence_is_asked_for_where_the_policy_wants_it() {
     cluster.policy = fixture::policy("grants: {checkExistence: false}");
     cluster.answers.objects = vec![(secret, None)];
     assert_eq!(cluster.answer(&bearer(&run), &need(&Keys::All)), "by g");
+}
+
+/// An account's own stack that the resolver was told of by the account alone gets no further than one that is not known.
+#[test]
+fn a_stack_by_its_account_keeps_no_denial_away() {
+    let by_account = Bearer { stack: Some("coder"), stack_by_account: true, ..unrecorded() };
+    let by_record = Bearer { stack_by_account: false, ..by_account };
+    for subject in ["{kind: agent-stack, name: other}", "{kind: mcp-server, name: gitlab}"] {
+        let deny = grant("deny", &format!("effect: deny, subject: {subject}"));
+        let cluster = cluster(&format!("{deny}\n{}", grant("allow", "allowUntrustedRefs: true")));
+        let allows = |bearer| cluster.resolve(bearer, &need(&Keys::All)).allows();
+        assert!(!allows(&by_account), "{subject}");
+        assert!(allows(&by_record), "{subject}");
+    }
+}
+
+/// Every stack that runs as the ServiceAccount narrows, also through an AgentServiceAccount, and from elsewhere in the organization.
+#[test]
+fn all_stacks_of_an_account_narrow() {
+    let stack = |name: &str, place: &str, account: &str, rest: &str| {
+        format!(
+            "{{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentStack, metadata: {{name: {name}, namespace: {place}}}, \
+             spec: {{runtimeIdentity: {{serviceAccountRef: {account}}}, secretPolicy: {{allowOnForks: true{rest}}}}}}}"
+        )
+    };
+    let (open, strict) = ("", ", allowedSecretRefs: [listed]");
+    let cases = [
+        (vec![], true),
+        (vec![stack("decoy", "a", "coder", open)], true),
+        (vec![stack("strict", "a", "coder", strict)], false),
+        (vec![stack("strict", "a", "coder-account", strict)], false),
+        (vec![stack("strict", "a", "coder", strict), stack("decoy", "a", "coder", open)], false),
+        (vec![stack("strict", "a2", "a/coder", strict)], false),
+        // Another organization's says nothing here, and neither does another account's.
+        (vec![stack("strict", "b", "a/coder", strict)], true),
+        (vec![stack("strict", "a", "third", strict)], true),
+        ((0..70).map(|at| stack(&format!("s{at}"), "a", "coder", open)).collect(), false),
+    ];
+    for (stacks, allowed) in cases {
+        let lines = format!("{}\n{}", grant("g", "allowUntrustedRefs: true"), stacks.join("\n"));
+        let cluster = cluster(&lines);
+        let answer = cluster.resolve(&unrecorded(), &need(&Keys::All)).allows();
+        assert_eq!(answer, allowed, "{stacks:?}");
+    }
+}
+
+/// To name somebody's MCP server in a stack is no way to its Secrets.
+#[test]
+fn an_mcp_server_says_whose_it_is() {
+    let run = run();
+    let cases =
+        [("", true), ("[coder]", true), ("[a/coder]", true), ("[other]", false), ("[]", false)];
+    for (allowed, granted) in cases {
+        let list = if allowed.is_empty() {
+            String::new()
+        } else {
+            format!("allowedAgentStacks: {allowed}")
+        };
+        let server = format!(
+            "{{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentMcpServer, metadata: {{name: github, namespace: a}}, spec: {{{list}}}}}"
+        );
+        let to = grant("g", "subject: {kind: mcp-server, name: github}");
+        let cluster = cluster(&format!("{to}\n{server}"));
+        let answer = cluster.resolve(&bearer(&run), &need(&Keys::All)).allows();
+        assert_eq!(answer, granted, "{allowed}");
+    }
 }

@@ -6,7 +6,8 @@ use pinfold_model::object::{AGENT_GROUPS, Facts, Object, ObjectKey};
 
 use crate::agent_workload::{labels, service_account};
 use crate::context::Context;
-use crate::grants::Bearer;
+use crate::explain::World;
+use crate::grants::{Bearer, stacks_of};
 use crate::organization::ownership;
 use crate::trust::Work;
 use crate::trust::record::{ATTEMPT, RUN};
@@ -22,6 +23,8 @@ pub(super) struct Worker<'c> {
     organization: Option<String>,
     service_account: String,
     stack: Option<String>,
+    /// It is only the one of the ServiceAccount.
+    stack_by_account: bool,
     /// A stack that another record of the same run names.
     other_stack: Option<String>,
     pool: Option<String>,
@@ -53,8 +56,7 @@ impl<'c> Worker<'c> {
             work.runs.iter().filter_map(|run| plain.of_run(context, run)).collect();
         runs.extend(work.origins.iter().map(|origin| plain.of_origin(context, origin)));
         if runs.is_empty() {
-            plain.stack = stack_of_account(context, namespace, &plain.service_account);
-            plain.team = plain.team_of_stack(context);
+            plain.take_stack_of_account(context);
             return vec![plain];
         }
         runs
@@ -93,14 +95,23 @@ impl<'c> Worker<'c> {
     fn of_origin(&self, context: &Context<'c>, origin: &RunRecord) -> Self {
         let told = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         let mut worker = Self {
-            stack: stack_of_account(context, self.namespace, &self.service_account),
             repository: told(&origin.repository),
             git_ref: told(&origin.git_ref),
             trigger_source: told(&origin.trigger_source),
             ..self.clone()
         };
-        worker.team = worker.team_of_stack(context);
+        worker.take_stack_of_account(context);
         worker
+    }
+
+    /// Without a record the stack is the one that surely runs as the ServiceAccount. It has no team: whoever writes a stack says any.
+    fn take_stack_of_account(&mut self, context: &Context<'c>) {
+        let Context { facts, view, policy, now } = *context;
+        let world = World { view, policy, answers: &facts.answers, now };
+        let account = (self.namespace, self.service_account.as_str());
+        let stack = stacks_of(&world, account).only(&world, account).map(str::to_owned);
+        self.stack = stack;
+        self.stack_by_account = true;
     }
 
     /// A name that a record in `place` means, as the work would say it.
@@ -134,6 +145,7 @@ impl<'c> Worker<'c> {
             organization: self.organization.as_deref(),
             service_account: Some(&self.service_account),
             stack: self.stack.as_deref(),
+            stack_by_account: self.stack_by_account,
             stack_labels: labels,
             pool: self.pool.as_deref(),
             capability: None,
@@ -151,25 +163,6 @@ impl<'c> Worker<'c> {
 
 fn record(object: &Object) -> Option<&RunRecord> {
     if let Facts::Run(record) = &object.facts { Some(record) } else { None }
-}
-
-/// The stack of a ServiceAccount that exactly one stack of its organization runs as.
-fn stack_of_account(context: &Context<'_>, namespace: &str, account: &str) -> Option<String> {
-    let own = ownership(context, namespace);
-    let mut stacks = context
-        .view
-        .agent_records(namespace, account)
-        .filter(|key| key.kind == "AgentStack")
-        .filter(|key| {
-            let organization = own.organization();
-            let same = || organization.is_some() && ownership(context, &key.namespace) == own;
-            key.namespace == namespace || same()
-        });
-    match (stacks.next(), stacks.next()) {
-        (Some(key), None) if key.namespace == namespace => Some(key.name.clone()),
-        (Some(key), None) => Some(format!("{}/{}", key.namespace, key.name)),
-        (_, Some(_)) | (None, None) => None,
-    }
 }
 
 /// The stacks that a workload's labels name.
