@@ -3,6 +3,7 @@
 //! A grant lets agents read a Secret, so whoever writes one must be able to read it themselves; else writing grants would be a way to any
 //! Secret. To take back or to narrow is always allowed, also what is wrong: only what a change adds is judged. Agents never write grants.
 
+mod pulls;
 mod widening;
 
 use pinfold_model::facts::{AccessQuestion, AdmissionFacts, Operation, Question, Requester};
@@ -31,6 +32,9 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let target = &facts.target;
     let kinds = ["AgentSecretGrant", "AgentConfigGrant"];
     let ours = AGENT_GROUPS.contains(&target.group.as_str());
+    if ours && target.kind == "AgentServiceAccount" {
+        return pulls::judge(context, found);
+    }
     if !ours || !kinds.contains(&target.kind.as_str()) {
         return;
     }
@@ -53,7 +57,7 @@ fn judge_write(context: &Context<'_>, found: &mut Found) {
     if old.is_some() && (facts.change == Change::Garbage || old == Some(new)) {
         return;
     }
-    if refuses_agent(context, found) {
+    if refuses_agent(context, found) || refuses_length(old, new, found) {
         return;
     }
     let controller = facts
@@ -78,10 +82,22 @@ fn judge_write(context: &Context<'_>, found: &mut Found) {
     }
     judge_object(context, &new.object, found);
     judge_subject(context, new, found);
-    judge_author(context, &new.object, "grant", found);
+    judge_author(context, (&new.object, path_of(new.object.kind)), "grant", found);
     if let Some(old) = old.filter(|old| old.denies && old.object != new.object) {
-        judge_author(context, &old.object, "no longer deny", found);
+        judge_author(context, (&old.object, path_of(old.object.kind)), "no longer deny", found);
     }
+}
+
+/// A denial too may be no longer than can be read at every decision. What was too long before may be revoked.
+fn refuses_length(old: Option<&Grant>, new: &Grant, found: &mut Found) -> bool {
+    let before: Vec<&str> = old.into_iter().flat_map(widening::too_long).collect();
+    let mut refused = false;
+    for field in widening::too_long(new).filter(|field| !new.revoked || !before.contains(field)) {
+        let message = format!("`{field}` has more than {} entries", widening::LIST_MAX);
+        found.add(RULE, format!("$.spec.{field}"), message, "write several grants");
+        refused = true;
+    }
+    refused
 }
 
 /// Taking a denial away gives what it denied.
@@ -89,7 +105,7 @@ fn judge_removal(context: &Context<'_>, found: &mut Found) {
     let denial = grant_of(context.facts.old_object.as_ref()).filter(|grant| grant.denies);
     let Some(denial) = denial.filter(|_| !is_collector(context.facts)) else { return };
     if !refuses_agent(context, found) {
-        judge_author(context, &denial.object, "no longer deny", found);
+        judge_author(context, (&denial.object, path_of(denial.object.kind)), "no longer deny", found);
     }
 }
 
@@ -222,8 +238,12 @@ fn judge_subject_place(
 }
 
 /// Whoever this is for must be able to read the object.
-fn judge_author(context: &Context<'_>, object: &GrantObject, what: &str, found: &mut Found) {
-    let path = path_of(object.kind);
+fn judge_author(
+    context: &Context<'_>,
+    (object, path): (&GrantObject, &str),
+    what: &str,
+    found: &mut Found,
+) {
     let principal = principal(context);
     let (author, behalf) = match &principal {
         Principal::Requester(requester) => (*requester, false),

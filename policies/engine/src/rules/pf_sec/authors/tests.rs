@@ -286,3 +286,62 @@ fn the_api_server_is_asked() {
         assert!(found.questions.is_empty(), "asked once");
     }
 }
+
+/// What an AgentServiceAccount lists for pulling is used without a grant: whoever adds to the list must be able to read it.
+#[test]
+fn pull_secrets_of_an_agent_service_account() {
+    let record = |fields: &str| {
+        value(&format!(
+            "{{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {{name: p, namespace: a}}, spec: {{{fields}}}}}"
+        ))
+    };
+    let pulls = "serviceAccountName: x, imagePullSecretRefs: [s]";
+    let denied: &[&str] = &["PF-SEC-006 $.spec.imagePullSecretRefs"];
+    let cases: [(&str, &str, Option<&str>, &[&str]); 10] = [
+        ("ada", pulls, None, &[]),
+        ("bob", pulls, None, denied),
+        ("bob", "serviceAccountName: x", None, &[]),
+        ("bob", pulls, Some("serviceAccountName: x"), denied),
+        ("ada", pulls, Some("serviceAccountName: x"), &[]),
+        ("bob", "serviceAccountName: x, imagePullSecretRefs: [s, t]", Some(pulls), denied),
+        // What it had it keeps, and may lose; but not for another ServiceAccount.
+        (
+            "bob",
+            "serviceAccountName: x, imagePullSecretRefs: [s], automountServiceAccountToken: true",
+            Some(pulls),
+            &[],
+        ),
+        ("bob", "serviceAccountName: x", Some(pulls), &[]),
+        ("bob", "serviceAccountName: y, imagePullSecretRefs: [s]", Some(pulls), denied),
+        (
+            "ada",
+            "serviceAccountName: x, namespace: a2, imagePullSecretRefs: [s]",
+            Some(pulls),
+            denied,
+        ),
+    ];
+    for (user, new, old, expected) in cases {
+        let found = judge(user, &record(new), old.map(record).as_ref());
+        assert_eq!(spoken(&found), expected, "{user} {new} after {old:?}");
+    }
+    let names: Vec<String> = (0..65).map(|at| format!("s{at}")).collect();
+    let many = format!("serviceAccountName: x, imagePullSecretRefs: [{}]", names.join(", "));
+    assert_eq!(spoken(&judge("ada", &record(&many), None)), denied);
+}
+
+/// A list that costs every decision about its Secret as much as its writer likes is refused, in a denial too.
+#[test]
+fn very_long_lists() {
+    let keys = |count: usize| (0..count).map(|at| format!("k{at}")).collect::<Vec<_>>().join(", ");
+    let of = |count: usize, rest: &str| {
+        grant(&format!(
+            "subject: {{kind: service-account, name: coder}}, secretRef: {{name: s, keys: [{}]}}{rest}",
+            keys(count)
+        ))
+    };
+    let long = ["PF-SEC-006 $.spec.secretRef.keys"];
+    assert!(judge("ada", &of(1_024, ""), None).raw.is_empty());
+    assert_eq!(spoken(&judge("ada", &of(1_025, ""), None)), long);
+    assert_eq!(spoken(&judge("ada", &of(1_025, ", effect: deny"), None)), long);
+    assert!(judge("bob", &of(1_025, ", revoked: true"), Some(&of(1_025, ""))).raw.is_empty());
+}

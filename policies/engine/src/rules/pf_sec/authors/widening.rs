@@ -1,7 +1,11 @@
 //! Whether a change of a grant gives anything that it didn't give before.
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use jiff::Timestamp;
 use pinfold_model::object::agent::{Grant, GrantPattern, RequiredApproval};
+use pinfold_model::object::reference::ReferenceKind;
 
 /// Whether `new` gives what `old` didn't, or denies less. What isn't surely narrower is wider. A controller may note that the object was rotated.
 pub(super) fn widens(old: &Grant, new: &Grant, by_controller: bool) -> bool {
@@ -29,6 +33,26 @@ fn is_same_denial(old: &Grant, new: &Grant) -> bool {
         && begins_within(new.not_before, old.not_before)
 }
 
+/// Most entries of one list of a grant: beyond, every decision about its object would cost as much as its writer likes.
+pub(super) const LIST_MAX: usize = 1_024;
+
+/// The lists of a grant that are too long.
+pub(super) fn too_long(grant: &Grant) -> impl Iterator<Item = &'static str> {
+    let object = match grant.object.kind {
+        ReferenceKind::Secret => "secretRef.keys",
+        ReferenceKind::ConfigMap => "configMapRef.keys",
+    };
+    let lists = [
+        (object, grant.object.keys.len()),
+        ("allowedRepositories", grant.repositories.len()),
+        ("allowedRefs.include", grant.refs_included.len()),
+        ("allowedRefs.exclude", grant.refs_excluded.len()),
+        ("allowedTriggerSources", grant.trigger_sources.len()),
+        ("mountPolicy", grant.mounts.len()),
+    ];
+    lists.into_iter().filter(|(_, length)| *length > LIST_MAX).map(|(field, _)| field)
+}
+
 /// Whether all that `new` gives `old` gave.
 fn is_within(old: &Grant, new: &Grant, by_controller: bool) -> bool {
     let object = (old.object.kind, &old.object.namespace, &old.object.name)
@@ -54,11 +78,12 @@ fn is_within(old: &Grant, new: &Grant, by_controller: bool) -> bool {
 }
 
 /// Whether a list that means anything when it is empty allows no more than another.
-fn narrows<T: PartialEq>(old: &[T], new: &[T]) -> bool {
+fn narrows<T: Eq + Hash>(old: &[T], new: &[T]) -> bool {
     old.is_empty() || (!new.is_empty() && covers(old, new))
 }
 
-fn covers<T: PartialEq>(all: &[T], some: &[T]) -> bool {
+fn covers<T: Eq + Hash>(all: &[T], some: &[T]) -> bool {
+    let all: HashSet<&T> = all.iter().collect();
     some.iter().all(|one| all.contains(one))
 }
 
