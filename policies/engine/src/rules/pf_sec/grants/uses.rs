@@ -1,5 +1,7 @@
 //! What a workload uses: each Secret and ConfigMap once for each way in which it is used, with all keys.
 
+use std::collections::{BTreeSet, HashMap};
+
 use pinfold_model::object::pod::Workload;
 use pinfold_model::object::reference::{Keys, Mount, Reference, ReferenceKind};
 use pinfold_model::object::{Facts, ObjectKey};
@@ -7,6 +9,9 @@ use pinfold_model::object::{Facts, ObjectKey};
 use crate::agent_workload::service_account;
 use crate::context::Context;
 use crate::rbac::describe::list;
+
+/// Most uses of one workload that are judged. More is no workload, but a way to keep the webhook busy.
+pub(super) const USES_MAX: usize = 2_048;
 
 /// One use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,26 +28,6 @@ pub(super) struct Use {
 }
 
 impl Use {
-    fn of(reference: &Reference, namespace: &str, path: &str) -> Self {
-        let Reference { kind, name, mount, keys, .. } = reference;
-        let written = reference.namespace.as_str();
-        let namespace = if written.is_empty() { namespace } else { written };
-        Self {
-            kind: *kind,
-            namespace: namespace.to_owned(),
-            name: name.clone(),
-            mount: *mount,
-            keys: keys.clone(),
-            path: path.to_owned(),
-            further: Vec::new(),
-        }
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        let what = |one: &Self| (one.kind, one.mount);
-        what(self) == what(other) && self.namespace == other.namespace && self.name == other.name
-    }
-
     /// Where else it is used, to end a message.
     pub(super) fn also(&self) -> String {
         if self.further.is_empty() {
@@ -55,32 +40,77 @@ impl Use {
 /// What a workload uses: by its own fields, and the pull secrets of its ServiceAccount. A ServiceAccount that isn't there brings nothing.
 pub(super) fn of(context: &Context<'_>, workload: &Workload) -> Vec<Use> {
     let namespace = context.facts.target.namespace.as_str();
-    let mut uses: Vec<Use> = Vec::new();
+    let mut gathered = Gathered::default();
     for reference in &workload.references {
-        add(&mut uses, Use::of(reference, namespace, &reference.path));
+        gathered.add(reference, namespace, &reference.path);
     }
     let key = ObjectKey::new("", "ServiceAccount", namespace, service_account(workload));
+    let path = format!("{}.serviceAccountName", workload.spec_path);
     let account = context.lookup(&key).map(|found| &found.facts);
     if let Some(Facts::Referrer(account)) = account {
-        let path = format!("{}.serviceAccountName", workload.spec_path);
         let pulls = account.references.iter().filter(|one| one.mount == Mount::ImagePull);
-        pulls.for_each(|reference| add(&mut uses, Use::of(reference, namespace, &path)));
+        pulls.for_each(|reference| gathered.add(reference, namespace, &path));
     }
-    uses
+    gathered.all.into_iter().map(|(way, named)| named.of(way)).collect()
 }
 
-fn add(uses: &mut Vec<Use>, new: Use) {
-    let Some(known) = uses.iter_mut().find(|known| known.is_same(&new)) else {
-        return uses.push(new);
-    };
-    known.keys = match (std::mem::take(&mut known.keys), new.keys) {
-        (Keys::Named(mut all), Keys::Named(more)) => {
-            all.extend(more);
-            all.sort();
-            all.dedup();
-            Keys::Named(all)
+/// One thing in one way: kind, namespace, name, mount.
+type Way<'r> = (ReferenceKind, &'r str, &'r str, Mount);
+
+/// Uses in the order in which they are first named; found by what they are, because a workload may name very many.
+#[derive(Default)]
+struct Gathered<'r> {
+    at: HashMap<Way<'r>, usize>,
+    all: Vec<(Way<'r>, Named<'r>)>,
+}
+
+impl<'r> Gathered<'r> {
+    fn add(&mut self, reference: &'r Reference, namespace: &'r str, path: &'r str) {
+        let written = reference.namespace.as_str();
+        let namespace = if written.is_empty() { namespace } else { written };
+        let way = (reference.kind, namespace, reference.name.as_str(), reference.mount);
+        let known = self.at.get(&way).and_then(|at| self.all.get_mut(*at));
+        let Some((_, named)) = known else {
+            self.at.insert(way, self.all.len());
+            return self.all.push((way, Named::new(&reference.keys, path)));
+        };
+        named.further.push(path);
+        named.take(&reference.keys);
+    }
+}
+
+/// Where something is named, and with which keys; `None` is all of them.
+struct Named<'r> {
+    keys: Option<BTreeSet<&'r str>>,
+    path: &'r str,
+    further: Vec<&'r str>,
+}
+
+impl<'r> Named<'r> {
+    fn new(keys: &'r Keys, path: &'r str) -> Self {
+        let mut named = Self { keys: Some(BTreeSet::new()), path, further: Vec::new() };
+        named.take(keys);
+        named
+    }
+
+    fn take(&mut self, more: &'r Keys) {
+        match (more, &mut self.keys) {
+            (Keys::Named(more), Some(keys)) => keys.extend(more.iter().map(String::as_str)),
+            (Keys::Named(_), None) => {}
+            (Keys::All, keys) => *keys = None,
         }
-        (Keys::All, _) | (_, Keys::All) => Keys::All,
-    };
-    known.further.push(new.path);
+    }
+
+    fn of(self, (kind, namespace, name, mount): Way<'_>) -> Use {
+        let keys = self.keys.map(|keys| keys.into_iter().map(str::to_owned).collect());
+        Use {
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            mount,
+            keys: keys.map_or(Keys::All, Keys::Named),
+            path: self.path.to_owned(),
+            further: self.further.into_iter().map(str::to_owned).collect(),
+        }
+    }
 }

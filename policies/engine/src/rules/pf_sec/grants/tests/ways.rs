@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CONTROLLER, cluster, pod};
+use super::{CONTROLLER, TO_CODER, cluster, grant as granting, pod};
 
 /// A field of a pod spec that uses object `s`: its path below the spec, the spec, whether of a ConfigMap, and its mount policy.
 type Field = (&'static str, Value, bool, &'static str);
@@ -155,4 +155,19 @@ fn uses_of_one_object_are_told_once() {
     assert!(one.message.contains("keys `a`, `b`"), "{}", one.message);
     assert!(one.message.contains("also at `$.spec.containers[0].env[1]"), "{}", one.message);
     assert!(one.remedy.contains(r#""keys":["a","b"]"#), "{}", one.remedy);
+}
+
+/// One workload with more uses than anybody needs is refused once; one with very many keys of one Secret is judged as one use.
+#[test]
+fn very_many_uses() {
+    let env = |count: usize, name: &dyn Fn(usize) -> String| {
+        let one = |at| json!({"name": "E", "valueFrom": {"secretKeyRef": {"name": name(at), "key": format!("k{at}")}}});
+        let env: Vec<Value> = (0..count).map(one).collect();
+        pod("", &json!({"serviceAccountName": "coder", "containers": [{"name": "c", "env": env}]}))
+    };
+    let cluster = cluster(&granting(&format!("{TO_CODER}, allowUntrustedRefs: true")));
+    assert!(cluster.allows("dev", &env(25_000, &|_| "s".to_owned())));
+    let most = super::super::uses::USES_MAX;
+    assert!(cluster.found("dev", &env(most, &|at| format!("x{at}"))).len() > 1);
+    assert_eq!(cluster.found("dev", &env(most + 1, &|at| format!("x{at}"))), ["PF-SEC-002 $"]);
 }

@@ -25,7 +25,8 @@ fn grants_against_records() {
         ("subject: {kind: agent-stack, name: reviewer}", false, false, false),
         ("subject: {kind: organization}, allowUntrustedRefs: true", true, true, true),
         ("subject: {kind: agent-stack, name: coder}, allowUntrustedRefs: true", true, true, true),
-        ("subject: {kind: team, name: core}, allowUntrustedRefs: true", true, true, true),
+        // Whoever writes a stack says any team, so only that of a run's stack counts.
+        ("subject: {kind: team, name: core}, allowUntrustedRefs: true", true, true, false),
         ("subject: {kind: repository, name: api}, allowUntrustedRefs: true", true, true, false),
         (
             "subject: {kind: service-account, name: coder}, allowUntrustedRefs: true, allowedRepositories: [acme/api]",
@@ -73,6 +74,65 @@ fn a_stack_by_its_service_account() {
     let mut other = unrecorded;
     other["spec"]["serviceAccountName"] = "reviewer".into();
     assert!(!cluster(&grant(fields)).allows("dev", &other));
+}
+
+/// A stack names an AgentServiceAccount: its denials, its policy and its grants are as if it named the ServiceAccount.
+#[test]
+fn a_stack_by_an_agent_service_account() {
+    let cluster_of = |stack: &str, account: &str, fields: &str| {
+        let lines = [
+            format!(
+                "{{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {{name: ident, namespace: a}}, spec: {{serviceAccountName: {account}}}}}"
+            ),
+            format!(
+                "{{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentStack, metadata: {{name: st, namespace: a}}, spec: {{runtimeIdentity: {{serviceAccountRef: ident}}, secretPolicy: {{{stack}}}}}}}"
+            ),
+            grant(&format!("{fields}, allowUntrustedRefs: true")),
+        ];
+        cluster(&lines.join("\n"))
+    };
+    let mut work = pod("", &mounting());
+    work["spec"]["serviceAccountName"] = "worker".into();
+    let open = "allowOnForks: true";
+    let to_stack = "subject: {kind: agent-stack, name: st}";
+    let to_account = "subject: {kind: service-account, name: worker}";
+    let cases = [
+        (open, "worker", to_stack, true),
+        (open, "worker", to_account, true),
+        ("allowOnForks: true, allowedSecretRefs: [s]", "worker", to_stack, true),
+        ("allowOnForks: true, allowedSecretRefs: [t]", "worker", to_stack, false),
+        ("allowOnForks: true, allowedSecretRefs: [t]", "worker", to_account, false),
+        ("", "worker", to_account, false),
+        (open, "another", to_stack, false),
+        ("", "another", to_account, true),
+    ];
+    for (stack, account, fields, allowed) in cases {
+        let cluster = cluster_of(stack, account, fields);
+        assert_eq!(cluster.allows("dev", &work), allowed, "{stack} {account} {fields}");
+    }
+    let deny = grant(&format!("{to_stack}, effect: deny")).replace("name: g,", "name: deny,");
+    let denied =
+        cluster(&format!("{deny}\n{}", grant(&format!("{to_account}, allowUntrustedRefs: true"))));
+    assert!(!denied.allows("dev", &work));
+    // Two that stand for it: nobody can tell which stack the ServiceAccount named `ident` itself has.
+    let mut ident = work;
+    ident["spec"]["serviceAccountName"] = "ident".into();
+    assert!(!cluster_of(open, "worker", to_stack).allows("dev", &ident));
+}
+
+/// A run that names no stack is held to those of its ServiceAccount.
+#[test]
+fn a_run_without_a_stack() {
+    let run = "{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {name: bare, namespace: a, uid: u-bare}, spec: {repository: acme/api, ref: refs/heads/main, sourceEvent: manual}}";
+    let strict = "{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentStack, metadata: {name: strict, namespace: a}, spec: {runtimeIdentity: {serviceAccountRef: coder}, secretPolicy: {allowOnForks: true, allowedSecretRefs: [t]}}}";
+    let fields = grant(&format!("{TO_CODER}, allowUntrustedRefs: true"));
+    assert!(cluster(&format!("{fields}\n{run}")).allows(CONTROLLER, &pod("bare", &mounting())));
+    let narrowed = cluster(&format!("{fields}\n{run}\n{strict}"));
+    assert!(!narrowed.allows(CONTROLLER, &pod("bare", &mounting())));
+    assert!(
+        narrowed.allows(CONTROLLER, &pod("run-main", &mounting())),
+        "its record says which stack"
+    );
 }
 
 /// An attempt has what its run has; where they differ nothing is granted.
