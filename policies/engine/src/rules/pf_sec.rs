@@ -5,6 +5,7 @@ mod boundary;
 mod grants;
 mod literals;
 mod tokens;
+pub(crate) mod untouched;
 
 use crate::context::{Context, Found};
 

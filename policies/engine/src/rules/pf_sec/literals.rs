@@ -10,6 +10,7 @@ use pinfold_model::finding::RuleId;
 use pinfold_model::object::{AGENT_GROUPS, Change, Object};
 
 use self::walk::{Hit, Parts, Report};
+use super::untouched::keeps;
 use crate::agent_workload::{Membership, membership};
 use crate::context::{Context, Found};
 use crate::credentials::Encoding;
@@ -25,6 +26,10 @@ const IN_SECRET: &str = "keep it in a Secret that a grant names and refer to tha
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
     let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    // A rollout that takes a literal away scales the old ReplicaSet down, which still has it.
+    if object.facts.workload().is_some() && keeps(context) {
+        return;
+    }
     let Some((parts, unsure)) = reach(context, object) else { return };
     let Some(document) = &facts.document else {
         let message = "the object's text isn't known, so nobody can tell what is in it";
@@ -47,10 +52,18 @@ fn is_write(facts: &AdmissionFacts) -> bool {
     }
 }
 
+/// Whether what containers are given is as it was: to label, to pause or to scale what is there shows nobody anything new.
+fn keeps_spec(change: Change) -> bool {
+    match change {
+        Change::Garbage | Change::Metadata | Change::Lowered | Change::Raised => true,
+        Change::Content => false,
+    }
+}
+
 /// Which parts of an object are looked at, if any; and what the view doesn't have that could make it an agent's.
 fn reach(context: &Context<'_>, object: &Object) -> Option<(Parts, Vec<Question>)> {
     let facts = context.facts;
-    let only_metadata = facts.operation == Operation::Update && facts.change == Change::Metadata;
+    let only_metadata = facts.operation == Operation::Update && keeps_spec(facts.change);
     if AGENT_GROUPS.contains(&object.key.group.as_str()) {
         let parts = match facts.subresource.as_str() {
             _ if only_metadata => Parts::Metadata,

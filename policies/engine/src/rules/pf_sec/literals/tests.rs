@@ -113,6 +113,29 @@ fn updates_and_other_operations() {
     );
 }
 
+/// A rollout that takes a literal away must end: the old ReplicaSet goes to none.
+#[test]
+fn what_was_there_is_scaled_and_kept() {
+    let set = |replicas: u32, key: &str| {
+        json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "r", "namespace": "acme"},
+            "spec": {"replicas": replicas, "template": {"spec": {"containers": [{"name": "c", "env": [{"name": "V", "value": key}]}]}}}})
+    };
+    let (view, policy) = (view(CLUSTER), policy("{}"));
+    let judged = |user: &str, new: &Value, old: Option<&Value>| {
+        found(judge, &request(user, new, old), &view, &policy).raw.len()
+    };
+    let old = set(3, &secret());
+    let deployments = "system:serviceaccount:kube-system:deployment-controller";
+    for replicas in [0, 9] {
+        assert_eq!(judged(deployments, &set(replicas, &secret()), Some(&old)), 0, "{replicas}");
+        assert_eq!(judged("alice", &set(replicas, &secret()), Some(&old)), 0, "{replicas}");
+    }
+    assert_eq!(judged("alice", &old, Some(&set(3, "plain"))), 1, "a literal that comes");
+    assert_eq!(judged(deployments, &old, None), 1, "to make one is no update");
+    let forged = "system:serviceaccount:acme:deployment-controller";
+    assert_eq!(judged(forged, &old, Some(&set(3, "plain"))), 1, "another namespace's");
+}
+
 #[test]
 fn what_is_said_has_no_value() {
     let all = [secret(), "hunter2x".to_owned()];
