@@ -111,8 +111,10 @@ pub struct AgentServiceAccount {
     pub token_audience: String,
     /// `spec.tokenExpirationSeconds`: the longest life of a token.
     pub token_expiration_seconds: Option<i64>,
-    /// `spec.imagePullSecretRefs`.
+    /// `spec.imagePullSecretRefs` that are beside the ServiceAccount: their names.
     pub image_pull_secrets: Vec<String>,
+    /// `spec.imagePullSecretRefs`, all; a bare name is beside the ServiceAccount.
+    pub image_pulls: Vec<RequiredObject>,
     /// `spec.automountServiceAccountToken`; `false` if left out.
     pub automount: bool,
 }

@@ -17,6 +17,7 @@ use crate::context::{Context, Found};
 use crate::organization::{Ownership, namespace_key, ownership};
 use crate::rbac::agents::{Agents, DEFAULT, Naming};
 use crate::rbac::describe::excerpt;
+use crate::rules::pf_sec::untouched::is_untouched;
 
 const RULE: RuleId = RuleId::ORG_NONE;
 /// Labels of the control plane by which a workload says that it is an agent's.
@@ -27,7 +28,10 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
     let Some(object) = facts.object.as_ref().filter(|_| content_comes(facts)) else { return };
     if let Some(workload) = object.facts.workload() {
-        judge_workload(context, object, workload, found);
+        // Where the organization became disputed, controllers still scale down and clean up.
+        if !is_untouched(context, object, workload) {
+            judge_workload(context, object, workload, found);
+        }
     } else if object.facts.ties().is_some() {
         match facts.target.namespace.as_str() {
             "" if !is_blank(&object.facts) => judge_unplaced(context, found),

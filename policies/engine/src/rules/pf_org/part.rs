@@ -2,7 +2,6 @@
 
 use pinfold_model::facts::{AdmissionFacts, Operation, Question};
 use pinfold_model::finding::RuleId;
-use pinfold_model::object::Change;
 
 use crate::context::{Context, Found};
 use crate::organization::namespace_key;
@@ -12,7 +11,7 @@ use crate::rules::pf_rbac::deputy::{self, Principal};
 pub(super) fn content_comes(facts: &AdmissionFacts) -> bool {
     match facts.operation {
         Operation::Create => true,
-        Operation::Update => facts.change == Change::Content && facts.subresource != "status",
+        Operation::Update => !facts.change.starts_nothing() && facts.subresource != "status",
         Operation::Delete | Operation::Connect => false,
     }
 }

@@ -3,6 +3,7 @@
 //! The object is judged as it would be stored, with what it leads to: a claim to its volume, a pod to its ServiceAccount, a kind of the
 //! policy's `references` to whatever their JSONPaths select. What can't be followed to an organization is refused with that reason.
 
+mod agents;
 mod catalogue;
 mod params;
 mod reach;
@@ -17,6 +18,7 @@ use pinfold_model::object::storage::Referrer;
 use pinfold_model::object::{Change, Facts, Object, ObjectKey};
 
 use self::reach::{Home, Reach, Via};
+use super::untouched::is_untouched;
 use crate::context::{Context, Found};
 use crate::organization::{Ownership, ownership};
 
@@ -27,14 +29,20 @@ const DEFAULT_ACCOUNT: &str = "default";
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
     let Some(object) = &facts.object else { return };
-    if !is_write(facts) || is_untouched(facts, object) {
+    if !is_write(facts) || is_harmless(facts, object) {
         return;
     }
     let mut own = Found::default();
     let namespace = facts.target.namespace.as_str();
+    let workload = object.facts.workload();
+    let untouched = workload.is_some_and(|workload| is_untouched(context, object, workload));
     match &object.facts {
+        Facts::Workload(_) if untouched => {}
         Facts::Workload(workload) => judge_workload(context, namespace, workload, &mut own),
         Facts::Referrer(referrer) => judge_referrer(context, referrer, &mut own),
+        Facts::Capability(found) => agents::judge(context, &found.requires, &mut own),
+        Facts::Requirement(found) => agents::judge(context, &found.requires, &mut own),
+        Facts::AgentServiceAccount(found) => agents::judge(context, &found.image_pulls, &mut own),
         Facts::MetaOnly
         | Facts::Role(_)
         | Facts::Binding(_)
@@ -44,12 +52,9 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         | Facts::Organization(_)
         | Facts::RunnerPool(_)
         | Facts::Run(_)
-        | Facts::AgentServiceAccount(_)
         | Facts::AgentStack(_)
         | Facts::Approval(_)
         | Facts::Grant(_)
-        | Facts::Capability(_)
-        | Facts::Requirement(_)
         | Facts::TriggerRule(_)
         | Facts::Memory(_)
         | Facts::AgentResource(_) => {}
@@ -59,7 +64,7 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         known.extend(referrer.references.iter().map(|reference| reference.path.clone()));
     }
     unclassified::judge(context, object, &known, &mut own);
-    let spec_may_change = facts.subresource != "status";
+    let spec_may_change = facts.subresource != "status" && !untouched;
     own.raw.retain(|raw| spec_may_change || !is_spec(&raw.path));
     found.raw.extend(own.raw);
     own.questions.into_iter().for_each(|question| found.ask(question));
@@ -74,7 +79,7 @@ fn is_write(facts: &AdmissionFacts) -> bool {
 
 /// An update that can't make anything worse: the garbage collector must get rid of a bad object, and a status that leaves labels and
 /// annotations alone has no reference in it.
-fn is_untouched(facts: &AdmissionFacts, object: &Object) -> bool {
+fn is_harmless(facts: &AdmissionFacts, object: &Object) -> bool {
     let Some(old) = facts.old_object.as_ref().filter(|_| facts.operation == Operation::Update)
     else {
         return false;

@@ -153,3 +153,24 @@ fn what_was_there_can_be_reported_on_and_cleaned_up() {
     }
     assert_eq!(told(&super::deletion(DEV, &old), &view), NONE);
 }
+
+#[test]
+fn controllers_scale_what_was_there_before_the_dispute() {
+    let view = cluster("");
+    let set = |replicas: u32, account: &str| {
+        format!(
+            "{{apiVersion: apps/v1, kind: ReplicaSet, metadata: {{name: r, namespace: nobody}}, spec: {{replicas: {replicas}, template: {{spec: {{serviceAccountName: {account}}}}}}}}}"
+        )
+    };
+    let deployments = "system:serviceaccount:kube-system:deployment-controller";
+    for (user, (replicas, account), denied) in [
+        (deployments, (0, "x"), false),
+        (deployments, (9, "x"), false),
+        (DEV, (0, "x"), false),
+        (DEV, (9, "x"), true),
+        (deployments, (9, "y"), true),
+    ] {
+        let facts = asked(user, &set(replicas, account), Some(&set(3, "x")));
+        assert_eq!(!told(&facts, &view).is_empty(), denied, "{user} {replicas} {account}");
+    }
+}

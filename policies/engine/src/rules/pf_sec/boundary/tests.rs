@@ -241,8 +241,17 @@ fn updates_are_judged_as_they_would_be_stored() {
             "",
             "",
         ),
+        // Labels that no rule asks for reach nothing new, and neither do fewer pods.
+        (format!("{{{pod}, metadata: {{namespace: a, labels: {{k: w}}}}, {bad}}}"), "", ""),
+        (
+            format!(
+                "{{{pod}, metadata: {{namespace: a, labels: {{k: v}}}}, {}}}",
+                bad.replace('1', "0")
+            ),
+            "",
+            "",
+        ),
         // Anything more is judged whole, also while the object is being deleted.
-        (format!("{{{pod}, metadata: {{namespace: a, labels: {{k: w}}}}, {bad}}}"), "", path),
         (
             format!(
                 "{{{pod}, metadata: {{namespace: a, deletionTimestamp: '2026-11-21T00:00:00Z', labels: {{k: v}}}}, {}}}",
@@ -264,6 +273,97 @@ fn updates_are_judged_as_they_would_be_stored() {
             expected.split_whitespace().map(|p| format!("PF-SEC-001 {p}")).collect();
         assert_eq!(spoken(&found), expected, "{new} {subresource}");
     }
+}
+
+/// A ReplicaSet that was there before the label, or before the dispute, must be scaled and go; whoever else changes it is judged.
+#[test]
+fn controllers_keep_what_was_there() {
+    let set = |namespace: &str, replicas: u32, secret: &str| {
+        value(&format!(
+            "{{apiVersion: apps/v1, kind: ReplicaSet, metadata: {{namespace: {namespace}, name: r}}, spec: {{replicas: {replicas}, template: {{spec: {{containers: [{{envFrom: [{{secretRef: {{name: {secret}}}}}]}}]}}}}}}}}"
+        ))
+    };
+    let deployments = "system:serviceaccount:kube-system:deployment-controller";
+    let path = "PF-SEC-001 $.spec.template.spec.containers[0].envFrom[0].secretRef.name";
+    let torn = "PF-SEC-001 $.metadata.namespace";
+    let cases = [
+        (deployments, ("a", "foreign"), ("foreign", 0), None),
+        (deployments, ("a", "foreign"), ("foreign", 9), None),
+        (deployments, ("torn", "x"), ("x", 0), None),
+        (deployments, ("torn", "x"), ("x", 9), None),
+        ("dev", ("a", "foreign"), ("foreign", 0), None),
+        ("dev", ("torn", "x"), ("x", 0), None),
+        ("dev", ("a", "foreign"), ("foreign", 9), Some(path)),
+        ("dev", ("torn", "x"), ("x", 9), Some(torn)),
+        // Another reference is another matter, whoever writes it.
+        (deployments, ("a", "own"), ("foreign", 3), Some(path)),
+        ("dev", ("a", "own"), ("foreign", 0), Some(path)),
+    ];
+    let cluster = cluster();
+    for (user, (namespace, before), (after, replicas), expected) in cases {
+        let (old, new) = (set(namespace, 3, before), set(namespace, replicas, after));
+        let facts = request(user, &new, Some(&old));
+        let found = fixture::found(super::judge, &facts, &cluster.view, &cluster.policy);
+        let expected: Vec<&str> = expected.into_iter().collect();
+        assert_eq!(spoken(&found), expected, "{user} {namespace} {before} {after} {replicas}");
+    }
+    let (old, new) = (set("a", 3, "foreign"), set("a", 0, "foreign"));
+    let mut facts = request(deployments, &new, Some(&old));
+    facts.operation = pinfold_model::facts::Operation::Create;
+    let found = fixture::found(super::judge, &facts, &cluster.view, &cluster.policy);
+    assert_eq!(spoken(&found), [path], "to make one is no update");
+}
+
+#[test]
+fn agent_resources_name_nothing_of_another_organization() {
+    let fields = [
+        ("AgentMcpServer", "secretRefs: [NAMED]", "secretRefs[0]"),
+        ("AgentMcpServer", "requiredSecretRefs: [NAMED]", "requiredSecretRefs[0]"),
+        ("AgentMcpServer", "configRefs: [NAMED]", "configRefs[0]"),
+        ("AgentMcpServer", "envRefs: [{name: A, secretRef: NAMED}]", "envRefs[0].secretRef"),
+        (
+            "AgentMcpServer",
+            "headerRefs: [{name: A, valueFrom: {secretKeyRef: NAMED}}]",
+            "headerRefs[0].valueFrom.secretKeyRef",
+        ),
+        (
+            "AgentMcpServer",
+            "envRefs: [{name: A, valueFrom: {configMapKeyRef: NAMED}}]",
+            "envRefs[0].valueFrom.configMapKeyRef",
+        ),
+        ("AgentToolProfile", "requiredSecretRefs: [NAMED]", "requiredSecretRefs[0]"),
+        ("AgentSkill", "requiredConfigRefs: [NAMED]", "requiredConfigRefs[0]"),
+        ("AgentCapabilityRequirement", "requiredSecretRefs: [NAMED]", "requiredSecretRefs[0]"),
+        ("AgentServiceAccount", "imagePullSecretRefs: [NAMED]", "imagePullSecretRefs[0]"),
+    ];
+    let cluster = cluster();
+    for (kind, spec, path) in fields {
+        let judged = |named: &str| {
+            let spec = spec.replace("NAMED", named);
+            let manifest = value(&format!(
+                "{{apiVersion: krate.a5c.ai/v1alpha1, kind: {kind}, metadata: {{namespace: a, name: x}}, spec: {{{spec}}}}}"
+            ));
+            spoken(&cluster.judge(&manifest, None))
+        };
+        let refused = [format!("PF-SEC-001 $.spec.{path}")];
+        assert_eq!(judged("{namespace: b, name: key}"), refused, "{kind} {spec}");
+        assert_eq!(judged("{namespace: nowhere, name: key}"), refused, "{kind} {spec}");
+        for honest in ["{namespace: a2, name: key}", "{namespace: a, name: key}", "{name: key}"] {
+            assert!(judged(honest).is_empty(), "{kind} {spec} {honest}");
+        }
+        if !spec.to_lowercase().contains("config") {
+            assert_eq!(judged("{name: foreign}"), refused, "a label: {kind} {spec}");
+            assert!(judged("{namespace: b, name: shared}").is_empty(), "{kind} {spec}");
+        }
+    }
+    let account = |namespace: &str| {
+        value(&format!(
+            "{{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentServiceAccount, metadata: {{namespace: a, name: x}}, spec: {{namespace: {namespace}, serviceAccountName: s, imagePullSecretRefs: [pull]}}}}"
+        ))
+    };
+    assert!(cluster.judge(&account("a2"), None).raw.is_empty());
+    let beside = spoken(&cluster.judge(&account("b"), None));
+    assert_eq!(beside, ["PF-SEC-001 $.spec.imagePullSecretRefs[0]"], "beside the ServiceAccount");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::wire::{Link, List, Named, Text, Written};
+use super::super::wire::{Block, Link, List, Named, Text, Written};
 use super::links::{Links, reference};
 use super::{NoStatus, Spec};
 use crate::object::agent::{Capability, RequiredObject, Requirement};
@@ -37,8 +37,21 @@ struct Filled<'a> {
     secret_ref: Need<'a>,
     #[serde(borrow)]
     config_map_ref: Need<'a>,
+    /// As a container's variable says it.
+    #[serde(borrow)]
+    value_from: Block<FilledFrom<'a>>,
     #[serde(borrow)]
     purpose: Text<'a>,
+}
+
+/// `valueFrom` of a variable.
+#[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+struct FilledFrom<'a> {
+    #[serde(borrow)]
+    secret_key_ref: Need<'a>,
+    #[serde(borrow)]
+    config_map_key_ref: Need<'a>,
 }
 
 /// A Secret by its name alone, or what it is filled from.
@@ -94,6 +107,13 @@ impl Needs {
                     self.one(ReferenceKind::Secret, &secret, &parts.secret_ref);
                     let config = format!("{path}.configMapRef");
                     self.one(ReferenceKind::ConfigMap, &config, &parts.config_map_ref);
+                    if let Some(from) = parts.value_from.get() {
+                        let path = format!("{path}.valueFrom");
+                        let secret = format!("{path}.secretKeyRef");
+                        self.one(ReferenceKind::Secret, &secret, &from.secret_key_ref);
+                        let config = format!("{path}.configMapKeyRef");
+                        self.one(ReferenceKind::ConfigMap, &config, &from.config_map_key_ref);
+                    }
                     for new in self.0.iter_mut().skip(from).filter(|new| new.purpose.is_empty()) {
                         new.purpose = parts.purpose.owned();
                     }

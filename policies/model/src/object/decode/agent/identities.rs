@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::wire::{Link, List, Many, Named, Pairs, Text, Written};
+use super::super::wire::{Link, LinkParts, List, Many, Named, Pairs, Text, Written};
 use super::links::{Links, repository_name};
 use super::{NoStatus, Spec};
-use crate::object::agent::{AgentServiceAccount, RunnerPool};
+use crate::object::agent::{AgentServiceAccount, RequiredObject, RunnerPool};
+use crate::object::reference::ReferenceKind;
 use crate::object::{Facts, ObjectKey};
 
 /// A ServiceAccount that agents run as.
@@ -38,7 +39,7 @@ pub(in crate::object::decode) struct Account<'a> {
     token_expiration_seconds: Option<i64>,
     /// Secrets that its images are pulled with.
     #[serde(borrow)]
-    image_pull_secret_refs: List<Named<'a>>,
+    image_pull_secret_refs: List<Written<'a, LinkParts<'a>>>,
     /// Whether its token is mounted without being asked for; it isn't if it is left out.
     automount_service_account_token: Option<bool>,
 }
@@ -52,18 +53,44 @@ impl<'a> Spec for Account<'a> {
             "$.spec.allowedRunnerPools",
             &self.allowed_runner_pools,
         );
+        let namespace = self.namespace.some().unwrap_or_else(|| key.namespace.clone());
+        let image_pulls = self.image_pulls(&namespace);
+        let beside = image_pulls.iter().filter(|secret| secret.namespace == namespace);
         let repositories = self.allowed_repositories.0.iter().map(repository_name);
         Facts::AgentServiceAccount(Box::new(AgentServiceAccount {
             ties: links.ties(&self.organization_ref),
-            namespace: self.namespace.some().unwrap_or_else(|| key.namespace.clone()),
+            image_pull_secrets: beside.map(|secret| secret.name.clone()).collect(),
+            image_pulls,
+            namespace,
             service_account: self.service_account_name.owned(),
             repositories: repositories.collect(),
             runner_pools: self.allowed_runner_pools.placed(&key.namespace),
             token_audience: self.token_audience.owned(),
             token_expiration_seconds: self.token_expiration_seconds,
-            image_pull_secrets: self.image_pull_secret_refs.0.iter().map(Named::owned).collect(),
             automount: self.automount_service_account_token == Some(true),
         }))
+    }
+}
+
+impl Account<'_> {
+    /// The Secrets that its images are pulled with, each with its namespace. Their names are never split.
+    fn image_pulls(&self, namespace: &str) -> Vec<RequiredObject> {
+        let refs = self.image_pull_secret_refs.0.iter().enumerate();
+        let pulls = refs.map(|(index, secret)| {
+            let (place, name) = match secret {
+                Written::Text(name) => (None, name.owned()),
+                Written::Parts(parts) => (parts.namespace.some(), parts.name.owned()),
+            };
+            RequiredObject {
+                kind: ReferenceKind::Secret,
+                namespace: place.unwrap_or_else(|| namespace.to_owned()),
+                name,
+                keys: Vec::new(),
+                purpose: String::new(),
+                path: format!("$.spec.imagePullSecretRefs[{index}]"),
+            }
+        });
+        pulls.filter(|secret| !secret.name.is_empty()).collect()
     }
 }
 
