@@ -228,8 +228,9 @@ impl Admission {
                     }
                     decision = (self.judge.admit)(&review.facts, &view, policy, now);
                 }
-                let can_ask =
-                    |question: &Question| self.live.as_ref().is_some_and(|live| live.can_ask(question));
+                let can_ask = |question: &Question| {
+                    self.live.as_ref().is_some_and(|live| live.can_ask(question))
+                };
                 if let Some(message) = unconfirmed(&decision, &review.facts.answers, can_ask) {
                     return Outcome::refused(&message, CONFIRM_REMEDY);
                 }
