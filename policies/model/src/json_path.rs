@@ -132,7 +132,8 @@ impl JsonPath {
         let Reach { steps, selections, descends, .. } = self.reach;
         let expression = || self.text.clone();
         let nodes_max = VISITS_MAX.checked_div(steps).unwrap_or(VISITS_MAX);
-        let levels = if descends { usize::MAX } else { steps };
+        // The root is counted as a step.
+        let levels = if descends { usize::MAX } else { steps.saturating_sub(1) };
         let (mut count, mut bytes) = (1_usize, 0_usize);
         let mut pending = vec![Node { value: document, level: 0, path_bytes: 1 }];
         while let Some(node) = pending.pop() {
@@ -448,6 +449,27 @@ mod tests {
         let document = Value::Array(vec![json!(1); VISITS_MAX / 2]);
         let path = JsonPath::parse("$.a.b.c[*]").expect("an expression");
         assert!(matches!(path.select(&document), Err(JsonPathError::Budget { .. })));
+    }
+
+    #[test]
+    fn long_names_and_deep_documents_are_refused_where_the_expression_comes_to_them() {
+        use serde_json::Map;
+        let list = Value::Array(vec![json!({"a": 1}); 1_000]);
+        let long = Value::Object(Map::from_iter([("k".repeat(60_000), list)]));
+        let deep = (0..=DESCENT_MAX).fold(json!({"a": 1}), |below, _| json!([below]));
+        let select = |text: &str, document: &Value| {
+            let found = JsonPath::parse(text).expect(text).select(document);
+            found.map(|found| found.len())
+        };
+        for many in ["$..a", "$.*[*].a", "$.*[0:].a", "$[*][?@.a == 1]"] {
+            assert!(matches!(select(many, &long), Err(JsonPathError::Paths { .. })), "{many}");
+        }
+        assert!(matches!(select("$..a", &deep), Err(JsonPathError::Depth { .. })));
+        for one in ["$.a", "$.*", "$.a[*]"] {
+            assert!(select(one, &deep).is_ok(), "{one}");
+        }
+        assert_eq!(select("$.a.b", &long), Ok(0));
+        assert_eq!(select("$.*", &long), Ok(1));
     }
 
     #[test]
