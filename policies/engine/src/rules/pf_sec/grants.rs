@@ -10,15 +10,15 @@ use pinfold_model::facts::{AdmissionFacts, Operation, Requester};
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::pod::Workload;
 use pinfold_model::object::reference::ReferenceKind;
-use pinfold_model::object::{AGENT_GROUPS, Change, Object};
+use pinfold_model::object::{Change, Object};
 
-use self::uses::Use;
+use self::uses::{USES_MAX, Use};
 use self::worker::Worker;
-use crate::agent_workload::{Membership, PURPOSE, labels, membership, service_account};
+use super::untouched::{is_untouched, purposes};
+use crate::agent_workload::{Membership, membership};
 use crate::context::{Context, Found};
 use crate::explain::World;
 use crate::grants::{Need, Refused, Verdict, resolve};
-use crate::trust::stamp::stamps;
 use crate::trust::standing::{Actor, Standing, actor};
 use crate::trust::work_of;
 
@@ -36,6 +36,7 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         return;
     }
     match membership(context, object, workload) {
+        Membership::Agent(_) if uses.len() > USES_MAX => tell_too_many(uses.len(), found),
         Membership::Agent(_) => judge_uses(context, (object, workload), &uses, found),
         // Nothing here says that it is an agent's; what the view doesn't have yet is looked at once more before it passes.
         Membership::Other(unknown) => {
@@ -51,44 +52,6 @@ fn is_write(facts: &AdmissionFacts) -> bool {
         }
         Operation::Delete | Operation::Connect => false,
     }
-}
-
-/// An update that can't reach more than before: what the garbage collector writes, metadata that no grant asks for, and what the API's own
-/// controllers write to what they keep (a ReplicaSet must be scaled down though its grant has ended).
-fn is_untouched(context: &Context<'_>, object: &Object, workload: &Workload) -> bool {
-    let facts = context.facts;
-    let Some(old) = facts.old_object.as_ref().filter(|_| facts.operation == Operation::Update)
-    else {
-        return false;
-    };
-    let Some(before) = old.facts.workload() else { return false };
-    let same = before.references == workload.references
-        && service_account(before) == service_account(workload)
-        && marks(old, before) == marks(object, workload);
-    let built_in = facts
-        .requester
-        .as_ref()
-        .is_some_and(|requester| actor(context, requester) == Actor::BuiltIn);
-    match facts.change {
-        Change::Garbage => true,
-        Change::Metadata | Change::Lowered => same,
-        Change::Raised | Change::Content => same && built_in,
-    }
-}
-
-/// What the rules read of metadata: agent labels, the stamp, the purpose.
-fn marks<'o>(object: &'o Object, workload: &'o Workload) -> Vec<(&'o str, &'o str)> {
-    let agent = |(key, _): &(&str, &str)| {
-        key.rsplit_once('/').is_some_and(|(group, _)| AGENT_GROUPS.contains(&group))
-    };
-    let labels = labels(object, workload).filter(agent);
-    labels.chain(stamps(object)).chain(purposes(workload).map(|said| (PURPOSE, said))).collect()
-}
-
-/// What the workload says that it uses its Secrets for.
-fn purposes(workload: &Workload) -> impl Iterator<Item = &str> {
-    let said = workload.pod_annotations.iter().filter(|(key, _)| key == PURPOSE);
-    said.map(|(_, said)| said.as_str())
 }
 
 fn judge_uses(
@@ -141,6 +104,13 @@ fn vouches(context: &Context<'_>, requester: &Requester) -> bool {
             context.facts.operation == Operation::Update && context.facts.change != Change::Content
         }
     }
+}
+
+fn tell_too_many(count: usize, found: &mut Found) {
+    let message = format!(
+        "cannot tell whether each of {count} Secrets and ConfigMaps is granted: more than {USES_MAX} in one workload"
+    );
+    found.add(RuleId::SEC_SECRET_GRANT, "$", message, "use fewer in one workload");
 }
 
 fn rule_of(kind: ReferenceKind) -> RuleId {
