@@ -83,8 +83,11 @@ pub fn each_member<'v>(
                     each(&Member { name, value, root, trail: &trail, above: next });
                 }
                 let holding = members.iter().filter(|(_, value)| size(value) > 0);
-                let node =
-                    |(name, value): (&'v String, _)| Node { above, step: Step::Member(name), value };
+                let node = |(name, value): (&'v String, _)| Node {
+                    above,
+                    step: Step::Member(name),
+                    value,
+                };
                 trail.extend(holding.map(node));
             }
             Value::Array(items) => {
