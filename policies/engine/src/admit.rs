@@ -62,7 +62,7 @@ fn decide(context: &Context<'_>, found: Found) -> Decision {
         (left.mode, &left.rule, &left.path).cmp(&(right.mode, &right.rule, &right.path))
     });
     findings.dedup();
-    let mut findings = bounded(findings);
+    let mut findings = bounded(&findings);
     findings.iter_mut().for_each(|finding| shorten(&mut finding.path));
     undecided.retain(|rule| context.policy.mode_of(rule) == Some(Mode::Enforce));
     let denied = findings.iter().any(|finding| finding.mode == Mode::Enforce);
@@ -73,7 +73,7 @@ fn decide(context: &Context<'_>, found: Found) -> Decision {
 }
 
 /// Leaves out what is beyond the bound of a rule, but never the rule: an object can break one rule in very many places.
-fn bounded(findings: Vec<Finding>) -> Vec<Finding> {
+fn bounded(findings: &[Finding]) -> Vec<Finding> {
     let mut kept = Vec::new();
     for same in
         findings.chunk_by(|left, right| (left.mode, &left.rule) == (right.mode, &right.rule))
