@@ -105,7 +105,12 @@ fn judge_removal(context: &Context<'_>, found: &mut Found) {
     let denial = grant_of(context.facts.old_object.as_ref()).filter(|grant| grant.denies);
     let Some(denial) = denial.filter(|_| !is_collector(context.facts)) else { return };
     if !refuses_agent(context, found) {
-        judge_author(context, (&denial.object, path_of(denial.object.kind)), "no longer deny", found);
+        judge_author(
+            context,
+            (&denial.object, path_of(denial.object.kind)),
+            "no longer deny",
+            found,
+        );
     }
 }
 

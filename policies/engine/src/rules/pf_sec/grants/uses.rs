@@ -10,8 +10,9 @@ use crate::agent_workload::service_account;
 use crate::context::Context;
 use crate::rbac::describe::list;
 
-/// Most uses of one workload that are judged. More is no workload, but a way to keep the webhook busy.
-pub(super) const USES_MAX: usize = 2_048;
+/// Most uses of one workload that are judged. More is no workload, but a way to keep the webhook busy; and each may be a question, of which a
+/// decision has no more than a few beyond this.
+pub(super) const USES_MAX: usize = 1_000;
 
 /// One use.
 #[derive(Debug, Clone, PartialEq, Eq)]
