@@ -3,6 +3,8 @@
 
 #[path = "../benches/material/generated.rs"]
 mod generated;
+#[path = "scale/hostile.rs"]
+mod hostile;
 #[path = "../benches/material/mod.rs"]
 mod material;
 #[path = "../benches/scale/requests.rs"]

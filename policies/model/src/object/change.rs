@@ -151,85 +151,72 @@ mod tests {
 
     use super::{Change, change};
 
+    /// The change from one spec to another.
+    fn of(version: &str, kind: &str, (old, new): (Value, Value)) -> Change {
+        let object = |spec: Value| json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}, "spec": spec});
+        change(&object(old), &object(new))
+    }
+
     #[test]
-    fn settings_of_workloads_are_lowered_or_raised() {
-        let object = |version: &str, kind: &str, spec: Value| json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}, "spec": spec});
+    fn replicas_are_lowered_or_raised() {
         let template = json!({"spec": {"containers": [{"image": "a"}]}});
         let other = json!({"spec": {"containers": [{"image": "b"}]}});
-        let of = |version: &str, kind: &str, old: Value, new: Value| {
-            change(&object(version, kind, old), &object(version, kind, new))
-        };
-        let deployment = |old: Value, new: Value| of("apps/v1", "Deployment", old, new);
         let with = |replicas: Value| json!({"replicas": replicas, "template": template});
+        let paused = json!({"replicas": 1, "template": template, "paused": true});
         let cases = [
-            (deployment(with(json!(2)), with(json!(0))), Change::Lowered),
-            (deployment(with(json!(2)), with(json!(null))), Change::Lowered),
-            (deployment(with(json!(null)), with(json!(1))), Change::Lowered),
-            (deployment(with(json!(0)), with(json!(null))), Change::Raised),
-            (deployment(with(json!(0)), with(json!(1))), Change::Raised),
-            (deployment(with(json!(1)), with(json!("0"))), Change::Raised),
-            (
-                deployment(with(json!(1)), json!({"replicas": 0, "template": other})),
-                Change::Content,
-            ),
-            (deployment(with(json!(1)), json!({"replicas": 0})), Change::Content),
-            (
-                deployment(
-                    with(json!(1)),
-                    json!({"replicas": 1, "template": template, "paused": true}),
-                ),
-                Change::Lowered,
-            ),
-            (
-                of(
-                    "batch/v1",
-                    "CronJob",
-                    json!({"jobTemplate": 1}),
-                    json!({"jobTemplate": 1, "suspend": true}),
-                ),
-                Change::Lowered,
-            ),
-            (
-                of(
-                    "batch/v1",
-                    "CronJob",
-                    json!({"jobTemplate": 1, "suspend": true}),
-                    json!({"jobTemplate": 1}),
-                ),
-                Change::Raised,
-            ),
-            (
-                of(
-                    "batch/v1",
-                    "CronJob",
-                    json!({"schedule": "a"}),
-                    json!({"schedule": "b", "suspend": true}),
-                ),
-                Change::Raised,
-            ),
-            (
-                of("batch/v1", "Job", json!({"parallelism": 2}), json!({"parallelism": 3})),
-                Change::Raised,
-            ),
-            (
-                of("v1", "Pod", json!({"schedulingGates": [{"name": "x"}]}), json!({})),
-                Change::Raised,
-            ),
-            (
-                of("v1", "Pod", json!({"tolerations": []}), json!({"tolerations": [{}]})),
-                Change::Content,
-            ),
-            (
-                of("krate.a5c.ai/v1", "Job", json!({"suspend": false}), json!({"suspend": true})),
-                Change::Content,
-            ),
-            (
-                of("tekton.dev/v1", "PipelineRun", json!({}), json!({"paused": true})),
-                Change::Content,
-            ),
+            (with(json!(2)), with(json!(0)), Change::Lowered),
+            (with(json!(2)), with(json!(null)), Change::Lowered),
+            (with(json!(null)), with(json!(1)), Change::Lowered),
+            (with(json!(0)), with(json!(null)), Change::Raised),
+            (with(json!(0)), with(json!(1)), Change::Raised),
+            (with(json!(1)), with(json!("0")), Change::Raised),
+            (with(json!(1)), json!({"replicas": 0, "template": other}), Change::Content),
+            (with(json!(1)), json!({"replicas": 0}), Change::Content),
+            (with(json!(1)), paused, Change::Lowered),
         ];
-        for (row, (found, expected)) in cases.into_iter().enumerate() {
-            assert_eq!(found, expected, "row {row}");
+        for (row, (old, new, expected)) in cases.into_iter().enumerate() {
+            assert_eq!(of("apps/v1", "Deployment", (old, new)), expected, "row {row}");
+        }
+    }
+
+    #[test]
+    fn other_settings_are_lowered_or_raised() {
+        let suspended = || json!({"jobTemplate": 1, "suspend": true});
+        let awake = || json!({"jobTemplate": 1});
+        let gated = json!({"schedulingGates": [{"name": "x"}]});
+        let cases = [
+            ("batch/v1", "CronJob", (awake(), suspended()), Change::Lowered),
+            ("batch/v1", "CronJob", (suspended(), awake()), Change::Raised),
+            (
+                "batch/v1",
+                "CronJob",
+                (json!({"schedule": "a"}), json!({"schedule": "b", "suspend": true})),
+                Change::Raised,
+            ),
+            (
+                "batch/v1",
+                "Job",
+                (json!({"parallelism": 2}), json!({"parallelism": 3})),
+                Change::Raised,
+            ),
+            ("v1", "Pod", (gated, json!({})), Change::Raised),
+            (
+                "v1",
+                "Pod",
+                (json!({"tolerations": []}), json!({"tolerations": [{}]})),
+                Change::Content,
+            ),
+            (
+                "krate.a5c.ai/v1",
+                "Job",
+                (json!({"suspend": false}), json!({"suspend": true})),
+                Change::Content,
+            ),
+            ("tekton.dev/v1", "PipelineRun", (json!({}), json!({"paused": true})), Change::Content),
+        ];
+        for (version, kind, specs, expected) in cases {
+            let shown = format!("{kind} {specs:?}");
+            assert_eq!(of(version, kind, specs), expected, "{shown}");
         }
     }
 

@@ -1,13 +1,7 @@
 //! Objects that are made to be dear: what a decision allocates stays a small multiple of the request, whatever its shape.
 
-#[path = "../benches/material/mod.rs"]
-mod material;
-
 use allocation_counter::measure;
 use jiff::Timestamp;
-use material::cluster::{self, NAMESPACE};
-use material::reviews::{Names, review};
-use material::{Outcome, SITE_POLICY};
 use pinfold_engine::admit::admit;
 use pinfold_engine::decision::Decision;
 use pinfold_model::object::from_value;
@@ -17,6 +11,10 @@ use pinfold_model::snapshot::Snapshot;
 use pinfold_model::sources::{self, SourceFile};
 use pinfold_review::{explain, parse};
 use serde_json::{Map, Value, json};
+
+use crate::material::cluster::{self, NAMESPACE};
+use crate::material::reviews::{Names, review};
+use crate::material::{self, Outcome, SITE_POLICY};
 
 /// When the decisions are made: 2026-11-21.
 const NOW: Timestamp = Timestamp::constant(1_795_219_200, 0);
@@ -124,10 +122,11 @@ impl Gate {
     fn judge(&self, names: &Names, object: &Value) -> Outcome<Option<(Decision, u64, u64)>> {
         let user = json!({"username": "alice", "groups": ["system:authenticated"]});
         let mut review = review(names, &user, object);
-        let version = object["apiVersion"].as_str().unwrap_or_default();
+        let version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
         let version = version.rsplit('/').next().unwrap_or_default();
         for member in ["kind", "resource", "requestKind", "requestResource"] {
-            review["request"][member]["version"] = version.into();
+            let at = format!("/request/{member}/version");
+            *review.pointer_mut(&at).ok_or("a review has versions")? = version.into();
         }
         let body = serde_json::to_vec(&review)?;
         let size = u64::try_from(body.len())?;
@@ -144,12 +143,14 @@ impl Gate {
     fn faults(&self, what: &str, names: &Names, object: &Value) -> Outcome<Vec<String>> {
         let Some((decision, size, held)) = self.judge(names, object)? else { return Ok(vec![]) };
         let mut faults = Vec::new();
-        if held > size * HELD_FACTOR_MAX + HELD_ANY {
+        if held > size.saturating_mul(HELD_FACTOR_MAX).saturating_add(HELD_ANY) {
             faults.push(format!("{what}: {held} bytes held for a request of {size}"));
         }
         let findings = decision.findings.iter();
-        let told: usize =
-            findings.map(|found| found.path.len() + found.message.len() + found.remedy.len()).sum();
+        let told: usize = findings
+            .flat_map(|found| [&found.path, &found.message, &found.remedy])
+            .map(String::len)
+            .sum();
         let message = explain(&decision.findings).len();
         if told > FINDINGS_BYTES_MAX || message > MESSAGE_BYTES_MAX {
             faults.push(format!("{what}: {told} bytes of findings, {message} of a message"));
