@@ -21,7 +21,7 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     if !is_dispatched(facts, run) {
         return;
     }
-    let Some(dispatch) = dispatch_of(context, object, run) else { return };
+    let Some(dispatch) = dispatch_of(context, (object, run), found) else { return };
     let Some(dispatch) = by_trigger_rule(context, dispatch, found) else { return };
     if dispatch.stack.is_empty() {
         return;
@@ -62,8 +62,13 @@ fn is_same(old: &RunRecord, new: &RunRecord) -> bool {
     asked(old) == asked(new)
 }
 
-/// What is dispatched; an attempt's run says what the attempt doesn't. `None` for records of other kinds, which start nothing.
-fn dispatch_of(context: &Context<'_>, object: &Object, run: &RunRecord) -> Option<Dispatch> {
+/// What is dispatched; an attempt's run says what the attempt doesn't. `None` for records of other kinds, which start nothing, and for an
+/// attempt of which nobody knows the run, which is refused.
+fn dispatch_of(
+    context: &Context<'_>,
+    (object, run): (&Object, &RunRecord),
+    found: &mut Found,
+) -> Option<Dispatch> {
     let mut key = object.key.clone();
     key.namespace.clone_from(&context.facts.target.namespace);
     let own = Dispatch::of_run(&key, run);
@@ -72,7 +77,15 @@ fn dispatch_of(context: &Context<'_>, object: &Object, run: &RunRecord) -> Optio
         ATTEMPT => {
             let of = ObjectKey::new(&key.group, RUN, &key.namespace, &run.run);
             let Some(Facts::Run(of)) = context.lookup(&of).map(|found| &found.facts) else {
-                // That the run isn't there is PF-TRU-001's to say, of the attempt's pods.
+                if own.stack.is_empty() {
+                    let message = format!(
+                        "cannot tell which stack is dispatched: AgentDispatchRun `{}` isn't in the view of the cluster",
+                        excerpt(&run.run)
+                    );
+                    let remedy = "make the run first, and name it in `spec.agentDispatchRun`";
+                    found.add(RuleId::RUN_DISPATCH, path(object), message, remedy);
+                    found.ask(Question::Object(of));
+                }
                 return Some(own);
             };
             let whole = Dispatch::of_run(&key, of);
