@@ -10,6 +10,8 @@ use pinfold_model::snapshot::Snapshot;
 /// Most questions of a kind that are kept; far more than the edge asks for one request.
 const QUESTIONS_MAX: usize = 1_024;
 
+use crate::explain::World;
+
 /// One request, the cluster and the policy.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -31,6 +33,13 @@ impl<'a> Context<'a> {
             Some(live) => live,
             None => self.view.get(key),
         }
+    }
+
+    /// The cluster and the policy without the request, for what doesn't depend on who asks.
+    #[must_use]
+    pub fn world(&self) -> World<'a> {
+        let Self { facts, view, policy, now } = *self;
+        World { view, policy, answers: &facts.answers, now }
     }
 
     /// The facts of the object in the request; `None` for DELETE.

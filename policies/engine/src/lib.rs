@@ -5,6 +5,7 @@
 
 pub mod admit;
 pub mod agent_workload;
+pub(crate) mod approvals;
 pub mod context;
 pub mod credentials;
 pub mod decision;

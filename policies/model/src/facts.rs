@@ -61,6 +61,15 @@ impl Operation {
         }
     }
 
+    /// Whether it creates or changes an object.
+    #[must_use]
+    pub fn is_write(self) -> bool {
+        match self {
+            Self::Create | Self::Update => true,
+            Self::Delete | Self::Connect => false,
+        }
+    }
+
     /// The operation of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
@@ -98,6 +107,18 @@ pub struct AdmissionFacts {
     pub change: Change,
     /// What the edge found out on the engine's questions.
     pub answers: Answers,
+}
+
+impl AdmissionFacts {
+    /// Whether it creates an object, or changes one in more than the garbage collector does, which must get rid of what is there.
+    #[must_use]
+    pub fn brings_content(&self) -> bool {
+        match self.operation {
+            Operation::Create => true,
+            Operation::Update => self.change != Change::Garbage,
+            Operation::Delete | Operation::Connect => false,
+        }
+    }
 }
 
 /// A question that the view can't answer surely; the edge may ask the API server and decide again.

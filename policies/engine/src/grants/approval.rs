@@ -1,37 +1,16 @@
-//! Whether a grant's `requiredApproval` is there: an AgentApproval beside the grant, by somebody else than whoever asked, and no agent.
+//! Whether a grant's `requiredApproval` is there: an AgentApproval beside the grant, for this run, by somebody whom the policy lists and who didn't set
+//! the work off.
 
+use pinfold_model::object::ObjectKey;
 use pinfold_model::object::agent::Approval;
-use pinfold_model::object::{AGENT_GROUPS, ObjectKey};
 
 use super::Case;
-use crate::rbac::agents::{Agents, account_of_user};
-
-/// The phase of an approval that was given.
-const APPROVED: &str = "Approved";
+use crate::approvals;
 
 /// Whether somebody approved that this work uses what a grant gives.
 pub(super) fn is_given(case: &Case<'_, '_>, grant: &ObjectKey) -> bool {
-    let ObjectKey { kind, namespace, name, .. } = grant;
-    let targets = [format!("{kind}/{name}"), format!("{kind}/{namespace}/{name}")];
-    targets.iter().any(|target| {
-        let approvals = case.world.view.approvals_of(target, namespace);
-        let approvals = approvals.filter(|(key, _)| AGENT_GROUPS.contains(&key.group.as_str()));
-        approvals.into_iter().any(|(key, approval)| match case.world.answers.live(key) {
-            None => holds(case, key, approval),
-            Some(live) => live.is_some_and(|live| {
-                let pinfold_model::object::Facts::Approval(approval) = &live.facts else {
-                    return false;
-                };
-                approval.target == *target && holds(case, key, approval)
-            }),
-        })
-    })
-}
-
-fn holds(case: &Case<'_, '_>, key: &ObjectKey, approval: &Approval) -> bool {
-    let expired = approval.expires_at.is_some_and(|end| case.now() >= end);
-    let for_run = is_for_run(case, key, approval);
-    approval.phase == APPROVED && !expired && for_run && is_by(case, approval)
+    let mut given = approvals::given(case.world, grant).into_iter();
+    given.any(|(key, approval)| is_for_run(case, key, approval) && is_by(case, approval))
 }
 
 /// An approval that names a run is for that run alone, and a bare name is one beside it: every namespace may have a run of that name.
@@ -47,9 +26,5 @@ fn is_by(case: &Case<'_, '_>, approval: &Approval) -> bool {
     let policy = case.world.policy;
     let listed = policy.organizations.admin_users.contains(approver)
         || policy.grants.approvers.contains(approver);
-    let agents = Agents::new(case.world.view, policy);
-    let agent = account_of_user(approver)
-        .is_some_and(|(namespace, name)| agents.naming(namespace, name).is_some());
-    let asked = approval.requested_by == *approver || case.bearer.user == Some(approver);
-    listed && !agent && !asked
+    listed && case.bearer.user != Some(approver)
 }

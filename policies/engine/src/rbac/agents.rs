@@ -86,6 +86,13 @@ impl<'a> Agents<'a> {
             .or_else(|| (name == DEFAULT && self.guards(namespace)).then_some(Naming::Guarded))
     }
 
+    /// Whether a user name is that of an agent identity.
+    #[must_use]
+    pub fn is_agent(&self, user: &str) -> bool {
+        account_of_user(user)
+            .is_some_and(|(namespace, name)| self.naming(namespace, name).is_some())
+    }
+
     /// Whether a namespace is guarded, as far as the view knows.
     fn guards(&self, namespace: &str) -> bool {
         let found = self.view.get(&ObjectKey::new("", "Namespace", "", namespace));

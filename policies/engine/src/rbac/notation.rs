@@ -138,7 +138,8 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
             }))
         }
         "AgentApproval" => {
-            let words = Words::of(body, &["phase", "approver", "requested", "target", "digest"]);
+            let words =
+                Words::of(body, &["phase", "approver", "requested", "target", "digest", "ends"]);
             Facts::Approval(Box::new(Approval {
                 phase: words.text("phase"),
                 approver: words.text("approver"),
@@ -146,6 +147,7 @@ fn facts(kind: &str, body: &str, aggregates: Option<&str>) -> Facts {
                 action: "bind".into(),
                 target: words.text("target"),
                 digests: words.get("digest").map(str::to_owned).into_iter().collect(),
+                expires_at: words.get("ends").map(|end| end.parse().expect("a time")),
                 ..Approval::default()
             }))
         }

@@ -4,7 +4,7 @@ use super::dispatch::{Dispatch, Stack};
 use super::{Assessment, Severity};
 use crate::context::Context;
 use crate::explain::identity::{Identity, follow};
-use crate::explain::{Fault, Hop, World};
+use crate::explain::{Fault, Hop};
 use crate::rbac::agents::Account;
 
 /// What an identity is for.
@@ -54,8 +54,7 @@ pub(super) fn assess(
 }
 
 fn add(context: &Context<'_>, role: Role, identity: &Identity, found: &mut Assessment) {
-    let Context { facts, view, policy, now } = *context;
-    let world = World { view, policy, answers: &facts.answers, now };
+    let world = context.world();
     let way = follow(world.view, identity);
     let unset = |hop: &Hop| matches!(hop.fault, Some(Fault::Unset(_)));
     // A pool need not have an account of its own.

@@ -9,7 +9,7 @@ use super::dispatch::Stack;
 use super::identities::runtime_account;
 use super::{Assessment, Severity};
 use crate::context::Context;
-use crate::explain::{Content, NotNative, World, natives};
+use crate::explain::{Content, NotNative, natives};
 use crate::rbac::describe::{excerpt, place};
 use crate::rbac::effective::bindings_of;
 
@@ -74,8 +74,7 @@ fn judge_named(context: &Context<'_>, stack: &Stack<'_>, found: &mut Assessment)
 
 /// A binding that its controller has not written, or that somebody changed since, isn't what was reviewed.
 fn judge_drift(context: &Context<'_>, key: &ObjectKey, found: &mut Assessment) {
-    let Context { facts, view, policy, now } = *context;
-    let world = World { view, policy, answers: &facts.answers, now };
+    let world = context.world();
     let expected = match natives(&world, key) {
         Ok(expected) => expected,
         Err(why) => {

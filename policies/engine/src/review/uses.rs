@@ -10,7 +10,6 @@ use super::capabilities::{Requires, key_of, requirements};
 use super::dispatch::{Dispatch, Stack};
 use super::identities::runtime_account;
 use crate::context::Context;
-use crate::explain::World;
 use crate::grants::{self, Bearer, Need, Refused, Verdict};
 use crate::organization::ownership;
 
@@ -119,8 +118,7 @@ fn judge(
         mount: None,
         purpose: some(&object.purpose),
     };
-    let Context { facts, view, policy, now } = *context;
-    let world = World { view, policy, answers: &facts.answers, now };
+    let world = context.world();
     let standing = match grants::resolve(&world, &bearer, &need) {
         Verdict::NotNeeded => Standing::NotNeeded,
         Verdict::Granted { by, .. } => Standing::Granted(by.clone()),

@@ -24,7 +24,7 @@ mod subject;
 
 pub use self::ceiling::standing::{Overstep, affected, identities, matters, oversteps};
 
-use pinfold_model::facts::{AdmissionFacts, Operation};
+use pinfold_model::facts::AdmissionFacts;
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::rbac::{AgentRoleBinding, Binding, Role};
 use pinfold_model::object::{AGENT_GROUPS, Facts, ObjectKey};
@@ -38,7 +38,7 @@ use crate::rbac::describe::excerpt;
 pub fn judge(context: &Context<'_>, found: &mut Found) {
     let principal = deputy::principal(context);
     own::judge(context, &principal, found);
-    if !matches!(context.facts.operation, Operation::Create | Operation::Update) {
+    if !context.facts.operation.is_write() {
         return;
     }
     ceiling::judge(context, found);

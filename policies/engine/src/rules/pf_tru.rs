@@ -50,7 +50,7 @@ pub fn judge(context: &Context<'_>, found: &mut Found) {
 /// PF-TRU-001.
 fn judge_placement(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
-    let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    let Some(object) = facts.object.as_ref().filter(|_| facts.operation.is_write()) else { return };
     if facts.operation == Operation::Update && facts.change == Change::Garbage {
         return;
     }
@@ -88,13 +88,6 @@ pub fn rewrite(context: &Context<'_>) -> Mutation {
     let mut mutation = force::rewrite(context);
     stamping::remember(context, &mut mutation);
     mutation
-}
-
-fn is_write(facts: &AdmissionFacts) -> bool {
-    match facts.operation {
-        Operation::Create | Operation::Update => true,
-        Operation::Delete | Operation::Connect => false,
-    }
 }
 
 /// The ways by which the object of a request, or its rewritten form, comes onto a trusted pool, as far as they matter in its namespace.

@@ -12,11 +12,13 @@ use pinfold_model::object::pod::Workload;
 use pinfold_model::object::{AGENT_GROUPS, Facts, Object};
 use pinfold_model::snapshot::names_agent;
 
-use super::part::{administers, ask_for, content_comes};
+use super::part::{ask_for, content_comes};
+use crate::agent_workload::service_account;
 use crate::context::{Context, Found};
 use crate::organization::{Ownership, namespace_key, ownership};
-use crate::rbac::agents::{Agents, DEFAULT, Naming};
+use crate::rbac::agents::{Agents, Naming};
 use crate::rbac::describe::excerpt;
+use crate::rules::pf_rbac::deputy::administers;
 use crate::rules::pf_sec::untouched::is_untouched;
 
 const RULE: RuleId = RuleId::ORG_NONE;
@@ -137,7 +139,7 @@ fn judge_workload(context: &Context<'_>, object: &Object, workload: &Workload, f
         return;
     };
     let guarded = context.policy.agents.guards(&place.meta.labels);
-    let account = workload.placement.service_account.as_deref().unwrap_or(DEFAULT);
+    let account = service_account(workload);
     let naming = Agents::of(context).naming(namespace, account);
     if !guarded && naming.is_none() && !opts_in(object, workload) {
         return;

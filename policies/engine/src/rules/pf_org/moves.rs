@@ -8,9 +8,9 @@ use pinfold_model::finding::RuleId;
 use pinfold_model::object::meta::Owner;
 use pinfold_model::object::{AGENT_GROUPS, Change, Facts, Object};
 
-use super::part::administers;
 use crate::context::{Context, Found};
 use crate::rbac::describe::excerpt;
+use crate::rules::pf_rbac::deputy::administers;
 use crate::trust::standing::{Actor, actor};
 
 const RULE: RuleId = RuleId::ORG_MOVE;
@@ -57,7 +57,7 @@ fn moves(context: &Context<'_>) -> Vec<Move> {
 /// The organization labels that come, change or go. A namespace that is deleted moves nowhere.
 fn labels(context: &Context<'_>) -> Vec<Move> {
     let facts = context.facts;
-    let write = matches!(facts.operation, Operation::Create | Operation::Update);
+    let write = facts.operation.is_write();
     let Some(object) = facts.object.as_ref().filter(|_| write) else { return Vec::new() };
     let keys = context.policy.organizations.namespace_labels.iter();
     let moves = keys.filter_map(|key| {

@@ -1,11 +1,9 @@
 //! Which part of a request the family judges: what it brings in. What was there already can be labelled, reported on and cleaned up.
 
 use pinfold_model::facts::{AdmissionFacts, Operation, Question};
-use pinfold_model::finding::RuleId;
 
 use crate::context::{Context, Found};
 use crate::organization::namespace_key;
-use crate::rules::pf_rbac::deputy::{self, Principal};
 
 /// Whether the object comes, or changes beyond its metadata and status.
 pub(super) fn content_comes(facts: &AdmissionFacts) -> bool {
@@ -26,16 +24,6 @@ pub(super) fn labels_come(facts: &AdmissionFacts) -> bool {
         }
         Operation::Delete | Operation::Connect => false,
     }
-}
-
-/// Whether a platform administrator asks; `None` if nobody is known to, which is noted.
-pub(super) fn administers(context: &Context<'_>, rule: RuleId, found: &mut Found) -> Option<bool> {
-    let principal = deputy::principal(context);
-    if principal == Principal::Unknown {
-        found.undecided(rule);
-        return None;
-    }
-    Some(principal.administers(context))
 }
 
 /// Asks for a namespace that the view doesn't know, unless it was read for this request.

@@ -10,11 +10,12 @@ use pinfold_model::object::agent::{AgentReference, Ties};
 use pinfold_model::object::{Facts, Object};
 
 use super::home::{Home, home};
-use super::part::{administers, content_comes, labels_come};
+use super::part::{content_comes, labels_come};
 use super::reach::{MAX_TOLD, Reach};
 use crate::context::{Context, Found};
 use crate::organization::{namespace_key, ownership};
 use crate::rbac::describe::excerpt;
+use crate::rules::pf_rbac::deputy::administers;
 
 const RULE: RuleId = RuleId::ORG_REFERENCE;
 

@@ -237,8 +237,17 @@ fn with_implied(user: &str, groups: Vec<String>) -> Vec<String> {
 
 /// Whether somebody is an agent identity.
 pub(super) fn is_agent(context: &Context<'_>, requester: &Requester) -> bool {
-    let account = requester.service_account();
-    account.is_some_and(|(namespace, name)| Agents::of(context).naming(namespace, name).is_some())
+    Agents::of(context).is_agent(&requester.name)
+}
+
+/// Whether a platform administrator asks, or a deputy for one; `None` if nobody is known to, which is noted: the rule is then undecided.
+pub(crate) fn administers(context: &Context<'_>, rule: RuleId, found: &mut Found) -> Option<bool> {
+    let principal = principal(context);
+    if principal == Principal::Unknown {
+        found.undecided(rule);
+        return None;
+    }
+    Some(principal.administers(context))
 }
 
 /// The deputy that somebody is.

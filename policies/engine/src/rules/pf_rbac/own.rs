@@ -93,7 +93,7 @@ fn objects(context: &Context<'_>) -> Vec<Touch> {
         );
         touched.push(Touch::new("$", what));
     }
-    if matches!(facts.operation, Operation::Create | Operation::Update) {
+    if facts.operation.is_write() {
         touched.extend(guards(context));
         if touched.is_empty() {
             touched.extend(rights(context));

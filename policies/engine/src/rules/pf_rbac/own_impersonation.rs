@@ -1,7 +1,6 @@
 //! PF-RBAC-008, the part about agents: none may get a right to impersonate. Who impersonates can't be seen, because the API server hides it from
 //! webhooks, so the right is what is refused.
 
-use pinfold_model::facts::Operation;
 use pinfold_model::object::Facts;
 use pinfold_model::object::rbac::{AgentRoleBinding, Binding, PolicyRule, Role, RoleRef, Subject};
 use pinfold_model::snapshot::subject_key;
@@ -23,7 +22,7 @@ const REMEDY: &str =
 
 /// Judges what could let an agent identity impersonate.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
-    let write = matches!(context.facts.operation, Operation::Create | Operation::Update);
+    let write = context.facts.operation.is_write();
     if !write || is_collection_only(context) {
         return;
     }

@@ -2,7 +2,7 @@
 //!
 //! The stamp of a run is PF-TRU's to judge, a workload's purpose can only narrow what grants give it, the label that guards a namespace is judged with the namespace, and a signed statement proves itself.
 
-use pinfold_model::facts::{Operation, Question};
+use pinfold_model::facts::Question;
 use pinfold_model::object::{Object, ObjectKey};
 use pinfold_model::policy::rbac::PrincipalAnnotation;
 
@@ -39,7 +39,7 @@ impl Mark<'_> {
 /// The changes that only an administrator may make. What only a deputy may write is found here.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) -> Vec<Touch> {
     let facts = context.facts;
-    let write = matches!(facts.operation, Operation::Create | Operation::Update);
+    let write = facts.operation.is_write();
     let Some(object) = facts.object.as_ref().filter(|_| write) else { return Vec::new() };
     let wanted = |mark: &Mark<'_>| is_judged(context, mark);
     let before: Vec<Mark<'_>> = facts.old_object.iter().flat_map(marks).filter(&wanted).collect();

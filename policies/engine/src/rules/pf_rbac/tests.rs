@@ -82,6 +82,8 @@ const CLUSTER: &str = "
     RoleBinding gamma/half : ClusterRole/view to User/half
     AgentApproval acme/good : phase=Approved approver=root requested=dev target=AgentRoleBinding/approved
     AgentApproval acme/long : phase=Approved approver=root requested=dev target=AgentRoleBinding/acme/approved-too
+    AgentApproval acme/over : phase=Approved approver=root requested=dev target=AgentRoleBinding/over ends=2026-11-21T00:00:00Z
+    AgentApproval acme/holds : phase=Approved approver=root requested=dev target=AgentRoleBinding/holds ends=2026-11-21T00:00:01Z
     AgentApproval acme/open : phase=Pending approver=root requested=dev target=AgentRoleBinding/open
     AgentApproval acme/peer : phase=Approved approver=friend requested=dev target=AgentRoleBinding/peer
     AgentApproval acme/self : phase=Approved approver=root requested=root target=AgentRoleBinding/self

@@ -3,11 +3,12 @@
 //! The attack: whoever may write the record writes `phase: Approved` with an administrator's name, or turns an approval that was given into one of
 //! something else.
 
-use pinfold_model::facts::{AdmissionFacts, Operation, Requester};
+use pinfold_model::facts::Operation;
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::agent::Approval;
 use pinfold_model::object::{AGENT_GROUPS, Facts, Object};
 
+use crate::approvals::APPROVED;
 use crate::context::{Context, Found};
 use crate::rbac::agents::Agents;
 use crate::rbac::describe::excerpt;
@@ -16,8 +17,6 @@ use crate::rules::pf_rbac::deputy::{Principal, principal};
 const RULE: RuleId = RuleId::RUN_APPROVAL;
 const PHASE: &str = "$.status.phase";
 const APPROVER: &str = "$.status.approver";
-/// The only phase that grants anything.
-const APPROVED: &str = "Approved";
 /// Phases that say that somebody decided.
 const DECISIONS: [&str; 2] = [APPROVED, "Denied"];
 /// The phase of an approval that waits; so does one that has none.
@@ -26,7 +25,7 @@ const PENDING: &str = "Pending";
 /// Judges the rule.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
-    if !is_write(facts) || !AGENT_GROUPS.contains(&facts.target.group.as_str()) {
+    if !facts.operation.is_write() || !AGENT_GROUPS.contains(&facts.target.group.as_str()) {
         return;
     }
     let Some(new) = approval_of(facts.object.as_ref()) else { return };
@@ -38,13 +37,6 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         Some(old) if !decides(Some(old), new) => {}
         None if !decides(None, new) => {}
         Some(_) | None => judge_decision(context, new, found),
-    }
-}
-
-fn is_write(facts: &AdmissionFacts) -> bool {
-    match facts.operation {
-        Operation::Create | Operation::Update => true,
-        Operation::Delete | Operation::Connect => false,
     }
 }
 
@@ -85,16 +77,10 @@ fn judge_decision(context: &Context<'_>, new: &Approval, found: &mut Found) {
         let message = format!("`{who}` decides on what they asked for themselves");
         found.add(RULE, APPROVER, message, "have somebody else decide");
     }
-    if is_agent(context, requester) {
+    if Agents::of(context).is_agent(&requester.name) {
         let message = format!("`{who}` is an agent identity, and agents decide no approvals");
         found.add(RULE, APPROVER, message, "have a person decide");
     }
-}
-
-fn is_agent(context: &Context<'_>, requester: &Requester) -> bool {
-    let agents = Agents::of(context);
-    let account = requester.service_account();
-    account.is_some_and(|(namespace, name)| agents.naming(namespace, name).is_some())
 }
 
 /// What was decided stays, and so does what it was about.

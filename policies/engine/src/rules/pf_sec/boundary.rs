@@ -19,17 +19,15 @@ use pinfold_model::object::{Change, Facts, Object, ObjectKey};
 
 use self::reach::{Home, Reach, Via};
 use super::untouched::is_untouched;
+use crate::agent_workload::service_account;
 use crate::context::{Context, Found};
 use crate::organization::{Ownership, ownership};
-
-/// The ServiceAccount of a pod that names none.
-const DEFAULT_ACCOUNT: &str = "default";
 
 /// Judges the rule.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
     let Some(object) = &facts.object else { return };
-    if !is_write(facts) || is_harmless(facts, object) {
+    if !facts.operation.is_write() || is_harmless(facts, object) {
         return;
     }
     let mut own = Found::default();
@@ -68,13 +66,6 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     own.raw.retain(|raw| spec_may_change || !is_spec(&raw.path));
     found.raw.extend(own.raw);
     own.questions.into_iter().for_each(|question| found.ask(question));
-}
-
-fn is_write(facts: &AdmissionFacts) -> bool {
-    match facts.operation {
-        Operation::Create | Operation::Update => true,
-        Operation::Delete | Operation::Connect => false,
-    }
 }
 
 /// An update that can't make anything worse: the garbage collector must get rid of a bad object, and a status that leaves labels and
@@ -118,8 +109,7 @@ fn judge_workload(context: &Context<'_>, namespace: &str, workload: &Workload, f
 
 /// What the pod's ServiceAccount brings along. One that isn't there brings nothing: the API server refuses its pods.
 fn judge_account(reach: &mut Reach<'_, '_>, namespace: &str, workload: &Workload) {
-    let placement = &workload.placement;
-    let name = placement.service_account.as_deref().unwrap_or(DEFAULT_ACCOUNT);
+    let name = service_account(workload);
     let key = ObjectKey::new("", "ServiceAccount", namespace, name);
     let Some(Facts::Referrer(account)) = reach.context.lookup(&key).map(|object| &object.facts)
     else {

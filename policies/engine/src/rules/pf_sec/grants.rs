@@ -17,7 +17,6 @@ use self::worker::Worker;
 use super::untouched::{is_untouched, purposes};
 use crate::agent_workload::{Membership, membership};
 use crate::context::{Context, Found};
-use crate::explain::World;
 use crate::grants::{Need, Refused, Verdict, resolve};
 use crate::trust::standing::{Actor, Standing, actor};
 use crate::trust::work_of;
@@ -45,13 +44,10 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     }
 }
 
+/// Whether pods come or change by it: not by what only reports on them.
 fn is_write(facts: &AdmissionFacts) -> bool {
-    match facts.operation {
-        Operation::Create | Operation::Update => {
-            matches!(facts.subresource.as_str(), "" | "ephemeralcontainers" | "resize")
-        }
-        Operation::Delete | Operation::Connect => false,
-    }
+    facts.operation.is_write()
+        && matches!(facts.subresource.as_str(), "" | "ephemeralcontainers" | "resize")
 }
 
 fn judge_uses(
@@ -75,8 +71,7 @@ fn judge_uses(
     }
     let labels: Vec<&str> = worker::stack_labels(object, workload);
     let purpose = purposes(workload).next();
-    let answers = &context.facts.answers;
-    let world = World { view: context.view, policy: context.policy, answers, now: context.now };
+    let world = context.world();
     for worker in Worker::all(context, workload, &work) {
         let stacks: Vec<&str> = labels.iter().copied().chain(worker.other_stack()).collect();
         let bearer = worker.bearer(&stacks);

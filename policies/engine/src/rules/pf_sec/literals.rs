@@ -5,7 +5,7 @@
 
 mod walk;
 
-use pinfold_model::facts::{AdmissionFacts, Operation, Question};
+use pinfold_model::facts::{Operation, Question};
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::{AGENT_GROUPS, Change, Object};
 
@@ -25,7 +25,7 @@ const IN_SECRET: &str = "keep it in a Secret that a grant names and refer to tha
 /// Judges the rule.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
-    let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    let Some(object) = facts.object.as_ref().filter(|_| facts.brings_content()) else { return };
     // A rollout that takes a literal away scales the old ReplicaSet down, which still has it.
     if object.facts.workload().is_some() && keeps(context) {
         return;
@@ -40,15 +40,6 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         tell(report, found);
     } else if !report.is_empty() {
         unsure.into_iter().for_each(|question| found.confirm(question));
-    }
-}
-
-fn is_write(facts: &AdmissionFacts) -> bool {
-    match facts.operation {
-        Operation::Create => true,
-        // The garbage collector must get rid of what is there.
-        Operation::Update => facts.change != Change::Garbage,
-        Operation::Delete | Operation::Connect => false,
     }
 }
 

@@ -7,9 +7,8 @@ mod allowance;
 mod pods;
 mod request;
 
-use pinfold_model::facts::{AdmissionFacts, Operation};
 use pinfold_model::finding::RuleId;
-use pinfold_model::object::{Change, Object};
+use pinfold_model::object::Object;
 use serde_json::Value;
 
 use self::allowance::Allowance;
@@ -27,7 +26,7 @@ const TOKEN_OF: &str = "kubernetes.io/service-account.name";
 /// Judges the rule.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
-    let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    let Some(object) = facts.object.as_ref().filter(|_| facts.brings_content()) else { return };
     if object.facts.workload().is_some() {
         return pods::judge(context, object, found);
     }
@@ -36,14 +35,6 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         ("", "Secret") => judge_secret(context, object, found),
         ("", "ServiceAccount") => judge_account(context, object, found),
         _ => {}
-    }
-}
-
-fn is_write(facts: &AdmissionFacts) -> bool {
-    match facts.operation {
-        Operation::Create => true,
-        Operation::Update => facts.change != Change::Garbage,
-        Operation::Delete | Operation::Connect => false,
     }
 }
 

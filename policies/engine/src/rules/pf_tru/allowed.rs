@@ -13,7 +13,7 @@ use pinfold_model::finding::RuleId;
 use pinfold_model::object::{Change, Facts};
 
 pub(super) use self::filesystem::reads_only;
-use super::{is_write, keeps};
+use super::keeps;
 use crate::context::{Context, Found};
 
 const RULE: RuleId = RuleId::TRU_ALLOWED;
@@ -21,7 +21,7 @@ const RULE: RuleId = RuleId::TRU_ALLOWED;
 /// Judges the rule.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
-    let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    let Some(object) = facts.object.as_ref().filter(|_| facts.operation.is_write()) else { return };
     if !facts.subresource.is_empty() {
         return;
     }

@@ -9,10 +9,11 @@ use pinfold_model::object::pod::Workload;
 use pinfold_model::object::{Change, Object};
 use pinfold_model::policy::admission::Controller;
 
-use super::{is_write, pools};
+use super::pools;
+use crate::agent_workload::service_account;
 use crate::context::{Context, Found};
 use crate::organization::namespace_key;
-use crate::rbac::agents::{DEFAULT, account_of_user};
+use crate::rbac::agents::account_of_user;
 use crate::rbac::describe::excerpt;
 use crate::rules::pf_rbac::deputy::principal;
 use crate::trust::standing::{Actor, actor};
@@ -68,7 +69,7 @@ fn listed(context: &Context<'_>, account: (&str, &str)) -> Option<&'static str> 
 /// Judges what runs as a trust controller or relay. The API's own controllers pass on what was judged when somebody wrote it.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
-    let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    let Some(object) = facts.object.as_ref().filter(|_| facts.operation.is_write()) else { return };
     let Some(workload) = object.facts.workload() else { return };
     let kept = facts.operation == Operation::Update && facts.change != Change::Content;
     if kept || !matches!(facts.subresource.as_str(), "" | "ephemeralcontainers") {
@@ -104,7 +105,7 @@ fn passes_on(context: &Context<'_>, requester: &Requester) -> bool {
 fn accounts(workload: &Workload) -> impl Iterator<Item = (&'static str, &str)> {
     let placement = &workload.placement;
     let alias = placement.service_account_alias.as_deref().map(|name| ("serviceAccount", name));
-    let name = placement.service_account.as_deref().unwrap_or(DEFAULT);
+    let name = service_account(workload);
     alias.into_iter().chain([("serviceAccountName", name)])
 }
 

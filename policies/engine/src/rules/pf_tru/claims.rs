@@ -7,10 +7,9 @@ mod records;
 mod stamps;
 mod words;
 
-use pinfold_model::facts::{Question, Requester};
+use pinfold_model::facts::Question;
 use pinfold_model::finding::RuleId;
 
-use super::is_write;
 use crate::context::{Context, Found};
 use crate::organization::namespace_key;
 use crate::trust::{Scope, scope};
@@ -20,7 +19,7 @@ const RULE: RuleId = RuleId::TRU_CLAIM;
 /// Judges the rule.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
-    let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    let Some(object) = facts.object.as_ref().filter(|_| facts.operation.is_write()) else { return };
     // Each tells by itself what changes. An owner is a field that the garbage collector writes, and a claim all the same.
     stamps::judge(context, object, found);
     records::judge(context, object, found);
@@ -35,13 +34,6 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         }
         Scope::Elsewhere | Scope::Platform => {}
     }
-}
-
-/// Whether a requester administers the platform.
-fn administers(context: &Context<'_>, requester: &Requester) -> bool {
-    let organizations = &context.policy.organizations;
-    organizations.admin_users.contains(&requester.name)
-        || requester.groups.iter().any(|group| organizations.admin_groups.contains(group))
 }
 
 #[cfg(test)]

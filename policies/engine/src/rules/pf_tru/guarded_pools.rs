@@ -9,10 +9,9 @@ mod runner_pools;
 use pinfold_model::facts::Requester;
 use pinfold_model::finding::RuleId;
 
-use super::is_write;
 use crate::context::{Context, Found};
 use crate::rbac::describe::excerpt;
-use crate::rules::pf_rbac::deputy::{Principal, principal};
+use crate::rules::pf_rbac::deputy::administers;
 
 pub(super) const RULE: RuleId = RuleId::TRU_POOL;
 
@@ -26,10 +25,10 @@ struct Move {
 /// Judges the rule.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let pools = runner_pools::moves(context);
-    if !pools.is_empty() && !administers(context, found) {
+    if !pools.is_empty() && administers(context, RULE, found) == Some(false) {
         tell(context, pools, found);
     }
-    if !is_write(context.facts) {
+    if !context.facts.operation.is_write() {
         return;
     }
     let nodes = nodes::moves(context);
@@ -38,20 +37,11 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     }
 }
 
-/// Whether a platform administrator asks, or a deputy for one. Nobody known is nobody to refuse either: the rule is then undecided.
-fn administers(context: &Context<'_>, found: &mut Found) -> bool {
-    let principal = principal(context);
-    if principal == Principal::Unknown {
-        found.undecided(RULE);
-        return true;
-    }
-    principal.administers(context)
-}
-
 fn manages_nodes(context: &Context<'_>, found: &mut Found) -> bool {
     let managers = &context.policy.trust.node_managers;
     let listed = |requester: &Requester| managers.include(requester);
-    context.facts.requester.as_ref().is_some_and(listed) || administers(context, found)
+    context.facts.requester.as_ref().is_some_and(listed)
+        || administers(context, RULE, found) != Some(false)
 }
 
 fn tell(context: &Context<'_>, moves: Vec<Move>, found: &mut Found) {

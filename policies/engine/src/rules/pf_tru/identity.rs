@@ -9,10 +9,10 @@ use pinfold_model::object::agent::AgentServiceAccount;
 use pinfold_model::object::pod::{ProjectedToken, Workload};
 use pinfold_model::object::{Facts, Object, ObjectKey};
 
-use super::{HOW_TO_TRUST, is_write};
+use super::HOW_TO_TRUST;
+use crate::agent_workload::service_account;
 use crate::context::{Context, Found};
 use crate::organization::namespace_key;
-use crate::rbac::agents::DEFAULT;
 use crate::rbac::describe::excerpt;
 use crate::trust::standing::{self, Standing};
 use crate::trust::{Scope, scope, work_of};
@@ -42,7 +42,7 @@ struct Identity {
 /// Judges the rule.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
-    let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    let Some(object) = facts.object.as_ref().filter(|_| facts.operation.is_write()) else { return };
     let Some(workload) = object.facts.workload() else { return };
     if !matches!(facts.subresource.as_str(), "" | "ephemeralcontainers") {
         return;
@@ -137,7 +137,7 @@ struct Account<'c> {
 impl<'c> Account<'c> {
     fn of(context: &Context<'c>, workload: &Workload) -> Self {
         let namespace = context.facts.target.namespace.as_str();
-        let name = workload.placement.service_account.as_deref().unwrap_or(DEFAULT);
+        let name = service_account(workload);
         let key = ObjectKey::new("", "ServiceAccount", namespace, name);
         let records = context.view.agent_records(namespace, name);
         let records = records.filter_map(|key| {

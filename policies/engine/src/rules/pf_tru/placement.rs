@@ -16,12 +16,11 @@ use self::runtime::Class;
 use super::nodes::{self, Says};
 use super::pools::{self, Pool};
 use crate::context::Context;
+use crate::rbac::agents::DEFAULT;
 use crate::rbac::describe::excerpt;
 
 /// The label that names a pool, after the agent group and a slash.
 pub(super) const POOL_LABEL: &str = "runner-pool";
-
-const DEFAULT_ACCOUNT: &str = "default";
 
 /// One way onto a trusted pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,11 +163,11 @@ fn account_ways(pool: &Pool<'_>, namespace: &str, workload: &Workload) -> Vec<Wa
     let spec = &workload.spec_path;
     let remedy = "name a ServiceAccount of no trusted pool".to_owned();
     let mut ways = Vec::new();
-    let used = name.unwrap_or(DEFAULT_ACCOUNT);
+    let used = name.unwrap_or(DEFAULT);
     if accounts.contains(&used) && alias != Some(used) {
         let what = match name {
             Some(name) => format!("ServiceAccount `{}` is the pool's", excerpt(name)),
-            None => format!("no ServiceAccount is named, and `{DEFAULT_ACCOUNT}` is the pool's"),
+            None => format!("no ServiceAccount is named, and `{DEFAULT}` is the pool's"),
         };
         ways.push(Way::onto(pool, format!("{spec}.serviceAccountName"), what, remedy.clone()));
     }

@@ -7,7 +7,6 @@
 use pinfold_model::facts::{Question, Requester};
 use pinfold_model::finding::RuleId;
 
-use super::is_write;
 use crate::context::{Context, Found};
 use crate::organization::namespace_key;
 use crate::rbac::describe::excerpt;
@@ -23,7 +22,7 @@ const GARBAGE_COLLECTOR: &str = "system:serviceaccount:kube-system:generic-garba
 /// Judges the rule.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
-    let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    let Some(object) = facts.object.as_ref().filter(|_| facts.operation.is_write()) else { return };
     let kind = (object.key.group.as_str(), object.key.kind.as_str());
     if kind != ("apps", "ControllerRevision") {
         return;

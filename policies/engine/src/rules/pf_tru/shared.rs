@@ -10,7 +10,7 @@ use pinfold_model::facts::Operation;
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::{Change, Facts};
 
-use super::{is_write, keeps};
+use super::keeps;
 use crate::context::{Context, Found};
 use crate::trust::{Scope, scope};
 
@@ -19,7 +19,7 @@ const RULE: RuleId = RuleId::TRU_SHARED;
 /// Judges the rule.
 pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let facts = context.facts;
-    let Some(object) = facts.object.as_ref().filter(|_| is_write(facts)) else { return };
+    let Some(object) = facts.object.as_ref().filter(|_| facts.operation.is_write()) else { return };
     let updated = facts.operation == Operation::Update;
     let guarded = || scope(context, &facts.target.namespace) == Scope::Guarded;
     if let Facts::Workload(workload) = &object.facts {

@@ -72,6 +72,8 @@ const ROWS: &str = "
     approved / dev / AgentRoleBinding acme/approved : policy=require-admin-approval role=ClusterRole/view / ok
     approved by its long name / dev / AgentRoleBinding acme/approved-too : policy=require-admin-approval role=ClusterRole/view / ok
     approved, but not held / dev / AgentRoleBinding acme/approved : policy=require-admin-approval role=ClusterRole/view-secrets / $.spec.roleRef
+    approved until now / dev / AgentRoleBinding acme/over : policy=require-admin-approval role=ClusterRole/view / $.spec.escalationPolicy
+    approved until a second from now / dev / AgentRoleBinding acme/holds : policy=require-admin-approval role=ClusterRole/view / ok
     not yet approved / dev / AgentRoleBinding acme/open : policy=require-admin-approval role=ClusterRole/view / $.spec.escalationPolicy
     approved by no administrator / dev / AgentRoleBinding acme/peer : policy=require-admin-approval role=ClusterRole/view / $.spec.escalationPolicy
     approved by who asked / dev / AgentRoleBinding acme/self : policy=require-admin-approval role=ClusterRole/view / $.spec.escalationPolicy

@@ -6,7 +6,6 @@ use pinfold_model::object::{AGENT_GROUPS, Facts, Object, ObjectKey};
 
 use crate::agent_workload::{labels, service_account};
 use crate::context::Context;
-use crate::explain::World;
 use crate::grants::{Bearer, stacks_of};
 use crate::organization::ownership;
 use crate::trust::Work;
@@ -106,8 +105,7 @@ impl<'c> Worker<'c> {
 
     /// Without a record the stack is the one that surely runs as the ServiceAccount. It has no team: whoever writes a stack says any.
     fn take_stack_of_account(&mut self, context: &Context<'c>) {
-        let Context { facts, view, policy, now } = *context;
-        let world = World { view, policy, answers: &facts.answers, now };
+        let world = context.world();
         let account = (self.namespace, self.service_account.as_str());
         let stack = stacks_of(&world, account).only(&world, account).map(str::to_owned);
         self.stack = stack;

@@ -78,7 +78,7 @@ pub(super) fn judge_requester(
         return tell_authority((requester, account), (&why, path), found);
     }
     let Some((namespace, name)) = account_of_user(&requester.name) else { return };
-    if (namespace, name) == account || Agents::of(context).naming(namespace, name).is_none() {
+    if (namespace, name) == account || !Agents::of(context).is_agent(&requester.name) {
         return;
     }
     let (of, whose) = (excerpt(account.0), excerpt(account.1));

@@ -6,8 +6,8 @@ use pinfold_model::object::{AGENT_GROUPS, Facts, Object, ObjectKey};
 
 use super::records::Chain;
 use super::{RULE, accounts, records};
+use crate::agent_workload::service_account;
 use crate::context::{Context, Found};
-use crate::rbac::agents::DEFAULT;
 use crate::rbac::describe::excerpt;
 use crate::rules::pf_tru::nodes::{self, Says};
 use crate::rules::pf_tru::placement::POOL_LABEL;
@@ -140,7 +140,7 @@ fn service_accounts<'c>(
     namespace: &str,
     workload: &Workload,
 ) -> Vec<accounts::Account<'c>> {
-    let name = workload.placement.service_account.as_deref().unwrap_or(DEFAULT);
+    let name = service_account(workload);
     accounts::of_service_account(context, namespace, name)
 }
 

@@ -4,9 +4,10 @@
 use pinfold_model::object::agent::RunRecord;
 use pinfold_model::object::{AGENT_GROUPS, Facts, Object};
 
-use super::{RULE, administers};
+use super::RULE;
 use crate::context::{Context, Found};
 use crate::rbac::describe::excerpt;
+use crate::rules::pf_rbac::deputy::principal;
 use crate::trust::record::name_of;
 use crate::trust::standing::{Actor, actor};
 
@@ -29,7 +30,7 @@ pub(super) fn judge(context: &Context<'_>, object: &Object, found: &mut Found) {
     let Some(requester) = context.requester(RULE, found) else { return };
     match actor(context, requester) {
         Actor::Controller => return,
-        Actor::BuiltIn | Actor::Other if administers(context, requester) => return,
+        Actor::BuiltIn | Actor::Other if principal(context).administers(context) => return,
         Actor::BuiltIn | Actor::Other => {}
     }
     let path = match old.and_then(|old| changed(old, new)) {

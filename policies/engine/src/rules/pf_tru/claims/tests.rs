@@ -339,6 +339,43 @@ fn a_live_pod_keeps_what_it_was_made_for() {
     cluster.expect(&fixture::request("dev", &new, Some(&old)), "", "another label");
 }
 
+/// Whoever is an administrator is so as in every other rule: no agent is one by its groups, and a deputy is whom it acts for.
+#[test]
+fn records_are_no_agents_and_no_tenants_to_write_through_an_administrator() {
+    let deputies = "
+  deputies:
+  - user: syncer
+    onBehalfOf: {annotation: {user: example.org/by, groups: example.org/groups, setByDeputy: true}}";
+    let policy = POLICY.replace("users: [root]", "users: [root, syncer]");
+    let policy = fixture::policy(&format!("{policy}\nrbac:{deputies}\n"));
+    let cluster = Cluster { policy, ..cluster() };
+    let record = |by: &str| {
+        let by = if by.is_empty() {
+            String::new()
+        } else {
+            format!(", annotations: {{example.org/by: {by}}}")
+        };
+        value(&format!(
+            "{{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentDispatchRun, metadata: {{name: new, namespace: g{by}}}, spec: {{repository: acme/app, ref: refs/heads/main}}}}"
+        ))
+    };
+    let cases = [
+        ("root", "", "", ""),
+        ("somebody", "system:masters", "", ""),
+        ("system:serviceaccount:g:default", "system:masters", "", "$.spec"),
+        ("syncer", "", "root", ""),
+        ("syncer", "", "alice", "$.spec"),
+        ("syncer", "", "", "$.spec"),
+    ];
+    for (who, group, by, path) in cases {
+        let mut facts = fixture::request(who, &record(by), None);
+        if let Some(requester) = facts.requester.as_mut().filter(|_| !group.is_empty()) {
+            requester.groups.push(group.to_owned());
+        }
+        cluster.expect(&facts, path, &format!("{who} {group} for `{by}`"));
+    }
+}
+
 #[test]
 fn records_are_the_controllers_to_write() {
     let cluster = cluster();
