@@ -8,7 +8,8 @@ use pinfold_model::snapshot::Snapshot;
 
 use crate::context::{Context, Found, Raw};
 use crate::decision::{AdmissionPermit, Decision, Mutation};
-use crate::rules::{custom, pf_org, pf_rbac, pf_run, pf_sec, pf_tru};
+use crate::inject;
+use crate::rules::{custom, pf_org, pf_pod, pf_rbac, pf_run, pf_sec, pf_tru};
 
 /// Most findings of one rule in one mode that an answer, and its audit record, tell; of the others the number is.
 const FINDINGS_MAX: usize = 128;
@@ -30,6 +31,7 @@ pub fn admit(
     pf_tru::judge(&context, &mut found);
     pf_org::judge(&context, &mut found);
     pf_run::judge(&context, &mut found);
+    pf_pod::judge(&context, &mut found);
     custom::judge(&context, &mut found);
     decide(&context, found)
 }
@@ -42,7 +44,10 @@ pub fn mutate(
     policy: &AdmissionPolicy,
     now: Timestamp,
 ) -> Mutation {
-    pf_tru::rewrite(&Context { facts, view, policy, now })
+    let context = Context { facts, view, policy, now };
+    let mut mutation = pf_tru::rewrite(&context);
+    inject::inject(&context, &mut mutation);
+    mutation
 }
 
 /// The decision on a request that could not be judged: one denial, whatever the policy says.

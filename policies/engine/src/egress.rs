@@ -296,7 +296,7 @@ fn judge_http<'r>(
                 Err(denial) => nearest = nearest.or(Some(denial)),
             },
             Protocol::Tcp => return Ok(rule),
-            Protocol::Tls => {}
+            Protocol::Tls | Protocol::Https(_) => {}
         }
     }
     Err(nearest.unwrap_or_else(|| wrong_protocol(rules, host, "HTTP in the clear")))

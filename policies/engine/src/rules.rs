@@ -2,6 +2,7 @@
 
 pub mod custom;
 pub mod pf_org;
+pub mod pf_pod;
 pub mod pf_rbac;
 pub mod pf_run;
 pub mod pf_sec;

@@ -85,6 +85,22 @@ rules! {
     ORG_MOVE = "PF-ORG-003";
     /// A memory source, query or import of another organization, or beyond its path and kind grants.
     ORG_MEMORY = "PF-ORG-004";
+    /// An agent's pod without the sidecar, its guard or its policy, or with something of theirs changed.
+    POD_CONFINED = "PF-POD-001";
+    /// A container of an agent's pod beyond the restricted Pod Security Standard.
+    POD_STANDARD = "PF-POD-002";
+    /// A container that runs as the sidecar's user or group, as root, or as nobody says whom.
+    POD_IDENTITY = "PF-POD-003";
+    /// A way into the sidecar from beside it: a shared process namespace, its volumes.
+    POD_SHARED = "PF-POD-004";
+    /// A container, volume, port or annotation by a name or number that is Pinfold's.
+    POD_RESERVED = "PF-POD-005";
+    /// A way into a running agent's pod: exec, attach, port-forward, ephemeral containers.
+    POD_ENTRY = "PF-POD-006";
+    /// A field that changes which names and addresses an agent's pod sees.
+    POD_NETWORK = "PF-POD-007";
+    /// A Service or EndpointSlice that leads to the sidecar's ports.
+    POD_EXPOSED = "PF-POD-008";
     /// An AgentApproval that somebody else than its approver decides, or that changes after it was decided.
     RUN_APPROVAL = "PF-RUN-003";
     /// The dispatch of a stack that its permission review refuses.

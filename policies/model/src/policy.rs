@@ -4,6 +4,7 @@ pub mod admission;
 pub mod agent;
 pub mod agent_raw;
 pub mod grants;
+pub mod inject;
 pub mod literals;
 mod load;
 mod place;

@@ -54,6 +54,10 @@ reasons! {
     Reply = "reply";
     /// The decision could not be recorded.
     Audit = "audit";
+    /// A DNS record type, class or operation that is never answered.
+    RecordType = "record-type";
+    /// The pod's firewall rules are gone or not as they should be.
+    Guard = "guard";
     /// There is no valid policy to decide by.
     NoPolicy = "no-policy";
 }

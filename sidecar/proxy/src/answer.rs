@@ -73,7 +73,9 @@ pub(crate) fn status_of(reason: Reason) -> StatusCode {
     match reason {
         Reason::Malformed => StatusCode::BAD_REQUEST,
         Reason::Resolve | Reason::Upstream | Reason::Reply => StatusCode::BAD_GATEWAY,
-        Reason::Limit | Reason::Audit | Reason::NoPolicy => StatusCode::SERVICE_UNAVAILABLE,
+        Reason::Limit | Reason::Audit | Reason::Guard | Reason::NoPolicy => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Reason::Host
         | Reason::Port
         | Reason::Protocol
@@ -84,7 +86,8 @@ pub(crate) fn status_of(reason: Reason) -> StatusCode {
         | Reason::Server
         | Reason::Tool
         | Reason::Argument
-        | Reason::RpcMethod => StatusCode::FORBIDDEN,
+        | Reason::RpcMethod
+        | Reason::RecordType => StatusCode::FORBIDDEN,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the sidecar is started with: flags, each also an environment variable, and the bounds of its work.
 //!
-//! Nothing here opens a file or a socket. A flag whose part is not built yet is refused, never ignored.
+//! Nothing here opens a file or a socket.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,15 +52,21 @@ pub struct Flags {
     /// Address of /metrics, /healthz and /readyz, or `off`; may be repeated
     #[arg(long, env = "PINFOLD_ADMIN", value_name = "ADDRESS", value_parser = Listen::parse, value_delimiter = ',', default_value = "127.0.0.1:15090")]
     admin: Vec<Listen>,
-    /// Transparent listener: only `off` in this version
-    #[arg(long, env = "PINFOLD_TRANSPARENT", value_name = "off", value_parser = only_off, value_delimiter = ',', default_value = "off")]
-    transparent: Vec<Absent>,
-    /// DNS listener: only `off` in this version
-    #[arg(long, env = "PINFOLD_DNS", value_name = "off", value_parser = only_off, value_delimiter = ',', default_value = "off")]
-    dns: Vec<Absent>,
-    /// Whether the pod's firewall rules are checked: only `off` in this version
-    #[arg(long, env = "PINFOLD_GUARD", value_name = "off", value_parser = only_off, default_value = "off")]
-    guard: Absent,
+    /// Address of the listener for connections that the guard redirects, or `off`; may be repeated
+    #[arg(long, env = "PINFOLD_TRANSPARENT", value_name = "ADDRESS", value_parser = Listen::parse, value_delimiter = ',', default_value = "off")]
+    transparent: Vec<Listen>,
+    /// Address of DNS (UDP and TCP), or `off`; may be repeated
+    #[arg(long, env = "PINFOLD_DNS", value_name = "ADDRESS", value_parser = Listen::parse, value_delimiter = ',', default_value = "off")]
+    dns: Vec<Listen>,
+    /// Whether the pod's firewall rules must work
+    #[arg(long, env = "PINFOLD_GUARD", value_enum, default_value = "off")]
+    guard: GuardMode,
+    /// File with the digest that the policy must have, as the downward API writes it
+    #[arg(long, env = "PINFOLD_POLICY_DIGEST", value_name = "FILE")]
+    policy_digest: Option<PathBuf>,
+    /// Directory that the certificate of the pod's own authority is written to, for `https` rules
+    #[arg(long, env = "PINFOLD_TRUST", value_name = "DIR")]
+    trust: Option<PathBuf>,
     /// DNS server to resolve with, instead of the system's configuration and hosts file
     #[arg(long, env = "PINFOLD_RESOLVER", value_name = "IP:PORT")]
     resolver: Option<SocketAddr>,
@@ -106,12 +112,13 @@ impl Listen {
     }
 }
 
-/// The value of a flag whose part is not in this version.
-#[derive(Debug, Clone, Copy)]
-struct Absent;
-
-fn only_off(text: &str) -> Result<Absent, &'static str> {
-    if text == "off" { Ok(Absent) } else { Err("not in this version; only `off` is accepted") }
+/// Whether the pod's firewall rules must work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GuardMode {
+    /// Nothing is served while they don't.
+    Required,
+    /// There are none: on a laptop.
+    Off,
 }
 
 /// Form of the log.
@@ -130,12 +137,22 @@ pub struct Config {
     pub policy: Vec<PathBuf>,
     /// Name of the AgentPolicy; `None` takes the only one.
     pub agent: Option<String>,
+    /// Addresses for redirected connections.
+    pub transparent: Vec<SocketAddr>,
     /// Addresses of the proxy.
     pub proxy: Vec<SocketAddr>,
+    /// Addresses of DNS.
+    pub dns: Vec<SocketAddr>,
     /// Addresses of the gateway.
     pub gateway: Vec<SocketAddr>,
     /// Addresses of metrics and health.
     pub admin: Vec<SocketAddr>,
+    /// Whether the pod's firewall rules must work.
+    pub guard: GuardMode,
+    /// File with the digest that the policy must have.
+    pub policy_digest: Option<PathBuf>,
+    /// Directory for the certificate of the pod's own authority.
+    pub trust: Option<PathBuf>,
     /// DNS server; `None` takes the system's configuration with its hosts file.
     pub resolver: Option<SocketAddr>,
     /// Further authorities of upstreams, PEM.
@@ -158,9 +175,14 @@ impl Config {
         Self {
             policy,
             agent: None,
+            transparent: Vec::new(),
             proxy: vec![any],
+            dns: Vec::new(),
             gateway: vec![any],
             admin: vec![any],
+            guard: GuardMode::Off,
+            policy_digest: None,
+            trust: None,
             resolver: None,
             upstream_ca: None,
             audit: None,
@@ -232,14 +254,17 @@ impl Flags {
     /// The configuration that the flags ask for.
     #[must_use]
     pub fn into_config(self) -> Config {
-        // Their only value says that there is nothing to do.
-        let Self { transparent: _, dns: _, guard: _, .. } = self;
         Config {
             policy: self.policy,
             agent: self.agent,
+            transparent: Listen::addresses(&self.transparent),
             proxy: Listen::addresses(&self.proxy),
+            dns: Listen::addresses(&self.dns),
             gateway: Listen::addresses(&self.gateway),
             admin: Listen::addresses(&self.admin),
+            guard: self.guard,
+            policy_digest: self.policy_digest,
+            trust: self.trust,
             resolver: self.resolver,
             upstream_ca: self.upstream_ca,
             audit: self.audit,
@@ -274,11 +299,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_is_refused_with_exit_code_2() {
+    fn what_is_not_a_flag_is_refused_with_exit_code_2() {
         let cases: &[(&[&str], &str)] = &[
-            (&["--transparent", "127.0.0.1:15001"], "not in this version"),
-            (&["--dns", "127.0.0.1:15053"], "not in this version"),
-            (&["--guard", "required"], "not in this version"),
+            (&["--transparent", "15001"], "expected IP:PORT or `off`"),
+            (&["--guard", "on"], "possible values: required, off"),
             (&["--proxy", "localhost"], "expected IP:PORT or `off`"),
             (&["--socks", "127.0.0.1:1080"], "unexpected argument"),
         ];

@@ -103,6 +103,7 @@ mod tests {
         let path = directory.path().join("token");
         std::fs::write(&path, content).expect("a file");
         let credential = Credential {
+            secret: None,
             header: "authorization".to_owned(),
             prefix: "Bearer ".to_owned(),
             suffix: String::new(),

@@ -11,9 +11,12 @@ use pinfold_model::reason::{Denial, Reason};
 use pinfold_wire::head::HeadError;
 
 use crate::answer::{Answer, denial, status_of};
+use crate::bindings::Bindings;
 use crate::config::Limits;
+use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::policy_watch::Published;
+use crate::quota::Quota;
 use crate::record::{Case, CaseIds, Recorder};
 use crate::resolve::Resolver;
 use crate::schemas::Schemas;
@@ -35,6 +38,9 @@ pub(crate) struct Gate {
     pub(crate) upstreams: Upstreams,
     pub(crate) sessions: Sessions,
     pub(crate) schemas: Schemas,
+    pub(crate) bindings: Bindings,
+    pub(crate) quota: Quota,
+    pub(crate) guard: Guard,
 }
 
 /// A denial with the status to answer with.

@@ -5,17 +5,20 @@
 
 mod admin;
 mod answer;
+mod bindings;
 mod client;
 pub mod config;
 mod connect;
 mod credential;
 mod dial;
+mod dns;
 mod drain;
 mod error;
 mod exchange;
 mod forward;
 mod gate;
 mod gateway;
+mod guard;
 mod http_upstream;
 mod listen;
 mod log;
@@ -29,6 +32,7 @@ mod out_body;
 mod policy_watch;
 mod program;
 mod proxy;
+mod quota;
 mod record;
 mod redact;
 mod relay;
@@ -36,6 +40,7 @@ mod resolve;
 mod schemas;
 mod server;
 mod sessions;
+mod transparent;
 mod tunnels;
 mod upstream;
 

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
 use crate::admin;
 use crate::client::Client;
+use crate::dns;
 use crate::drain::{DrainWatch, Phase};
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::gateway;
 use crate::metrics::Metrics;
 use crate::proxy;
+use crate::transparent;
 
 /// Connections that the kernel holds before they are accepted.
 const BACKLOG: u32 = 1024;
@@ -29,7 +31,9 @@ const TELL_MAX: Duration = Duration::from_secs(5);
 /// What is served at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
+    Transparent,
     Proxy,
+    Dns,
     Gateway,
     Admin,
 }
@@ -37,7 +41,9 @@ pub(crate) enum Service {
 impl Service {
     pub(crate) fn purpose(self) -> &'static str {
         match self {
+            Self::Transparent => "redirected connections",
             Self::Proxy => "the proxy",
+            Self::Dns => "DNS",
             Self::Gateway => "the gateway",
             Self::Admin => "metrics and health",
         }
@@ -60,6 +66,16 @@ pub(crate) fn bind(
     let listener = socket.listen(BACKLOG).map_err(failed)?;
     let chosen = listener.local_addr().map_err(failed)?;
     Ok((listener, chosen))
+}
+
+/// Binds the UDP half of DNS.
+///
+/// # Errors
+/// The address and the system's reason.
+pub(crate) async fn bind_udp(address: SocketAddr) -> Result<UdpSocket, StartError> {
+    let purpose = Service::Dns.purpose();
+    let failed = |source| StartError::Bind { address, purpose, source };
+    UdpSocket::bind(address).await.map_err(failed)
 }
 
 /// A listener with what its connections need.
@@ -111,7 +127,9 @@ impl Port {
             tasks.spawn(async move {
                 let _guards = (slot, counted, panics);
                 match service {
+                    Service::Transparent => transparent::serve(&gate, client, drain).await,
                     Service::Proxy => proxy::serve(&gate, client, drain).await,
+                    Service::Dns => dns::serve(&gate, client, drain).await,
                     Service::Gateway => gateway::serve(&gate, client, drain).await,
                     Service::Admin => admin::serve(&gate, client, drain).await,
                 }
@@ -127,8 +145,10 @@ impl Port {
 
     fn most(&self) -> u32 {
         match self.service {
-            Service::Proxy => self.gate.policy.load().policy.connections_max,
-            Service::Gateway | Service::Admin => self.gate.limits.service_connections_max,
+            Service::Transparent | Service::Proxy => self.gate.policy.load().policy.connections_max,
+            Service::Dns | Service::Gateway | Service::Admin => {
+                self.gate.limits.service_connections_max
+            }
         }
     }
 }
@@ -151,12 +171,13 @@ impl Drop for Slot {
     }
 }
 
-/// Shows an open connection of the proxy.
+/// Shows an open connection of the agent on its way out.
 struct Counted(Option<Metrics>);
 
 impl Counted {
     fn new(metrics: &Metrics, service: Service) -> Self {
-        let metrics = (service == Service::Proxy).then(|| metrics.clone());
+        let out = [Service::Transparent, Service::Proxy].contains(&service);
+        let metrics = out.then(|| metrics.clone());
         metrics.iter().for_each(|metrics| metrics.open_connections.inc());
         Self(metrics)
     }

@@ -11,13 +11,17 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::bindings::Bindings;
 use crate::config::Config;
+use crate::dns;
 use crate::drain::{Drain, Phase};
 use crate::error::StartError;
 use crate::gate::Gate;
-use crate::listen::{Port, Service, bind};
+use crate::guard::Guard;
+use crate::listen::{Port, Service, bind, bind_udp};
 use crate::metrics::Metrics;
 use crate::policy_watch::PolicyWatch;
+use crate::quota::Quota;
 use crate::record::{CaseIds, Recorder};
 use crate::resolve::Resolver;
 use crate::schemas::Schemas;
@@ -28,8 +32,12 @@ use crate::upstream::Upstreams;
 /// The addresses that a sidecar got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Addresses {
+    /// Redirected connections.
+    pub transparent: Vec<SocketAddr>,
     /// The proxy.
     pub proxy: Vec<SocketAddr>,
+    /// DNS, UDP and TCP.
+    pub dns: Vec<SocketAddr>,
     /// The gateway.
     pub gateway: Vec<SocketAddr>,
     /// Metrics and health.
@@ -98,13 +106,27 @@ pub(crate) async fn start_with(
         upstreams: Upstreams::new(config.upstream_ca.as_deref())?,
         sessions: Sessions::default(),
         schemas: Schemas::default(),
+        bindings: Bindings::default(),
+        quota: Quota::default(),
+        guard: Guard::off(),
     });
     gate.note(EventKind::Start).await;
     let (drain, watched) = Drain::new();
     let (mut ports, mut admin, mut watch) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     watch.spawn(policy.run(Arc::clone(&gate), config.limits.policy_poll, watched.clone()));
-    let counts = [Service::Proxy, Service::Gateway, Service::Admin]
-        .map(|service| (service, Arc::new(AtomicU32::new(0))));
+    for address in &addresses.dns {
+        let socket = bind_udp(*address).await?;
+        ports.spawn(dns::serve_udp(Arc::clone(&gate), socket, watched.clone()));
+    }
+    // What leaves the pod counts together, whichever way it came.
+    let out = Arc::new(AtomicU32::new(0));
+    let counts = [
+        (Service::Transparent, Arc::clone(&out)),
+        (Service::Proxy, out),
+        (Service::Dns, Arc::default()),
+        (Service::Gateway, Arc::default()),
+        (Service::Admin, Arc::default()),
+    ];
     for (listener, service) in sockets {
         let open = counts.iter().find(|(counted, _)| *counted == service);
         let open = open.map(|(_, count)| Arc::clone(count)).unwrap_or_default();
@@ -129,7 +151,9 @@ fn bind_all(config: &Config) -> Result<Bound, StartError> {
         Ok::<_, StartError>(chosen)
     };
     let addresses = Addresses {
+        transparent: all(&config.transparent, Service::Transparent)?,
         proxy: all(&config.proxy, Service::Proxy)?,
+        dns: all(&config.dns, Service::Dns)?,
         gateway: all(&config.gateway, Service::Gateway)?,
         admin: all(&config.admin, Service::Admin)?,
     };
@@ -137,14 +161,14 @@ fn bind_all(config: &Config) -> Result<Bound, StartError> {
 }
 
 fn own(addresses: &Addresses) -> Vec<SocketAddr> {
-    let Addresses { proxy, gateway, admin } = addresses;
-    proxy.iter().chain(gateway).chain(admin).copied().collect()
+    let Addresses { transparent, proxy, dns, gateway, admin } = addresses;
+    [transparent, proxy, dns, gateway, admin].into_iter().flatten().copied().collect()
 }
 
 /// Logs the addresses and writes them to a file, whole or not at all.
 fn announce(addresses: &Addresses, file: Option<&Path>) -> Result<(), StartError> {
-    let Addresses { proxy, gateway, admin } = addresses;
-    tracing::info!(?proxy, ?gateway, ?admin, "listening");
+    let Addresses { transparent, proxy, dns, gateway, admin } = addresses;
+    tracing::info!(?transparent, ?proxy, ?dns, ?gateway, ?admin, "listening");
     let Some(path) = file else { return Ok(()) };
     let failed = |source| StartError::Write { path: path.to_owned(), source };
     let text = serde_json::to_vec(addresses).map_err(|error| failed(error.into()))?;

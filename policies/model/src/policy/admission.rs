@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::grants::Grants;
+use super::inject::Inject;
 use super::literals::Literals;
 use super::provenance::Provenance;
 use super::rbac::Rbac;
@@ -39,6 +40,8 @@ pub struct AdmissionPolicy {
     pub grants: Grants,
     /// What looks like a credential.
     pub literals: Literals,
+    /// What is put into agents' pods.
+    pub inject: Inject,
     /// Overrides by rule.
     pub rules: BTreeMap<RuleId, RuleMode>,
     /// Further denials.

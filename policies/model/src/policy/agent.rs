@@ -1,15 +1,24 @@
 //! The AgentPolicy that the engine judges by.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use ipnet::IpNet;
 
-use super::values::ValueTest;
+use super::values::{Rate, ValueTest};
 use crate::digest::Digest;
-use crate::host::{Host, HostPattern};
+use crate::host::{DnsName, Host, HostPattern};
 use crate::json_path::JsonPath;
 use crate::pattern::Pattern;
 
+pub use super::agent_raw::{AgentMode, Ech};
+
 /// Connections that a pod may have open at once if its policy says nothing.
 pub const CONNECTIONS_DEFAULT: u32 = 256;
+/// DNS queries a second if the policy says nothing.
+pub const QUERIES_PER_SECOND_DEFAULT: u32 = 50;
+/// Nothing may come of a connection for so long if the policy says nothing.
+pub const IDLE_DEFAULT: Duration = Duration::from_secs(600);
 /// Bytes of one MCP result if the policy says nothing.
 pub const RESULT_BYTES_DEFAULT: u64 = 4 * 1024 * 1024;
 
@@ -20,18 +29,87 @@ pub struct AgentPolicy {
     pub name: String,
     /// Digest over its canonical JSON.
     pub digest: Digest,
+    /// Its document as canonical JSON.
+    pub source: Arc<str>,
     /// Which pods it is for.
     pub applies_to: AppliesTo,
     /// Allowed destinations, in the order of the document.
     pub egress: Vec<EgressRule>,
     /// Connections open at once.
     pub connections_max: u32,
+    /// Further limits of connections.
+    pub limits: EgressLimits,
+    /// The DNS gate.
+    pub dns: DnsLimits,
+    /// What is done with Encrypted Client Hello.
+    pub ech: Ech,
+    /// Ports of the pod's own loopback that its containers may reach each other by.
+    pub loopback_ports: Vec<u16>,
+    /// The proxy on the way out.
+    pub via: Option<Via>,
+    /// Whether what would be needed is recorded.
+    pub mode: AgentMode,
     /// Named services.
     pub upstreams: Vec<Upstream>,
     /// MCP servers.
     pub servers: Vec<ToolServer>,
     /// Bytes of one MCP result.
     pub result_bytes_max: u64,
+}
+
+/// Limits of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EgressLimits {
+    /// New connections per time.
+    pub connect_rate: Option<Rate>,
+    /// Bytes per day, both ways.
+    pub bytes_per_day: Option<u64>,
+    /// Bytes of one connection, both ways.
+    pub bytes_per_connection: Option<u64>,
+    /// A connection is closed after this.
+    pub life_max: Option<Duration>,
+    /// A connection of which nothing comes for so long is closed.
+    pub idle_max: Duration,
+}
+
+impl Default for EgressLimits {
+    fn default() -> Self {
+        Self {
+            connect_rate: None,
+            bytes_per_day: None,
+            bytes_per_connection: None,
+            life_max: None,
+            idle_max: IDLE_DEFAULT,
+        }
+    }
+}
+
+/// Limits of the DNS gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsLimits {
+    /// Suffixes that the pod's resolver appends.
+    pub search_suffixes: Vec<DnsName>,
+    /// Queries a second.
+    pub queries_per_second_max: u32,
+}
+
+impl Default for DnsLimits {
+    fn default() -> Self {
+        Self { search_suffixes: Vec::new(), queries_per_second_max: QUERIES_PER_SECOND_DEFAULT }
+    }
+}
+
+/// A proxy that everything goes through that leaves the pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Via {
+    /// Its place in the document.
+    pub place: String,
+    /// Host.
+    pub host: Host,
+    /// Port.
+    pub port: u16,
+    /// What the sidecar adds as `Proxy-Authorization`.
+    pub credential: Option<Credential>,
 }
 
 /// Which pods a policy is for.
@@ -72,6 +150,8 @@ pub enum Target {
 pub enum Protocol {
     /// TLS whose server name is the host.
     Tls,
+    /// TLS that the sidecar ends, so that the requests inside are judged.
+    Https(HttpRule),
     /// HTTP/1.1, judged request by request.
     Http(HttpRule),
     /// Anything.
@@ -84,6 +164,7 @@ impl Protocol {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Tls => "tls",
+            Self::Https(_) => "https",
             Self::Http(_) => "http",
             Self::Tcp => "tcp",
         }
@@ -97,6 +178,8 @@ pub struct HttpRule {
     pub methods: Option<Vec<String>>,
     /// Path globs; `None` means any.
     pub paths: Option<Vec<Pattern>>,
+    /// Whether a request may change to WebSocket.
+    pub websocket: bool,
 }
 
 /// A named service.
@@ -131,8 +214,10 @@ pub struct Credential {
     pub prefix: String,
     /// Text after the value.
     pub suffix: String,
-    /// The file.
+    /// The file. For a Secret, where its key is mounted into the sidecar.
     pub file: String,
+    /// The Secret and its key, if that is where it comes from.
+    pub secret: Option<(String, String)>,
 }
 
 /// An MCP server.

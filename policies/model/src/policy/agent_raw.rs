@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::raw::{RawMeta, RawValueRule};
-use super::values::{ByteSize, CidrText, HostText, NameGlob, PathGlob, Unenforced};
+use super::values::{
+    ByteSize, CidrText, HostText, NameGlob, PathGlob, RateText, TimeSpan, Unenforced,
+};
 
 /// What an agent may do once it runs.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -42,8 +44,8 @@ pub struct RawAgent {
     pub kill_switch: Option<Unenforced>,
     /// What must be recorded.
     pub audit: RawAudit,
-    /// `enforce`.
-    pub mode: Option<RawAgentMode>,
+    /// `enforce` or `learn`.
+    pub mode: Option<AgentMode>,
 }
 
 /// Which pods a policy is for.
@@ -67,9 +69,35 @@ pub struct RawEgress {
     /// What is allowed.
     pub allow: Vec<RawEgressRule>,
     /// The DNS gate.
-    pub dns: Option<Unenforced>,
+    pub dns: RawDns,
     /// Limits.
     pub limits: RawLimits,
+    /// What is done with Encrypted Client Hello; `judge-outer` if left out.
+    pub ech: Option<Ech>,
+    /// Ports of the pod's own loopback that its containers may reach each other by.
+    pub loopback_ports: Vec<u16>,
+    /// A proxy that everything goes through that leaves the pod: `http://host:port`.
+    pub via: Option<RawVia>,
+}
+
+/// The DNS gate.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RawDns {
+    /// Suffixes that the pod's resolver appends; names under them are refused without being counted as an attack.
+    pub search_suffixes: Vec<String>,
+    /// Queries a second; 50 if left out.
+    pub max_qps: Option<u32>,
+}
+
+/// A proxy on the way out.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawVia {
+    /// `http://host:port`.
+    pub url: String,
+    /// What the sidecar adds as `Proxy-Authorization`.
+    pub credential: Option<RawCredential>,
 }
 
 /// The only default there is.
@@ -90,12 +118,14 @@ pub struct RawEgressRule {
     pub cidr: Option<CidrText>,
     /// Ports.
     pub ports: Vec<u16>,
-    /// `tls`, `http` or `tcp`.
+    /// `tls`, `https`, `http` or `tcp`.
     pub protocol: RawProtocol,
     /// HTTP methods; all if left out.
     pub methods: Option<Vec<String>>,
     /// HTTP path globs; all if left out.
     pub paths: Option<Vec<PathGlob>>,
+    /// Whether a request may change to WebSocket; `false` if left out.
+    pub websocket: Option<bool>,
 }
 
 /// What is spoken.
@@ -104,10 +134,23 @@ pub struct RawEgressRule {
 pub enum RawProtocol {
     /// TLS whose server name is the host.
     Tls,
+    /// TLS that the sidecar ends with a certificate of the pod's own authority, so that requests inside are judged like `http`.
+    Https,
     /// HTTP/1.1, judged request by request.
     Http,
     /// Anything.
     Tcp,
+}
+
+/// What is done with Encrypted Client Hello (RFC 9849). GREASE and the real thing look alike by design.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ech {
+    /// The outer name is judged: the DNS listener gives no ECH configuration away, so there is nothing real to encrypt with.
+    #[default]
+    JudgeOuter,
+    /// A hello that carries one is refused.
+    Refuse,
 }
 
 /// Limits of one pod.
@@ -117,9 +160,15 @@ pub struct RawLimits {
     /// Connections open at once.
     pub connections: Option<u32>,
     /// New connections per time.
-    pub connect_rate: Option<Unenforced>,
-    /// Bytes per day.
-    pub bytes_per_day: Option<Unenforced>,
+    pub connect_rate: Option<RateText>,
+    /// Bytes per day, both ways.
+    pub bytes_per_day: Option<ByteSize>,
+    /// Bytes of one connection, both ways.
+    pub bytes_per_connection: Option<ByteSize>,
+    /// A connection is closed after this.
+    pub connection_life: Option<TimeSpan>,
+    /// A connection of which nothing comes for so long is closed; 10 minutes if left out.
+    pub connection_idle: Option<TimeSpan>,
 }
 
 /// A named service.
@@ -161,7 +210,19 @@ pub struct RawCredential {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RawCredentialSource {
     /// A file, read again when it changes.
-    pub file: String,
+    pub file: Option<String>,
+    /// A Secret of the pod's namespace, which is mounted into the sidecar alone. Needs a grant.
+    pub secret: Option<RawSecretKey>,
+}
+
+/// One key of a Secret.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawSecretKey {
+    /// The Secret.
+    pub name: String,
+    /// The key.
+    pub key: String,
 }
 
 /// MCP tools.
@@ -270,10 +331,13 @@ pub enum RawAuditEvent {
     EgressDeny,
 }
 
-/// `enforce`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+/// What is done with what isn't allowed. Both deny it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum RawAgentMode {
+pub enum AgentMode {
     /// What isn't allowed is denied.
+    #[default]
     Enforce,
+    /// The same, and what would be needed is recorded, for `pinfold learn`.
+    Learn,
 }

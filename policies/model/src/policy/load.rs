@@ -58,9 +58,12 @@ pub fn load(files: &[SourceFile]) -> Result<PolicySet, Vec<DocumentError>> {
     }
     parts.sort();
     let digest = Digest::of_parts(parts.iter().map(|(_, text)| text.as_bytes()));
-    let admission = merge_admission(&documents, digest, &mut errors);
+    let mut admission = merge_admission(&documents, digest, &mut errors);
     let mut warnings = Vec::new();
     let agents = ready_agents(&documents, &mut errors, &mut warnings);
+    if let Some(admission) = &mut admission {
+        admission.inject.agents.clone_from(&agents);
+    }
     errors.sort_by(|left, right| (&left.file, left.at).cmp(&(&right.file, right.at)));
     if errors.is_empty() {
         Ok(PolicySet { admission, agents, digest, warnings })
@@ -160,9 +163,10 @@ fn ready_agents(
             let at = place.field("metadata").field("name");
             errors.push(at.error(format!("an AgentPolicy `{name}` exists already")));
         }
-        let digest = Digest::of(canonical(&document.node).as_bytes());
+        let source = canonical(&document.node);
+        let digest = Digest::of(source.as_bytes());
         let spec = place.field("spec");
-        match agent(name, digest, &raw.spec, &spec) {
+        match agent(name, (digest, &source), &raw.spec, &spec) {
             Ok(ready) => {
                 for (index, server) in ready.servers.iter().enumerate() {
                     let at = spec.field("tools").field("servers").item(index);

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::admission::{OnUntrusted, Tier};
 use super::grants::RawGrants;
+use super::inject::RawInject;
 use super::literals::RawLiterals;
 use super::provenance::RawProvenance;
 use super::rbac::RawRbac;
@@ -69,7 +70,7 @@ pub struct RawAdmission {
     /// Image rules.
     pub images: Option<Unenforced>,
     /// Sidecar injection.
-    pub inject: Option<Unenforced>,
+    pub inject: RawInject,
     /// Overrides by rule id.
     pub rules: Vec<RawRule>,
     /// Further denials.

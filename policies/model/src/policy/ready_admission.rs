@@ -7,6 +7,7 @@ use super::admission::{
     Organizations, Pool, RuleMode, Trust,
 };
 use super::grants::Grants;
+use super::inject::{IMAGE_DEFAULT, Inject, Profile, RawInject, UID_DEFAULT};
 use super::literals::Literals;
 use super::place::Place;
 use super::provenance::Provenance;
@@ -41,6 +42,8 @@ pub(super) const NODE_MANAGERS: [&str; 2] =
     ["system:kube-controller-manager", "system:cloud-controller-manager"];
 /// Refs that are never trusted.
 pub(super) const UNTRUSTED_REFS: [&str; 2] = ["refs/pull/**", "refs/merge-requests/**"];
+/// UIDs that the sidecar may have: no system user's, and one that fits every field.
+const UIDS: std::ops::RangeInclusive<u32> = 1_000..=2_147_483_647;
 /// Prefix of built-in rule ids.
 const BUILT_IN_PREFIX: &str = "PF-";
 
@@ -85,6 +88,9 @@ pub(super) struct Merge<'d> {
     selector: Once<'d, BTreeMap<String, String>>,
     on_untrusted: Once<'d, OnUntrusted>,
     agent_ceiling: Once<'d, String>,
+    profile: Once<'d, Profile>,
+    image: Once<'d, String>,
+    uid: Once<'d, u32>,
     admins: Option<RawAdmins>,
     platform_namespaces: Option<BTreeSet<String>>,
     untrusted_refs: Option<Vec<Pattern>>,
@@ -103,6 +109,9 @@ impl<'d> Merge<'d> {
             selector: Once::new("namespaceSelector"),
             on_untrusted: Once::new("onUntrusted"),
             agent_ceiling: Once::new("agentCeiling"),
+            profile: Once::new("profile"),
+            image: Once::new("image"),
+            uid: Once::new("uid"),
             admins: None,
             platform_namespaces: None,
             untrusted_refs: None,
@@ -131,6 +140,7 @@ impl<'d> Merge<'d> {
         self.add_references(raw, &place.field("references"), errors);
         self.policy.grants.add(&raw.grants);
         self.policy.literals.add(&raw.literals);
+        self.add_inject(&raw.inject, &place.field("inject"), errors);
         for (index, custom) in raw.custom.iter().enumerate() {
             let place = place.field("custom").item(index);
             match self.custom(custom, &place) {
@@ -174,6 +184,23 @@ impl<'d> Merge<'d> {
                     .push(at.error("an empty selector would guard every namespace; name a label"));
             }
             self.selector.add(Some(match_labels), at, errors);
+        }
+    }
+
+    fn add_inject(&mut self, raw: &RawInject, place: &Place<'d>, errors: &mut Errors) {
+        self.profile.add(raw.profile.as_ref(), place.field("profile"), errors);
+        self.image.add(raw.image.as_ref(), place.field("image"), errors);
+        self.uid.add(raw.uid.as_ref(), place.field("uid"), errors);
+        if raw.uid.is_some_and(|uid| !UIDS.contains(&uid)) {
+            let message = "expected a UID from 1000 to 2147483647 that no agent uses";
+            errors.push(place.field("uid").error(message));
+        }
+        if raw
+            .image
+            .as_ref()
+            .is_some_and(|image| image.is_empty() || image.contains(char::is_whitespace))
+        {
+            errors.push(place.field("image").error("expected an image reference"));
         }
     }
 
@@ -348,6 +375,12 @@ impl<'d> Merge<'d> {
             users: NODE_MANAGERS.map(str::to_owned).into(),
         });
         policy.grants.finish();
+        policy.inject = Inject {
+            profile: self.profile.or(Profile::default),
+            image: self.image.or(|| IMAGE_DEFAULT.to_owned()),
+            uid: self.uid.or(|| UID_DEFAULT),
+            agents: Vec::new(),
+        };
         let untrusted = self.untrusted_refs;
         policy.trust.untrusted_refs = untrusted.unwrap_or_else(|| {
             UNTRUSTED_REFS.iter().filter_map(|glob| Pattern::path_glob(glob).ok()).collect()
@@ -372,6 +405,7 @@ fn empty(digest: Digest) -> AdmissionPolicy {
         references: References::default(),
         grants: Grants::default(),
         literals: Literals::default(),
+        inject: Inject::default(),
         rules: BTreeMap::new(),
         custom: Vec::new(),
         exceptions: Vec::new(),

@@ -1,19 +1,21 @@
 //! Raw AgentPolicy to ready AgentPolicy: the checks that look at more than one field.
 
 use super::agent::{
-    AgentPolicy, AppliesTo, CONNECTIONS_DEFAULT, Credential, EgressRule, HttpRule, Protocol,
-    RESULT_BYTES_DEFAULT, Target, Tool, ToolServer, Upstream, ValueRule,
+    AgentPolicy, AppliesTo, CONNECTIONS_DEFAULT, Credential, DnsLimits, EgressLimits, EgressRule,
+    HttpRule, IDLE_DEFAULT, Protocol, QUERIES_PER_SECOND_DEFAULT, RESULT_BYTES_DEFAULT, Target,
+    Tool, ToolServer, Upstream, ValueRule, Via,
 };
 use super::agent_raw::{
-    RawAgent, RawAppliesTo, RawCredential, RawEgressRule, RawProtocol, RawTool, RawToolServer,
-    RawUpstream,
+    RawAgent, RawAppliesTo, RawCredential, RawCredentialSource, RawDns, RawEgressRule, RawLimits,
+    RawProtocol, RawTool, RawToolServer, RawUpstream, RawVia,
 };
+use super::inject;
 use super::place::Place;
 use super::raw::RawValueRule;
 use super::values::{PathGlob, ValueTest};
 use crate::digest::Digest;
 use crate::document::{DocumentError, nearest};
-use crate::host::Host;
+use crate::host::{DnsName, Host};
 
 type Errors = Vec<DocumentError>;
 
@@ -22,7 +24,7 @@ pub(super) const NAME_BYTES_MAX: usize = 63;
 
 pub(super) fn agent(
     name: &str,
-    digest: Digest,
+    (digest, source): (Digest, &str),
     raw: &RawAgent,
     place: &Place<'_>,
 ) -> Result<AgentPolicy, Errors> {
@@ -37,15 +39,32 @@ pub(super) fn agent(
     });
     unique(servers.iter().map(|item| item.name.as_str()), &servers_place, &mut errors);
     let applies_to = applies_to(&raw.applies_to, &place.field("appliesTo"), &mut errors);
+    let at = place.field("egress");
+    let dns = dns(&raw.egress.dns, &at.field("dns"), &mut errors);
+    let via = raw.egress.via.as_ref().map(|raw| via(raw, &at.field("via")));
+    let via = via.transpose().unwrap_or_else(|error| {
+        errors.push(error);
+        None
+    });
+    if raw.egress.loopback_ports.contains(&0) {
+        errors.push(at.field("loopbackPorts").error("expected ports from 1 to 65535"));
+    }
     if !errors.is_empty() {
         return Err(errors);
     }
     Ok(AgentPolicy {
         name: name.to_owned(),
         digest,
+        source: source.into(),
         applies_to,
         egress,
         connections_max: raw.egress.limits.connections.unwrap_or(CONNECTIONS_DEFAULT),
+        limits: limits(&raw.egress.limits),
+        dns,
+        ech: raw.egress.ech.unwrap_or_default(),
+        loopback_ports: raw.egress.loopback_ports.clone(),
+        via,
+        mode: raw.mode.unwrap_or_default(),
         upstreams,
         servers,
         result_bytes_max: raw
@@ -55,6 +74,43 @@ pub(super) fn agent(
             .as_ref()
             .map_or(RESULT_BYTES_DEFAULT, |b| b.0),
     })
+}
+
+fn limits(raw: &RawLimits) -> EgressLimits {
+    EgressLimits {
+        connect_rate: raw.connect_rate.as_ref().map(|rate| rate.0),
+        bytes_per_day: raw.bytes_per_day.as_ref().map(|bytes| bytes.0),
+        bytes_per_connection: raw.bytes_per_connection.as_ref().map(|bytes| bytes.0),
+        life_max: raw.connection_life.as_ref().map(|time| time.0),
+        idle_max: raw.connection_idle.as_ref().map_or(IDLE_DEFAULT, |time| time.0),
+    }
+}
+
+fn dns(raw: &RawDns, place: &Place<'_>, errors: &mut Errors) -> DnsLimits {
+    let mut search_suffixes = Vec::with_capacity(raw.search_suffixes.len());
+    for (index, text) in raw.search_suffixes.iter().enumerate() {
+        match DnsName::parse(text) {
+            Ok(name) => search_suffixes.push(name),
+            Err(error) => {
+                let place = place.field("searchSuffixes").item(index);
+                errors.push(place.error(format!("`{text}`: {error}")));
+            }
+        }
+    }
+    let queries_per_second_max = raw.max_qps.unwrap_or(QUERIES_PER_SECOND_DEFAULT);
+    if queries_per_second_max == 0 {
+        errors.push(place.field("maxQps").error("expected at least 1"));
+    }
+    DnsLimits { search_suffixes, queries_per_second_max }
+}
+
+fn via(raw: &RawVia, place: &Place<'_>) -> Result<Via, DocumentError> {
+    let url = split_url(&raw.url).map_err(|message| place.field("url").error(message))?;
+    if url.tls || !url.path.is_empty() {
+        return Err(place.field("url").error("expected `http://host:port` without a path"));
+    }
+    let credential = raw.credential.as_ref().map(|raw| credential(raw, place)).transpose()?;
+    Ok(Via { place: place.path(), host: url.host, port: url.port, credential })
 }
 
 /// Readies every item of a list, gathering all errors.
@@ -107,13 +163,16 @@ fn egress_rule(raw: &RawEgressRule, place: &Place<'_>) -> Result<EgressRule, Doc
     if raw.ports.is_empty() || raw.ports.contains(&0) {
         return Err(place.field("ports").error("expected ports from 1 to 65535"));
     }
-    let http = raw.methods.is_some() || raw.paths.is_some();
+    let http = raw.methods.is_some() || raw.paths.is_some() || raw.websocket.is_some();
+    let seen = || {
+        let rule = http_rule(raw.methods.as_deref(), raw.paths.as_deref(), place)?;
+        Ok(HttpRule { websocket: raw.websocket.unwrap_or(false), ..rule })
+    };
     let protocol = match raw.protocol {
-        RawProtocol::Http => {
-            Protocol::Http(http_rule(raw.methods.as_deref(), raw.paths.as_deref(), place)?)
-        }
+        RawProtocol::Http => Protocol::Http(seen()?),
+        RawProtocol::Https => Protocol::Https(seen()?),
         RawProtocol::Tls | RawProtocol::Tcp if http => {
-            let message = "`methods` and `paths` need `protocol: http`: nothing else can be seen";
+            let message = "`methods`, `paths` and `websocket` need `protocol: http` or `https`: nothing else can be seen";
             return Err(place.error(message));
         }
         RawProtocol::Tls => Protocol::Tls,
@@ -141,6 +200,7 @@ fn http_rule(
     Ok(HttpRule {
         methods: methods.map(<[String]>::to_vec),
         paths: paths.map(|paths| paths.iter().map(|path| path.0.clone()).collect()),
+        websocket: false,
     })
 }
 
@@ -219,6 +279,7 @@ fn credential(raw: &RawCredential, place: &Place<'_>) -> Result<Credential, Docu
     if header.is_empty() || !header.bytes().all(token) || framing.contains(&header.as_str()) {
         return Err(place.field("header").error("expected a header such as `Authorization`"));
     }
+    let (file, secret) = credential_source(&raw.from, &place.field("from"))?;
     let format = raw.format.as_deref().unwrap_or("{}");
     let printable = format.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     match format.split_once("{}") {
@@ -226,9 +287,39 @@ fn credential(raw: &RawCredential, place: &Place<'_>) -> Result<Credential, Docu
             header,
             prefix: prefix.to_owned(),
             suffix: suffix.to_owned(),
-            file: raw.from.file.clone(),
+            file: file.clone(),
+            secret: secret.clone(),
         }),
         Some(_) | None => Err(place.field("format").error("expected text with one `{}`")),
+    }
+}
+
+/// The file and, if that is where it comes from, the Secret and its key.
+type Source = (String, Option<(String, String)>);
+
+fn credential_source(
+    raw: &RawCredentialSource,
+    place: &Place<'_>,
+) -> Result<Source, DocumentError> {
+    match (&raw.file, &raw.secret) {
+        (Some(file), None) => Ok((file.clone(), None)),
+        (None, Some(secret)) => {
+            let plain =
+                |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            let named = |text: &str| {
+                (1..=253).contains(&text.len())
+                    && text.bytes().all(plain)
+                    && !text.starts_with("..")
+            };
+            if !named(&secret.name) || !named(&secret.key) {
+                return Err(place.field("secret").error("expected the name and a key of a Secret"));
+            }
+            let (name, key) = (secret.name.clone(), secret.key.clone());
+            let file = format!("{}/{name}/{key}", inject::SECRETS_DIR);
+            Ok((file, Some((name, key))))
+        }
+        (Some(_), Some(_)) => Err(place.error("expected `file` or `secret`, found both")),
+        (None, None) => Err(place.error("expected `file` or `secret`")),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::civil::Date;
@@ -109,6 +110,60 @@ text_value!(
     ByteSize(u64), parse_bytes,
     {"type": "string", "description": "Bytes: a number with an optional suffix Ki, Mi, Gi."}
 );
+
+text_value!(
+    /// A number of events per time.
+    RateText(Rate), parse_rate,
+    {"type": "string", "description": "A rate: a number, a slash, and `s`, `m`, `h` or `d`, such as `50/s`."}
+);
+text_value!(
+    /// A length of time.
+    TimeSpan(Duration), parse_time_span,
+    {"type": "string", "description": "A length of time: a number and `ms`, `s`, `m`, `h` or `d`, such as `30s`."}
+);
+
+/// So many events in so much time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Events; at least 1.
+    pub events: u32,
+    /// In this time.
+    pub per: Duration,
+}
+
+/// Longest time span of a policy, in days.
+const TIME_SPAN_DAYS_MAX: u64 = 366;
+
+fn seconds_of(unit: &str) -> Option<u64> {
+    match unit {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3_600),
+        "d" => Some(86_400),
+        _ => None,
+    }
+}
+
+fn parse_rate(text: &str) -> Result<Rate, &'static str> {
+    const EXPECTED: &str = "expected a rate such as `50/s`, `5/m`, `5/h` or `100/d`";
+    let (events, unit) = text.split_once('/').ok_or(EXPECTED)?;
+    let per = seconds_of(unit).map(Duration::from_secs).ok_or(EXPECTED)?;
+    let events = events.parse().ok().filter(|events| *events > 0).ok_or(EXPECTED)?;
+    Ok(Rate { events, per })
+}
+
+fn parse_time_span(text: &str) -> Result<Duration, &'static str> {
+    const EXPECTED: &str = "expected a time such as `500ms`, `30s`, `5m` or `1h`, at most 366 days";
+    let at = text.find(|character: char| !character.is_ascii_digit()).ok_or(EXPECTED)?;
+    let (digits, unit) = text.split_at(at);
+    let number: u64 = digits.parse().ok().filter(|number| *number > 0).ok_or(EXPECTED)?;
+    let span = match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        unit => seconds_of(unit).and_then(|unit| number.checked_mul(unit)).map(Duration::from_secs),
+    };
+    let most = Duration::from_secs(TIME_SPAN_DAYS_MAX.saturating_mul(86_400));
+    span.filter(|span| *span <= most).ok_or(EXPECTED)
+}
 
 fn parse_network(text: &str) -> Result<IpNet, &'static str> {
     let network: IpNet =
@@ -312,6 +367,21 @@ mod tests {
         ];
         for (test, value, expected) in cases {
             assert_eq!(test.holds(&value), expected, "{test:?} {value}");
+        }
+    }
+
+    #[test]
+    fn rates_and_times() {
+        let rate = |events, seconds| Ok(Rate { events, per: Duration::from_secs(seconds) });
+        assert_eq!(parse_rate("50/s"), rate(50, 1));
+        assert_eq!(parse_rate("5/h"), rate(5, 3_600));
+        for wrong in ["", "5", "0/s", "-1/s", "5/", "5/w", "5 /s", "1.5/s"] {
+            assert!(parse_rate(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse_time_span("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_time_span("2d"), Ok(Duration::from_secs(172_800)));
+        for wrong in ["", "5", "0s", "-1s", "s", "5w", "367d", "99999999999999999999s"] {
+            assert!(parse_time_span(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -116,6 +116,7 @@ fn policy() -> AdmissionPolicy {
         references: Default::default(),
         grants: Default::default(),
         literals: Default::default(),
+        inject: Default::default(),
         rules: BTreeMap::new(),
         custom: Vec::new(),
         exceptions: Vec::new(),
