@@ -1,4 +1,4 @@
-//! The agent's side of a connection: the socket, and the bytes that were read and not yet judged.
+//! The agent's side of a connection: the socket or TLS over it, and the bytes that were read and not yet judged.
 //!
 //! An idle connection holds no buffer. Every wait has a bound.
 
@@ -10,9 +10,14 @@ use pinfold_wire::head::{Head, HeadError, HeadReader};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::server::TlsStream;
 
 use crate::config::Limits;
 use crate::drain::{DrainWatch, Phase};
+
+mod stream;
+
+pub(crate) use stream::{ReadEnd, Replayed, Stream, WriteEnd};
 
 /// Bytes read at once while a head or a hello is collected.
 const READ_BYTES: usize = 4096;
@@ -24,7 +29,7 @@ const LINGER_BYTES_MAX: usize = 256 * 1024;
 /// The agent's side of a connection.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// Read, and not yet used.
     pub(crate) buffer: BytesMut,
 }
@@ -44,7 +49,12 @@ impl Client {
     pub(crate) fn new(stream: TcpStream) -> Self {
         // Only a socket that is closed already refuses this.
         let _ = stream.set_nodelay(true);
-        Self { stream, buffer: BytesMut::new() }
+        Self { stream: Stream::Tcp(stream), buffer: BytesMut::new() }
+    }
+
+    /// What is said inside TLS that the sidecar ended.
+    pub(crate) fn inside(stream: TlsStream<Replayed>) -> Self {
+        Self { stream: Stream::Tls(Box::new(stream)), buffer: BytesMut::new() }
     }
 
     /// The next head; what follows it stays in the buffer.
@@ -78,10 +88,8 @@ impl Client {
         drain: &mut DrainWatch,
     ) -> Result<(), NoHead> {
         self.buffer = BytesMut::new();
-        let mut byte = [0];
-        // Not `readable`, which may say so when there is nothing.
         tokio::select! {
-            ready = timeout(limits.unused_max, self.stream.peek(&mut byte)) => match ready {
+            ready = timeout(limits.unused_max, self.something()) => match ready {
                 Ok(Ok(1..)) => Ok(()),
                 Ok(Ok(0) | Err(_)) | Err(_) => Err(NoHead::Gone),
             },
@@ -89,16 +97,18 @@ impl Client {
         }
     }
 
+    /// Waits until there is something to read; 0 at the end.
+    async fn something(&mut self) -> io::Result<usize> {
+        match &mut self.stream {
+            // Not `readable`, which may say so when there is nothing.
+            Stream::Tcp(stream) => stream.peek(&mut [0]).await,
+            Stream::Tls(_) => self.read_more().await,
+        }
+    }
+
     /// Reads what there is into the buffer; 0 at the end.
     pub(crate) async fn read_more(&mut self) -> io::Result<usize> {
-        loop {
-            self.stream.readable().await?;
-            self.buffer.reserve(READ_BYTES);
-            match self.stream.try_read_buf(&mut self.buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result,
-            }
-        }
+        self.stream.read_into(&mut self.buffer, READ_BYTES).await
     }
 
     /// Writes all of it.
@@ -106,10 +116,15 @@ impl Client {
     /// # Errors
     /// The system's, or that the client takes nothing.
     pub(crate) async fn write(&mut self, bytes: &[u8], write_max: Duration) -> io::Result<()> {
-        match timeout(write_max, self.stream.write_all(bytes)).await {
+        match timeout(write_max, self.write_all(bytes)).await {
             Ok(result) => result,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
     }
 
     /// Ends the connection so that the client gets what was written: a socket with unread bytes would be reset.

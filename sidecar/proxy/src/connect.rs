@@ -155,7 +155,10 @@ impl Connect<'_> {
             }
             means.bytes_out.inc_by(u64::try_from(early.len()).unwrap_or(u64::MAX));
             drop(early);
-            relay(&mut client.stream, &mut open.stream, &means).await;
+            // Only what comes over a socket asks for CONNECT.
+            if let Some(agent) = client.stream.tcp() {
+                relay(agent, &mut open.stream, &means).await;
+            }
         };
         tokio::select! {
             () = relayed => {}

@@ -1,6 +1,5 @@
 //! One request and its reply between an agent and an upstream: both are streamed, framed anew, and neither waits for the other.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -16,12 +15,11 @@ use pinfold_wire::encode::{
 use pinfold_wire::head::Head;
 use prometheus::IntCounter;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::answer::denial;
-use crate::client::Client;
+use crate::client::{Client, ReadEnd, WriteEnd};
 use crate::config::Limits;
 use crate::gate::Refusal;
 use crate::http_upstream::HttpUpstream;
@@ -122,7 +120,7 @@ fn request(forward: &ForwardHead, body: OutBody) -> Result<Request<OutBody>, Ref
 
 /// The agent's request body on its way.
 struct Pump<'c> {
-    read: ReadHalf<'c>,
+    read: ReadEnd<'c>,
     buffer: &'c mut BytesMut,
     idle_max: Duration,
     bytes: IntCounter,
@@ -177,21 +175,10 @@ impl Pump<'_> {
         let refused = |fault, text: &str| {
             Err(Refusal::malformed(StatusCode::REQUEST_TIMEOUT, fault, text.to_owned()))
         };
-        match timeout(self.idle_max, read_some(&self.read, self.buffer)).await {
+        match timeout(self.idle_max, self.read.read_into(self.buffer, READ_BYTES)).await {
             Ok(Ok(1..)) => Ok(()),
             Ok(Ok(0) | Err(_)) => refused("body-framing", "the request body broke off"),
             Err(_) => refused("body-slow", "the request body stopped coming"),
-        }
-    }
-}
-
-async fn read_some(read: &ReadHalf<'_>, buffer: &mut BytesMut) -> io::Result<usize> {
-    loop {
-        read.readable().await?;
-        buffer.reserve(READ_BYTES);
-        match read.try_read_buf(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            result => return result,
         }
     }
 }
@@ -203,7 +190,7 @@ pub(crate) fn broken_body(error: BodyError) -> Refusal {
 
 /// The reply on its way to the agent.
 struct Reply<'c> {
-    write: WriteHalf<'c>,
+    write: WriteEnd<'c>,
     to_head: bool,
     keep_alive: bool,
 }
@@ -289,7 +276,12 @@ impl Reply<'_> {
     }
 
     async fn send(&mut self, bytes: &[u8], write_max: Duration) -> Result<(), Failure> {
-        match timeout(write_max, self.write.write_all(bytes)).await {
+        let written = async {
+            self.write.write_all(bytes).await?;
+            // Under TLS, what is written may wait for more.
+            self.write.flush().await
+        };
+        match timeout(write_max, written).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Failure::Broken),
         }

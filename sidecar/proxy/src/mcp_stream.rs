@@ -12,10 +12,9 @@ use pinfold_wire::encode::{CHUNK_END, LAST_CHUNK, chunk_line};
 use pinfold_wire::sse::{KEEP_ALIVE, SseEvent, SseItem, SseReader};
 use prometheus::IntCounter;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, timeout};
 
-use crate::client::{Client, deadline};
+use crate::client::{Client, ReadEnd, WriteEnd, deadline};
 use crate::config::Limits;
 use crate::mcp_reply::{ReplyFilter, Verdict};
 use crate::redact::REDACTED;
@@ -80,7 +79,7 @@ impl EventStream<'_, '_> {
         &mut self,
         mut body: Incoming,
         events: &mut SseReader,
-        write: &mut WriteHalf<'_>,
+        write: &mut WriteEnd<'_>,
         had_ids: &mut bool,
     ) -> Stop {
         let mut quiet_until = deadline(self.limits.idle_max);
@@ -114,7 +113,7 @@ impl EventStream<'_, '_> {
         &mut self,
         data: &Bytes,
         events: &mut SseReader,
-        write: &mut WriteHalf<'_>,
+        write: &mut WriteEnd<'_>,
         had_ids: &mut bool,
     ) -> Result<(), Stop> {
         let Ok(items) = events.feed(data) else {
@@ -167,7 +166,7 @@ impl EventStream<'_, '_> {
     }
 
     /// Ends the stream so that no request waits for ever; whether the agent's connection can be used again.
-    async fn finish(&mut self, write: &mut WriteHalf<'_>, resumable: bool) -> bool {
+    async fn finish(&mut self, write: &mut WriteEnd<'_>, resumable: bool) -> bool {
         if self.filter.unanswered().is_some() && !resumable {
             let refusal = String::from_utf8((self.refusal)("no-reply")).unwrap_or_default();
             let event = SseEvent::message(refusal).encode();
@@ -178,7 +177,7 @@ impl EventStream<'_, '_> {
         matches!(timeout(self.limits.write_max, write.write_all(LAST_CHUNK)).await, Ok(Ok(())))
     }
 
-    async fn send(&self, bytes: &[u8], write: &mut WriteHalf<'_>) -> bool {
+    async fn send(&self, bytes: &[u8], write: &mut WriteEnd<'_>) -> bool {
         let mut chunk = chunk_line(bytes.len());
         chunk.extend_from_slice(bytes);
         chunk.extend_from_slice(CHUNK_END);
@@ -188,9 +187,9 @@ impl EventStream<'_, '_> {
 }
 
 /// Resolves when the agent ends its side; never if it sent its next request instead.
-pub(crate) async fn gone(read: &mut ReadHalf<'_>, pipelined: bool) {
-    let mut byte = [0];
-    if pipelined || matches!(read.peek(&mut byte).await, Ok(1..)) {
+pub(crate) async fn gone(read: &mut ReadEnd<'_>, pipelined: bool) {
+    if pipelined {
         std::future::pending::<()>().await;
     }
+    read.ended().await;
 }
