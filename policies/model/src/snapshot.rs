@@ -26,6 +26,7 @@ use crate::object::agent::{Approval, Grant, OrganizationRecord};
 use crate::object::rbac::{AgentRoleBinding, Binding, LabelSelector, Role, RoleRef};
 use crate::object::reference::ReferenceKind;
 use crate::object::{Facts, Object, ObjectKey};
+use crate::policy::inject::POLICY;
 pub use keys::{names_agent, role_key, selects, subject_key};
 pub use sharing::Sharing;
 
@@ -90,6 +91,8 @@ pub struct Snapshot {
     approvals: Index<String>,
     /// Trusted RunnerPools by the labels of their nodes: many pools share few sets of nodes.
     trusted_nodes: HashTrieMapSync<Vec<(String, String)>, RedBlackTreeSetSync<ObjectKey>>,
+    /// Pods with a compiled policy.
+    confined: Index<()>,
 }
 
 impl Default for Snapshot {
@@ -113,6 +116,7 @@ impl Default for Snapshot {
             claims: Index::by_namespace(),
             workspaces: Index::by_namespace(),
             trusted_nodes: HashTrieMapSync::new_sync(),
+            confined: Index::by_namespace(),
         }
     }
 }
@@ -193,6 +197,9 @@ impl Snapshot {
         if let Some(workspace) = workspace_of(&object) {
             self.workspaces.insert(workspace, &object);
         }
+        if is_confined(&object) {
+            self.confined.insert((), &object);
+        }
         if let Some(nodes) = trusted_nodes(&object) {
             let pools = self.trusted_nodes.get(&nodes).cloned();
             let pools = pools.unwrap_or_else(RedBlackTreeSetSync::new_sync);
@@ -240,6 +247,9 @@ impl Snapshot {
         if let Some(workspace) = workspace_of(&object) {
             self.workspaces.remove(&workspace, &object);
         }
+        if is_confined(&object) {
+            self.confined.remove(&(), &object);
+        }
         if let Some(nodes) = trusted_nodes(&object) {
             let pools = self.trusted_nodes.get(&nodes).map(|pools| pools.remove(key));
             match pools.filter(|pools| !pools.is_empty()) {
@@ -274,6 +284,13 @@ impl Snapshot {
         namespace: &str,
     ) -> impl Iterator<Item = &'s Object> + use<'s> {
         self.by_kind.of_in(kind, namespace)
+    }
+
+    /// The pods with a compiled policy: of one namespace, or all.
+    pub fn confined<'s>(&'s self, namespace: Option<&str>) -> impl Iterator<Item = &'s Object> {
+        let here = namespace.map(|namespace| self.confined.of_in(&(), namespace));
+        let all = namespace.is_none().then(|| self.confined.of(&()));
+        here.into_iter().flatten().chain(all.into_iter().flatten())
     }
 
     /// The Repositories of that name, in all namespaces and groups.
@@ -498,6 +515,12 @@ impl Snapshot {
     pub fn iter(&self) -> impl Iterator<Item = &Object> {
         self.objects.iter().map(|ByKey(object)| object.as_ref())
     }
+}
+
+/// Whether an object is a pod with a compiled policy.
+fn is_confined(object: &Object) -> bool {
+    let pod = object.key.group.is_empty() && object.key.kind == "Pod";
+    pod && object.meta.annotations.contains_key(POLICY)
 }
 
 #[cfg(test)]

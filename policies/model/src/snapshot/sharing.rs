@@ -7,9 +7,11 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::RBAC_GROUP;
+use crate::digest::Digest;
 use crate::object::pod::Workload;
 use crate::object::rbac::{PolicyRule, RoleRef, Rules, Subject};
 use crate::object::{Facts, Object};
+use crate::policy::inject::POLICY;
 
 /// Fewest parts after which it is worth looking for those that nobody has any more.
 const SWEEP_MIN: usize = 4_096;
@@ -29,6 +31,9 @@ impl Sharing {
     /// uids of roles; nothing has a binding for its owner.
     #[must_use]
     pub fn keep(&mut self, mut object: Object) -> Object {
+        if object.key.group.is_empty() && object.key.kind == "Pod" {
+            shorten_policy(&mut object);
+        }
         if object.key.group == RBAC_GROUP {
             object.meta.annotations.clear();
             if object.key.kind != "ClusterRole" {
@@ -73,6 +78,17 @@ fn kept_of(workload: Workload) -> Option<Workload> {
     (!kept.claims.is_empty()).then_some(kept)
 }
 
+/// A compiled policy takes up to 200 KiB, and every confined pod has one: its digest is kept in its place. Nothing of it is left on a pod that has ended,
+/// which nobody has to reach any more.
+fn shorten_policy(pod: &mut Object) {
+    let finished = pod.facts.workload().is_some_and(|workload| workload.finished);
+    if finished {
+        pod.meta.annotations.remove(POLICY);
+    } else if let Some(text) = pod.meta.annotations.get_mut(POLICY) {
+        *text = Digest::of(text.as_bytes()).to_string();
+    }
+}
+
 fn shared<T: Hash + Eq + ?Sized>(known: &mut HashSet<Arc<T>>, part: &Arc<T>) -> Arc<T> {
     if let Some(known) = known.get(part) {
         return Arc::clone(known);
@@ -88,7 +104,9 @@ mod tests {
     use serde_json::json;
 
     use super::{SWEEP_MIN, Sharing};
+    use crate::digest::Digest;
     use crate::object::{Facts, Meta, Object, from_value};
+    use crate::policy::inject::POLICY;
 
     fn binding(name: &str, user: &str) -> Object {
         let object = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
@@ -156,6 +174,26 @@ mod tests {
         bare["spec"]["volumes"] = json!([]);
         let kept = Sharing::default().keep(from_value(&bare).expect("a pod"));
         assert_eq!((kept.facts, kept.meta.annotations.len()), (Facts::MetaOnly, 1));
+    }
+
+    #[test]
+    fn of_a_compiled_policy_the_digest_stays_until_the_pod_has_ended() {
+        let pod = |phase: &str| {
+            let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n",
+                    "annotations": {POLICY: "{}", "pinfold.dev/policy-digest": "d"}},
+                "spec": {"containers": []}, "status": {"phase": phase}});
+            Sharing::default().keep(from_value(&object).expect("a pod"))
+        };
+        let running = pod("Running");
+        let kept = running.meta.annotations.get(POLICY).expect("its digest");
+        assert_eq!(*kept, Digest::of(b"{}").to_string());
+        assert_eq!(
+            running.meta.annotations.get("pinfold.dev/policy-digest").expect("as written"),
+            "d"
+        );
+        for phase in ["Succeeded", "Failed"] {
+            assert_eq!(pod(phase).meta.annotations.get(POLICY), None, "{phase}");
+        }
     }
 
     #[test]

@@ -121,3 +121,32 @@ fn pods_by_claim_and_runs_by_workspace_through_changes() {
     view.apply(object(elsewhere));
     assert_eq!((view.runs_in("a", "v").count(), view.runs_in("b", "v").count()), (2, 0));
 }
+
+#[test]
+fn pods_with_a_compiled_policy_are_found_by_namespace() {
+    let pod = |namespace: &str, name: &str, policy: bool| {
+        let mut meta = Meta::default();
+        if policy {
+            meta.annotations.insert("pinfold.dev/policy".into(), "{}".into());
+        }
+        let key = ObjectKey::new("", "Pod", namespace, name);
+        Object { key, meta, facts: Facts::MetaOnly }
+    };
+    let mut view =
+        Snapshot::of([pod("a", "one", true), pod("a", "two", false), pod("b", "three", true)]);
+    let names = |view: &Snapshot, namespace: Option<&str>| {
+        let mut names: Vec<_> = view.confined(namespace).map(|pod| pod.key.name.clone()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&view, None), ["one", "three"]);
+    assert_eq!(names(&view, Some("a")), ["one"]);
+    view.apply(pod("a", "two", true));
+    view.apply(pod("a", "one", false));
+    view.remove(&ObjectKey::new("", "Pod", "b", "three"));
+    assert_eq!(names(&view, None), ["two"]);
+    let template =
+        Object { key: ObjectKey::new("apps", "Deployment", "a", "d"), ..pod("a", "d", true) };
+    view.apply(template);
+    assert_eq!(names(&view, Some("a")), ["two"], "templates run nothing");
+}
