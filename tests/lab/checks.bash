@@ -1,4 +1,4 @@
-# Sourced by the scripts here: the lab, the binaries, one line a check. See README.md.
+# Sourced by the scripts here: the lab, the binaries, one line a check. See README.md. A script that sets `namespaces_only` before gets no lab.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -84,7 +84,7 @@ at_least() { [ "$2" -ge "$1" ] || { printf 'wanted at least %s, found %s\n' "$1"
 field() { local path=$1; shift; kubectl get "$@" -o "jsonpath={$path}"; }
 
 [ "$(id -u)" = 0 ] || { echo "the lab needs root"; exit 2; }
-[ -x "$lab/up" ] || { echo "no lab at $lab: set PINFOLD_LAB to the directory with up, down and image"; exit 2; }
+[ -n "${namespaces_only:-}" ] || [ -x "$lab/up" ] || { echo "no lab at $lab: set PINFOLD_LAB to the directory with up, down and image"; exit 2; }
 if [ -z "${PINFOLD_BIN:-}" ]; then
   target=x86_64-unknown-linux-gnu
   (cd "$root" && CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS=-Ctarget-feature=+crt-static \
@@ -92,7 +92,7 @@ if [ -z "${PINFOLD_BIN:-}" ]; then
   PINFOLD_BIN=$root/target/$target/debug
 fi
 PINFOLD_BIN=$(realpath -e "$PINFOLD_BIN") || exit 2
-if [ "${KUBECONFIG:-}" != "$lab_dir/admin.kubeconfig" ]; then # else .ci/run has started it
+if [ -z "${namespaces_only:-}" ] && [ "${KUBECONFIG:-}" != "$lab_dir/admin.kubeconfig" ]; then # else .ci/run has started it
   if [ -e "$lab_dir" ] && [ ! -e "$lab_dir/kubelet.pid" ]; then
     echo "$lab_dir is a lab without a node, and can't get one: end it with $lab/down"
     exit 2
