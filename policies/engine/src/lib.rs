@@ -10,6 +10,7 @@ pub mod context;
 pub mod credentials;
 pub mod decision;
 pub mod dns;
+pub(crate) mod edit;
 pub mod egress;
 pub mod explain;
 pub mod grants;

@@ -3,8 +3,6 @@
 //! The rewritten object is judged again before it is offered; where it would still come onto a trusted pool nothing is rewritten, and
 //! validation denies.
 
-mod unmount;
-
 use pinfold_model::facts::{Operation, Question};
 use pinfold_model::finding::{Finding, Mode, RuleId};
 use pinfold_model::object::pod::{Toleration, Workload};
@@ -16,7 +14,8 @@ use super::placement::{POOL_LABEL, Way, named_pool, tolerates};
 use super::pools::{self, Pool};
 use super::ways_of;
 use crate::context::Context;
-use crate::decision::{Mutation, PatchStep};
+use crate::decision::Mutation;
+use crate::edit::{Edit, unmount};
 use crate::trust::stamp::{STAMP, stamps};
 use crate::trust::standing::{self, Actor, Standing, actor};
 
@@ -90,52 +89,6 @@ fn is_enforced(context: &Context<'_>) -> bool {
     let target = &context.facts.target;
     context.policy.mode_of(&rule) == Some(Mode::Enforce)
         && !context.policy.exempts(&rule, target, context.now)
-}
-
-/// A document and the steps that made it what it is.
-struct Edit {
-    document: Value,
-    patch: Vec<PatchStep>,
-}
-
-impl Edit {
-    /// Sets a member of an existing object; nothing if it has that value, or if there is no such object.
-    fn set(&mut self, parent: &str, name: &str, value: Value) {
-        let path = format!("{parent}/{}", escape(name));
-        let Some(Value::Object(members)) = self.document.pointer_mut(parent) else { return };
-        if members.get(name) == Some(&value) {
-            return;
-        }
-        members.insert(name.to_owned(), value.clone());
-        self.patch.push(PatchStep::Add { path, value });
-    }
-
-    /// Takes a member away, if it is there.
-    fn remove(&mut self, parent: &str, name: &str) {
-        let path = format!("{parent}/{}", escape(name));
-        let Some(Value::Object(members)) = self.document.pointer_mut(parent) else { return };
-        if members.remove(name).is_some() {
-            self.patch.push(PatchStep::Remove { path });
-        }
-    }
-
-    /// Makes sure that a member is an object.
-    fn ensure(&mut self, parent: &str, name: &str) {
-        let below = self.document.pointer(parent).and_then(|parent| parent.get(name));
-        if !below.is_some_and(Value::is_object) {
-            self.set(parent, name, Value::Object(Map::new()));
-        }
-    }
-
-    fn list(&self, parent: &str, name: &str) -> Vec<Value> {
-        let list = self.document.pointer(parent).and_then(|parent| parent.get(name));
-        list.and_then(Value::as_array).cloned().unwrap_or_default()
-    }
-}
-
-/// A member's name in a JSON Pointer (RFC 6901).
-fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// `$.spec.template.spec` as a JSON Pointer, and the one of what holds it.
@@ -271,7 +224,7 @@ fn move_to(
     }
     confine(context, &spec, edit);
     edit.set(&spec, "automountServiceAccountToken", json!(false));
-    unmount::unmount(&spec, edit);
+    unmount(&spec, edit);
     relabel(context, pool, (object, workload), edit);
 }
 

@@ -10,7 +10,7 @@ use super::Edit;
 const MOUNTED: &str = "kube-api-access-";
 
 /// Removes the volume, and what mounts it.
-pub(super) fn unmount(spec: &str, edit: &mut Edit) {
+pub(crate) fn unmount(spec: &str, edit: &mut Edit) {
     let (mounted, kept): (Vec<Value>, Vec<Value>) =
         edit.list(spec, "volumes").into_iter().partition(is_mounted_token);
     if mounted.is_empty() {
