@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import pathlib
+import socket
 import ssl
 import subprocess
 import threading
@@ -16,9 +17,10 @@ BACKEND = ["git", "http-backend"]
 class Web:
     """`files` is served below its own names; `seen` has (method, path, headers) of every request."""
 
-    def __init__(self, files, certificate=None):
+    def __init__(self, files, certificate=None, address=("127.0.0.1", 0)):
         self.files, self.seen, self.lock = pathlib.Path(files), [], threading.Lock()
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        kind = type("Server", (http.server.ThreadingHTTPServer,), {"address_family": socket.AF_INET6 if ":" in address[0] else socket.AF_INET})
+        self.server = kind(address, _handler(self))
         self.port = self.server.server_port
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
