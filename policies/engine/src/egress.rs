@@ -4,15 +4,19 @@
 //! out. An `Err` is not a failure here, it is the answer "denied". Nothing here resolves or connects.
 
 mod address;
+mod redirected;
 
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use pinfold_model::host::{DnsName, Host};
-use pinfold_model::policy::agent::{AgentPolicy, EgressRule, HttpRule, Protocol, Target, Upstream};
+use pinfold_model::policy::agent::{
+    AgentPolicy, Ech, EgressRule, HttpRule, Protocol, Target, Upstream, Via,
+};
 use pinfold_model::reason::{Denial, Reason};
 
 pub use address::{Special, is_metadata, special};
+pub use redirected::Redirected;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +51,8 @@ pub struct NamePermit {
     port: u16,
     rules: Vec<EgressRule>,
     lifted: Lifted,
+    ech: Ech,
+    via: Option<Via>,
 }
 
 /// Which special addresses may be dialled all the same.
@@ -61,24 +67,51 @@ enum Lifted {
 #[must_use]
 pub struct AddressPermit {
     host: Host,
+    port: u16,
     rules: Vec<EgressRule>,
     addresses: Vec<SocketAddr>,
+    ech: Ech,
+    via: Option<Via>,
 }
 
 /// The right to dial some addresses. Made here alone:
 ///
 /// ```compile_fail
-/// let permit = pinfold_engine::egress::DialPermit { rule: String::new(), addresses: Vec::new() };
+/// let host = pinfold_model::host::Host::parse("a.example").unwrap();
+/// let rule = String::new();
+/// let permit =
+///     pinfold_engine::egress::DialPermit { rule, host, port: 1, addresses: Vec::new(), via: None };
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct DialPermit {
     rule: String,
+    host: Host,
+    port: u16,
     addresses: Vec<SocketAddr>,
+    via: Option<Via>,
 }
 
 impl DialPermit {
-    /// The checked addresses, in the resolver's order.
+    /// The host that was asked for.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port that was asked for.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The proxy that must be asked for the connection, instead of dialling the addresses.
+    #[must_use]
+    pub fn via(&self) -> Option<&Via> {
+        self.via.as_ref()
+    }
+
+    /// The checked addresses, in the resolver's order. None only under [`DialPermit::via`], for a name that the proxy alone can resolve.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -116,7 +149,14 @@ pub fn judge(policy: &AgentPolicy, attempt: &Attempt<'_>) -> Result<NamePermit, 
         Target::Host(_) => None,
     });
     let lifted = Lifted::Networks(networks.collect());
-    Ok(NamePermit { host: host.clone(), port, rules, lifted })
+    Ok(NamePermit {
+        host: host.clone(),
+        port,
+        rules,
+        lifted,
+        ech: policy.ech,
+        via: policy.via.clone(),
+    })
 }
 
 /// Judges a request to a named upstream of the policy.
@@ -125,14 +165,25 @@ pub fn judge(policy: &AgentPolicy, attempt: &Attempt<'_>) -> Result<NamePermit, 
 /// The denial, which is an answer.
 pub fn judge_upstream(upstream: &Upstream, method: &str, path: &str) -> Result<NamePermit, Denial> {
     check_http(&upstream.http, &upstream.place, method, path)?;
+    let lifted = if upstream.allow_private { Lifted::All } else { Lifted::Networks(Vec::new()) };
+    Ok(named((&upstream.host, upstream.port), &upstream.place, lifted))
+}
+
+/// Judges the connection to the proxy of `egress.via`: it may be private, but nothing worse.
+pub fn judge_via(via: &Via) -> NamePermit {
+    named((&via.host, via.port), &via.place, Lifted::All)
+}
+
+/// A permit for what the policy names with its address.
+fn named((host, port): (&Host, u16), place: &str, lifted: Lifted) -> NamePermit {
     let rule = EgressRule {
-        place: upstream.place.clone(),
+        place: place.to_owned(),
         target: Target::Network(IpNet::from(IpAddr::from([0, 0, 0, 0]))),
-        ports: vec![upstream.port],
+        ports: vec![port],
         protocol: Protocol::Tcp,
     };
-    let lifted = if upstream.allow_private { Lifted::All } else { Lifted::Networks(Vec::new()) };
-    Ok(NamePermit { host: upstream.host.clone(), port: upstream.port, rules: vec![rule], lifted })
+    let (host, rules, ech) = (host.clone(), vec![rule], Ech::default());
+    NamePermit { host, port, rules, lifted, ech, via: None }
 }
 
 fn covers_host(target: &Target, host: &Host) -> bool {
@@ -162,6 +213,12 @@ impl NamePermit {
         self.rules.first().map_or("spec.egress.allow", |rule| rule.place.as_str())
     }
 
+    /// Sends what leaves the pod through the policy's proxy. A named upstream that may be private is inside, and dialled directly.
+    pub fn through(self, policy: &AgentPolicy) -> Self {
+        let inside = self.lifted == Lifted::All;
+        Self { via: policy.via.clone().filter(|_| !inside), ..self }
+    }
+
     /// Judges every address that the name resolved to; one refused address refuses all, because an attacker who can add an answer
     /// would otherwise choose which one is dialled (DNS rebinding). `own` are the sidecar's own listeners.
     ///
@@ -169,7 +226,8 @@ impl NamePermit {
     /// The denial, which is an answer.
     pub fn addresses(self, found: &[IpAddr], own: &[SocketAddr]) -> Result<AddressPermit, Denial> {
         let place = self.rule();
-        if found.is_empty() {
+        // What only the proxy on the way can resolve, it resolves and judges.
+        if found.is_empty() && self.via.is_none() {
             let message = format!("`{}` has no address", self.host);
             let remedy = "check the name, and that the sidecar's resolver knows it";
             return Err(denial(Reason::Resolve, place, message, remedy));
@@ -178,7 +236,8 @@ impl NamePermit {
             self.address(*address, own, place)?;
         }
         let addresses = found.iter().map(|address| SocketAddr::new(*address, self.port)).collect();
-        Ok(AddressPermit { host: self.host, rules: self.rules, addresses })
+        let Self { host, port, rules, ech, via, .. } = self;
+        Ok(AddressPermit { host, port, rules, addresses, ech, via })
     }
 
     fn address(&self, address: IpAddr, own: &[SocketAddr], place: &str) -> Result<(), Denial> {
@@ -215,6 +274,8 @@ impl NamePermit {
 pub struct Hello<'a> {
     /// Server name, if the client sent one.
     pub server_name: Option<&'a DnsName>,
+    /// Whether it carries an encrypted hello, or GREASE for one.
+    pub has_ech: bool,
 }
 
 impl AddressPermit {
@@ -229,10 +290,18 @@ impl AddressPermit {
     /// # Errors
     /// The denial, which is an answer.
     pub fn opaque(&self) -> Result<DialPermit, Denial> {
-        self.dial(|rule| rule.protocol == Protocol::Tcp, "neither TLS nor HTTP")
+        self.dial(|rule| rule.protocol == Protocol::Tcp, "a protocol that is neither TLS nor HTTP")
     }
 
-    /// Judges a ClientHello: its server name must be the name that was asked for (domain fronting by SNI otherwise).
+    /// Whether TLS is to be ended by the sidecar, so that the requests inside are judged: an `https` rule applies, and none that is wider.
+    #[must_use]
+    pub fn is_terminated(&self) -> bool {
+        let wider = |rule: &EgressRule| matches!(rule.protocol, Protocol::Tcp | Protocol::Tls);
+        let https = |rule: &EgressRule| matches!(rule.protocol, Protocol::Https(_));
+        self.rules.iter().any(https) && !self.rules.iter().any(wider)
+    }
+
+    /// Judges a ClientHello that is passed on: its server name must be the name that was asked for (domain fronting by SNI otherwise).
     ///
     /// # Errors
     /// The denial, which is an answer.
@@ -241,19 +310,38 @@ impl AddressPermit {
             return self.opaque();
         }
         let permit = self.dial(|rule| rule.protocol == Protocol::Tls, "TLS")?;
+        self.hello(hello)?;
+        Ok(permit)
+    }
+
+    /// Judges what a ClientHello says, whoever ends the TLS.
+    ///
+    /// # Errors
+    /// A denial of reason `name`.
+    pub fn hello(&self, hello: Hello<'_>) -> Result<(), Denial> {
+        let place = self.rules.first().map_or("spec.egress.allow", |rule| rule.place.as_str());
         let agrees = match (&self.host, hello.server_name) {
             (Host::Name(asked), Some(named)) => asked == named,
             (Host::Address(_), None) => true,
             (Host::Name(_), None) | (Host::Address(_), Some(_)) => false,
         };
-        if agrees {
-            return Ok(permit);
+        if !agrees {
+            let named =
+                hello.server_name.map_or_else(|| "no name".to_owned(), |name| format!("`{name}`"));
+            let message =
+                format!("the TLS server name is {named}, but `{}` was asked for", self.host);
+            let remedy = "connect to the name that the TLS handshake is for";
+            return Err(denial(Reason::Name, place, message, remedy));
         }
-        let named =
-            hello.server_name.map_or_else(|| "no name".to_owned(), |name| format!("`{name}`"));
-        let message = format!("the TLS server name is {named}, but `{}` was asked for", self.host);
-        let remedy = "connect to the name that the TLS handshake is for";
-        Err(denial(Reason::Name, permit.rule(), message, remedy))
+        if hello.has_ech && self.ech == Ech::Refuse {
+            let message = format!(
+                "the TLS hello for `{}` carries an encrypted one, which may name another server",
+                self.host
+            );
+            let remedy = "switch Encrypted Client Hello (and its GREASE) off in the client, or have `spec.egress.ech` be `judge-outer`";
+            return Err(denial(Reason::Name, "spec.egress.ech", message, remedy));
+        }
+        Ok(())
     }
 
     /// Judges one HTTP request inside.
@@ -264,8 +352,17 @@ impl AddressPermit {
         if self.is_opaque() {
             return self.opaque();
         }
-        let rule = judge_http(&self.rules, &self.host, method, path)?;
-        Ok(DialPermit { rule: rule.place.clone(), addresses: self.addresses.clone() })
+        Ok(self.permit(judge_http(&self.rules, &self.host, method, path)?))
+    }
+
+    fn permit(&self, rule: &EgressRule) -> DialPermit {
+        DialPermit {
+            rule: rule.place.clone(),
+            host: self.host.clone(),
+            port: self.port,
+            addresses: self.addresses.clone(),
+            via: self.via.clone(),
+        }
     }
 
     fn dial(
@@ -274,9 +371,7 @@ impl AddressPermit {
         spoken: &str,
     ) -> Result<DialPermit, Denial> {
         match self.rules.iter().find(|rule| wanted(rule)) {
-            Some(rule) => {
-                Ok(DialPermit { rule: rule.place.clone(), addresses: self.addresses.clone() })
-            }
+            Some(rule) => Ok(self.permit(rule)),
             None => Err(wrong_protocol(&self.rules, &self.host, spoken)),
         }
     }

@@ -120,9 +120,9 @@ impl Connect<'_> {
             First::Refused { denial, alert } => return self.cut(client, denial, alert).await,
         };
         self.case.protocol = "tls";
-        let judged = permit.tls(Hello { server_name: hello.sni.as_ref() });
+        let judged = permit.tls(Hello { server_name: hello.sni.as_ref(), has_ech: hello.has_ech });
         let opened = match judged {
-            Ok(permit) => self.open(&permit, Spoken::Tls(hello.sni)).await,
+            Ok(permit) => self.open(&permit, Spoken::Tls { name: hello.sni, has_ech: hello.has_ech }).await,
             Err(denial) => Err(denial),
         };
         match opened {

@@ -1,7 +1,7 @@
 //! What is open right now, and how to end it: after a reload every tunnel and request is judged again by the new policy.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,7 +21,12 @@ pub(crate) enum Spoken {
     /// Anything.
     Opaque,
     /// TLS of this server name.
-    Tls(Option<DnsName>),
+    Tls {
+        /// The name, if there was one.
+        name: Option<DnsName>,
+        /// Whether the hello carried an encrypted one.
+        has_ech: bool,
+    },
     /// A request in the clear.
     Http {
         /// Its method.
@@ -52,7 +57,7 @@ pub(crate) enum Spoken {
 pub(crate) struct Tunnel {
     pub(crate) host: Host,
     pub(crate) port: u16,
-    /// Where it was dialled.
+    /// Where it was dialled; unspecified if only the proxy of `egress.via` knows.
     pub(crate) address: SocketAddr,
     pub(crate) spoken: Spoken,
 }
@@ -71,8 +76,9 @@ impl Tunnel {
         };
         let permit: DialPermit = match &self.spoken {
             Spoken::Opaque => self.tunnel(policy, own)?.opaque()?,
-            Spoken::Tls(name) => {
-                self.tunnel(policy, own)?.tls(Hello { server_name: name.as_ref() })?
+            Spoken::Tls { name, has_ech } => {
+                let hello = Hello { server_name: name.as_ref(), has_ech: *has_ech };
+                self.tunnel(policy, own)?.tls(hello)?
             }
             Spoken::Http { method, path } => self.tunnel(policy, own)?.http(method, path)?,
             Spoken::Upstream { name, method, path } => upstream(name, method, path)?,
@@ -95,7 +101,9 @@ impl Tunnel {
         own: &[SocketAddr],
     ) -> Result<egress::AddressPermit, Denial> {
         let attempt = Attempt { host: &self.host, port: self.port, channel: Channel::Tunnel };
-        egress::judge(policy, &attempt)?.addresses(&[self.address.ip()], own)
+        let address = self.address.ip();
+        let found: &[IpAddr] = if address.is_unspecified() { &[] } else { &[address] };
+        egress::judge(policy, &attempt)?.addresses(found, own)
     }
 
     fn goes_to(&self, upstream: &pinfold_model::policy::agent::Upstream) -> bool {

@@ -1,5 +1,5 @@
 //! Bytes of the agent and of its upstreams, read strictly into facts: HTTP/1.1 heads and bodies, authorities and paths, the
-//! TLS ClientHello, server-sent events and MCP messages; and the encoders for what is passed on.
+//! TLS ClientHello, SOCKS5, server-sent events and MCP messages; and the encoders for what is passed on.
 //!
 //! What could be read in two ways is refused here, because two parsers that disagree are the main way around a gate.
 //! Nothing here opens a socket, reads a clock, logs or decides.
@@ -7,9 +7,11 @@
 pub mod authority;
 pub mod body;
 pub mod client_hello;
+pub mod dns;
 pub mod encode;
 pub mod field;
 pub mod head;
 pub mod mcp;
 pub mod path;
+pub mod socks;
 pub mod sse;

@@ -159,7 +159,7 @@ fn what_is_spoken_inside() {
     let public: [IpAddr; 1] = ["140.82.112.3".parse().expect("ip")];
     let name = |text: &str| DnsName::parse(text).expect("a name");
     let github = tunnel(&policy, "api.github.com", 443).addresses(&public, &[]).expect("addresses");
-    let tls = |server_name: Option<&DnsName>| github.tls(Hello { server_name });
+    let tls = |server_name: Option<&DnsName>| github.tls(Hello { server_name, has_ech: false });
     // Rows 31 to 33.
     assert_eq!(outcome(tls(Some(&name("api.github.com")))), "allow");
     assert_eq!(outcome(tls(Some(&name("evil.example")))), "name");
@@ -175,8 +175,11 @@ fn what_is_spoken_inside() {
 
     let literal: [IpAddr; 1] = ["192.0.2.9".parse().expect("ip")];
     let by_address = tunnel(&policy, "192.0.2.9", 443).addresses(&literal, &[]).expect("addresses");
-    assert_eq!(outcome(by_address.tls(Hello { server_name: None })), "allow");
-    assert_eq!(outcome(by_address.tls(Hello { server_name: Some(&name("x.example")) })), "name");
+    assert_eq!(outcome(by_address.tls(Hello::default())), "allow");
+    assert_eq!(
+        outcome(by_address.tls(Hello { server_name: Some(&name("x.example")), has_ech: false })),
+        "name"
+    );
 
     let private: [IpAddr; 1] = ["10.20.0.1".parse().expect("ip")];
     let database =
