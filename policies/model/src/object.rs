@@ -11,6 +11,7 @@ pub mod pod;
 pub mod rbac;
 pub mod reference;
 pub mod scheduling;
+pub mod security;
 pub mod storage;
 
 use std::fmt;

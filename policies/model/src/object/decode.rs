@@ -11,6 +11,7 @@ mod meta;
 mod pod;
 mod rbac;
 mod scheduling;
+mod security;
 mod storage;
 mod volume;
 mod wire;

@@ -2,6 +2,7 @@
 
 use super::rbac::Requirement;
 use super::reference::Reference;
+use super::security::PodSecurity;
 
 /// A pod, or the pod template of a workload.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -30,6 +31,8 @@ pub struct Workload {
     pub tokens: Vec<ProjectedToken>,
     /// Certificates of the pod's identity that projected volumes bring.
     pub certificates: Vec<ProjectedCertificate>,
+    /// How well it is confined; `None` of a pod without a spec, and where the view doesn't keep it.
+    pub security: Option<Box<PodSecurity>>,
 }
 
 /// A volume that uses a PersistentVolumeClaim.

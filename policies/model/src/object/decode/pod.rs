@@ -4,6 +4,9 @@ use serde::Deserialize;
 
 use super::meta::RawMeta;
 use super::rbac::{RawRequirement, ready_requirements};
+use super::security::{
+    Parts, RawContext, RawHandler, RawLifecycle, RawMount, RawPort, RawSysctl, Sourced, ready_name,
+};
 use super::volume::{Finder, LocalRef, RawClaim, Volume};
 use super::wire::{Block, List, Pairs, Text};
 use crate::object::Facts;
@@ -11,6 +14,10 @@ use crate::object::pod::{
     ClaimTemplate, ClaimUse, NodeBinding, NodeTerm, Placement, Toleration, Workload,
 };
 use crate::object::reference::{Keys, Mount, ReferenceKind};
+use crate::object::security::{
+    CONTAINERS_MAX, Container, ContainerList, PodNetwork, PodSecurity, VolumeSource,
+};
+use crate::policy::inject::RESERVED_PREFIX;
 
 /// A Pod; also the template of one.
 #[derive(Debug, Default, Deserialize)]
@@ -83,7 +90,7 @@ struct RawCronJobSpec<'a> {
 #[serde(rename_all = "camelCase", default)]
 struct RawPodSpec<'a> {
     #[serde(borrow)]
-    volumes: List<Block<Volume<'a>>>,
+    volumes: List<Block<Sourced<Volume<'a>>>>,
     #[serde(borrow)]
     containers: List<Block<RawContainer<'a>>>,
     #[serde(borrow)]
@@ -111,11 +118,68 @@ struct RawPodSpec<'a> {
     #[serde(borrow)]
     scheduler_name: Text<'a>,
     automount_service_account_token: Option<bool>,
+    #[serde(borrow)]
+    security_context: Block<RawContext<'a>>,
+    #[serde(borrow)]
+    os: Block<LocalRef<'a>>,
+    host_network: Option<bool>,
+    #[serde(rename = "hostPID")]
+    host_pid: Option<bool>,
+    #[serde(rename = "hostIPC")]
+    host_ipc: Option<bool>,
+    host_users: Option<bool>,
+    share_process_namespace: Option<bool>,
+    #[serde(borrow)]
+    dns_policy: Text<'a>,
+    #[serde(borrow)]
+    dns_config: Block<RawDnsConfig<'a>>,
+    #[serde(borrow)]
+    host_aliases: List<Block<RawHostAlias<'a>>>,
+    #[serde(borrow)]
+    hostname_override: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawDnsConfig<'a> {
+    #[serde(borrow)]
+    nameservers: List<Text<'a>>,
+    #[serde(borrow)]
+    searches: List<Text<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawHostAlias<'a> {
+    #[serde(borrow)]
+    ip: Text<'a>,
+    #[serde(borrow)]
+    hostnames: List<Text<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawContainer<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    security_context: Block<Box<RawContext<'a>>>,
+    #[serde(borrow)]
+    ports: List<Block<RawPort<'a>>>,
+    #[serde(borrow)]
+    volume_mounts: List<Block<RawMount<'a>>>,
+    #[serde(borrow)]
+    volume_devices: List<Block<RawSysctl<'a>>>,
+    #[serde(borrow)]
+    liveness_probe: Block<Box<RawHandler<'a>>>,
+    #[serde(borrow)]
+    readiness_probe: Block<Box<RawHandler<'a>>>,
+    #[serde(borrow)]
+    startup_probe: Block<Box<RawHandler<'a>>>,
+    #[serde(borrow)]
+    lifecycle: Block<Box<RawLifecycle<'a>>>,
+    #[serde(borrow)]
+    target_container_name: Text<'a>,
     #[serde(borrow)]
     env: List<Block<RawEnv<'a>>>,
     #[serde(borrow)]
@@ -311,10 +375,82 @@ impl RawPodSpec<'_> {
         }
         workload.references = finder.references;
         workload.placement = self.placement();
+        workload.security = Some(Box::new(self.security()));
+    }
+
+    fn security(&self) -> PodSecurity {
+        let (containers, unread_containers) = self.each_container();
+        let none = RawContext::default();
+        let context = self.security_context.get().unwrap_or(&none);
+        PodSecurity {
+            windows: self.os.get().is_some_and(|os| os.name.as_str() == "windows"),
+            host_network: self.host_network == Some(true),
+            host_pid: self.host_pid == Some(true),
+            host_ipc: self.host_ipc == Some(true),
+            host_users: self.host_users,
+            share_process_namespace: self.share_process_namespace == Some(true),
+            context: context.ready(),
+            sysctls: context.sysctls.0.iter().map(ready_name).collect(),
+            supplemental_groups: context.supplemental_groups.0.clone(),
+            fs_group: context.fs_group,
+            volumes: self.odd_volumes(),
+            containers,
+            unread_containers,
+            network: self.network(),
+        }
+    }
+
+    fn network(&self) -> PodNetwork {
+        let none = RawDnsConfig::default();
+        let config = self.dns_config.get().unwrap_or(&none);
+        let named = |(_, alias): (usize, &RawHostAlias<'_>)| {
+            let names = alias.hostnames.owned();
+            if names.is_empty() { vec![alias.ip.owned()] } else { names }
+        };
+        PodNetwork {
+            dns_policy: self.dns_policy.owned(),
+            nameservers: config.nameservers.owned(),
+            searches: config.searches.owned(),
+            host_aliases: self.host_aliases.each().flat_map(named).collect(),
+            hostname_override: self.hostname_override.owned(),
+        }
+    }
+
+    fn odd_volumes(&self) -> Vec<VolumeSource> {
+        let odd = |volume: &&Sourced<Volume<'_>>| {
+            volume.unlisted.is_some() || volume.inner.name.as_str().starts_with(RESERVED_PREFIX)
+        };
+        let ready = |(index, volume): (usize, &Sourced<Volume<'_>>)| VolumeSource {
+            index,
+            name: volume.inner.name.owned(),
+            unlisted: volume.unlisted.clone(),
+        };
+        self.volumes.each().filter(|(_, volume)| odd(volume)).map(ready).collect()
+    }
+
+    /// The containers that are read, and how many there are beyond them.
+    fn each_container(&self) -> (Vec<Container>, usize) {
+        let lists = [
+            (ContainerList::Init, &self.init_containers),
+            (ContainerList::Regular, &self.containers),
+            (ContainerList::Ephemeral, &self.ephemeral_containers),
+        ];
+        let mut read = Vec::new();
+        let mut unread = 0_usize;
+        for (list, containers) in lists {
+            for (index, raw) in containers.each() {
+                if read.len() < CONTAINERS_MAX {
+                    read.push(raw.parts().ready(list, index));
+                } else {
+                    unread = unread.saturating_add(1);
+                }
+            }
+        }
+        (read, unread)
     }
 
     fn visit_volumes(&self, finder: &mut Finder, workload: &mut Workload, path: &str) {
-        for (index, volume) in self.volumes.each() {
+        for (index, Sourced { inner: volume, .. }) in self.volumes.each() {
             let path = format!("{path}.volumes[{index}]");
             volume.visit(finder, &path);
             volume.visit_identity(workload, &path);
@@ -401,6 +537,21 @@ pub(super) fn ready_toleration(toleration: &Block<RawToleration<'_>>) -> Tolerat
         operator: toleration.operator.owned(),
         value: toleration.value.owned(),
         effect: toleration.effect.owned(),
+    }
+}
+
+impl<'a> RawContainer<'a> {
+    fn parts(&self) -> Parts<'_, 'a> {
+        Parts {
+            name: &self.name,
+            context: &self.security_context,
+            ports: &self.ports,
+            mounts: &self.volume_mounts,
+            devices: &self.volume_devices,
+            probes: [&self.liveness_probe, &self.readiness_probe, &self.startup_probe],
+            lifecycle: &self.lifecycle,
+            target: &self.target_container_name,
+        }
     }
 }
 

@@ -187,6 +187,9 @@ fn namespace_key(lower: &str) -> Option<String> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Volume<'a> {
+    /// A pod's.
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
     #[serde(borrow)]
     secret: Block<SecretVolume<'a>>,
     #[serde(borrow)]
