@@ -56,6 +56,8 @@ reasons! {
     Audit = "audit";
     /// A DNS record type, class or operation that is never answered.
     RecordType = "record-type";
+    /// A name that only the search list of a resolver made: there is none such, and nobody tried anything.
+    SearchSuffix = "search-suffix";
     /// The pod's firewall rules are gone or not as they should be.
     Guard = "guard";
     /// There is no valid policy to decide by.

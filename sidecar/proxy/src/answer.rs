@@ -87,7 +87,8 @@ pub(crate) fn status_of(reason: Reason) -> StatusCode {
         | Reason::Tool
         | Reason::Argument
         | Reason::RpcMethod
-        | Reason::RecordType => StatusCode::FORBIDDEN,
+        | Reason::RecordType
+        | Reason::SearchSuffix => StatusCode::FORBIDDEN,
     }
 }
 
