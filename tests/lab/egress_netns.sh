@@ -12,13 +12,18 @@ in_pod() { ip netns exec pinfold-pod "$@"; }
 as_agent() { in_pod setpriv --reuid $agent_uid --regid $agent_uid --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all env -i PATH=/usr/bin:/bin HOME="$scratch/home" LC_ALL=C "$@"; }
 metrics() { ip netns exec pinfold-world curl -sS --max-time 5 "http://10.55.0.2:15090/$1"; }
 
-pod() {
+world_namespace=pinfold-world
+namespaces() {
+  local address
+  ip netns add pinfold-world && at_end+=('ip netns del pinfold-world') && ip -n pinfold-world link set lo up || return
+  for address in $world_addresses; do ip -n pinfold-world addr add "$address" dev lo || return; done
   ip netns add pinfold-pod && at_end+=('ip netns del pinfold-pod') &&
     ip link add world0 netns pinfold-world type veth peer name eth0 netns pinfold-pod &&
     ip -n pinfold-world addr add 10.55.0.1/24 dev world0 && ip -n pinfold-world addr add fd55::1/64 dev world0 nodad && ip -n pinfold-world link set world0 up &&
     ip -n pinfold-pod link set lo up && ip -n pinfold-pod addr add 10.55.0.2/24 dev eth0 && ip -n pinfold-pod addr add fd55::2/64 dev eth0 nodad &&
     ip -n pinfold-pod link set eth0 up && ip -n pinfold-pod route add default via 10.55.0.1 && ip -n pinfold-pod -6 route add default via fd55::1 &&
-    mkdir -p /etc/netns/pinfold-pod && printf 'nameserver 10.55.0.1\nnameserver fd55::1\n' >/etc/netns/pinfold-pod/resolv.conf && at_end+=('rm -rf /etc/netns/pinfold-pod')
+    mkdir -p /etc/netns/pinfold-pod && printf 'nameserver 10.55.0.1\nnameserver fd55::1\n' >/etc/netns/pinfold-pod/resolv.conf && at_end+=('rm -rf /etc/netns/pinfold-pod') &&
+    world_counter world0 10.55.0.1 fd55::1 && world_certificate && world_servers 10.55.0.1,fd55::1
 }
 sidecar() {
   mkdir -p "$scratch/state" "$scratch/trust" "$scratch/home" && chown $uid "$scratch/state" "$scratch/trust" && chown $agent_uid "$scratch/home" && chmod 755 "$scratch"
@@ -35,12 +40,11 @@ ready() { metrics readyz | grep -qx ok; }
 
 starting() {
   echo "# Start"
-  required "a world" world
-  required "a pod's namespace" pod
+  required "a world and a pod, each a network namespace" namespaces
   cp "$suite/policy.yaml" "$scratch/policy.yaml"
   chmod 644 "$scratch/policy.yaml" "$scratch/world.crt"
   check "before the guard there is a way out: the test can fail" reaches_out
-  leaks_none
+  forget_leaks
   required "the guard loads its rules" in_pod "$PINFOLD_BIN/pinfold-sidecar" guard --uid $uid
   check "before the sidecar runs nothing gets out" not reaches_out
   sidecar
@@ -51,14 +55,6 @@ starting() {
   fi
 }
 reaches_out() { as_agent timeout 3 python3 -c 'import socket; socket.create_connection(("5.9.10.12", 443), 2)'; }
-# The counter goes back to zero after a look.
-leaks_none() { ip netns exec pinfold-world nft reset counter inet world leak >/dev/null; }
-no_leak() {
-  local leaked
-  leaked=$(ip netns exec pinfold-world nft -j list counter inet world leak | python3 -c 'import json, sys; print(next(item["counter"]["packets"] for item in json.load(sys.stdin)["nftables"] if "counter" in item))')
-  [ "$leaked" = 0 ] || { echo "$leaked packets left that no rule lists"; ip netns exec pinfold-world nft list set inet world leaked; return 1; }
-}
-
 attacking() {
   local family=$1 resolver=$2
   echo "# Attacks by IPv$family"
@@ -131,7 +127,7 @@ intact() { metrics metrics | grep -qx "pinfold_guard_intact $1"; }
 
 faults() {
   echo "# Faults"
-  leaks_none
+  forget_leaks
   stop_sidecar -9
   check "the sidecar killed: nothing is answered" nothing_gets_out
   check "the sidecar killed: nothing leaves" no_leak
@@ -153,10 +149,10 @@ faults() {
   in_pod "$PINFOLD_BIN/pinfold-sidecar" guard --uid $uid
   check "mended" within 10 ready
 
-  ip netns exec pinfold-world nft insert rule inet world arriving meta l4proto '{ tcp, udp }' th dport 53 drop
+  in_world nft insert rule inet pinfold-world arriving meta l4proto '{ tcp, udp }' th dport 53 drop
   check "DNS upstream gone: SERVFAIL or a quick refusal, no hang" dns_gone
   check "DNS upstream gone: nothing leaves" no_leak
-  ip netns exec pinfold-world nft delete rule inet world arriving handle "$(ip netns exec pinfold-world nft -a list chain inet world arriving | sed -n 's/.*dport 53 drop # handle //p')"
+  in_world nft delete rule inet pinfold-world arriving handle "$(in_world nft -a list chain inet pinfold-world arriving | sed -n 's/.*dport 53 drop # handle //p')"
   check "DNS upstream back: resolves" within 15 eval 'as_agent getent hosts db.example.net'
 
   mv "$scratch/policy.yaml" "$scratch/policy.away"
