@@ -81,6 +81,9 @@ pub struct Flags {
     /// The two webhook configurations as they should be, instead of those that ship with this version
     #[arg(long, env = "PINFOLD_REGISTRATION_FILE", value_name = "FILE")]
     registration_file: Option<PathBuf>,
+    /// Whether running pods get the new policy when it changes; on with --in-cluster, off otherwise
+    #[arg(long, env = "PINFOLD_POLICY_PUSH", value_enum)]
+    policy_push: Option<Switch>,
     /// Name of this pod, so that replicas of two versions leave the registration to the newer
     #[arg(long, env = "PINFOLD_POD", value_name = "NAME")]
     pod: Option<String>,
@@ -106,6 +109,15 @@ pub enum RegistrationMode {
     /// Changes are told.
     Watch,
     /// Nobody looks.
+    Off,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is done.
+    On,
+    /// It isn't.
     Off,
 }
 
@@ -154,6 +166,8 @@ pub struct Config {
     pub registration: RegistrationMode,
     /// The webhook configurations as they should be, if not those of this version.
     pub registration_file: Option<PathBuf>,
+    /// Whether running pods get the new policy when it changes.
+    pub policy_push: bool,
     /// The name of this pod, if it is one.
     pub pod: Option<String>,
     /// Service that the API server calls.
@@ -188,6 +202,7 @@ impl Config {
             serving: ServingSource::SelfManaged { ca_out: Some(ca_out) },
             registration: RegistrationMode::Off,
             registration_file: None,
+            policy_push: false,
             pod: None,
             service: "pinfold-webhook".to_owned(),
             namespace: "pinfold-system".to_owned(),
@@ -273,7 +288,9 @@ impl Flags {
         };
         // One that runs beside a cluster is not the one that the registration leads to, unless somebody says so.
         let own = if self.in_cluster { RegistrationMode::Keep } else { RegistrationMode::Off };
+        let push = if self.in_cluster { Switch::On } else { Switch::Off };
         Config {
+            policy_push: self.policy_push.unwrap_or(push) == Switch::On,
             registration: self.registration.unwrap_or(own),
             registration_file: self.registration_file,
             pod: self.pod,

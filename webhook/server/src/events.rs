@@ -120,6 +120,26 @@ impl Events {
         });
     }
 
+    /// Tells about the policy of a running pod.
+    pub(crate) fn policy(&self, pod: &ObjectKey, uid: &str, reason: &'static str, message: &str) {
+        let own = |text: &str| Some(text.to_owned());
+        self.tell(News {
+            namespace: pod.namespace.clone(),
+            involved: ObjectReference {
+                api_version: own("v1"),
+                kind: own(&pod.kind),
+                namespace: own(&pod.namespace),
+                name: own(&pod.name),
+                uid: own(uid),
+                ..ObjectReference::default()
+            },
+            related: None,
+            reason,
+            action: "PolicyPush",
+            message: first_bytes(message, MESSAGE_BYTES_MAX).to_owned(),
+        });
+    }
+
     fn tell(&self, news: News) {
         if self.queue.try_send(news).is_err() {
             self.metrics.events.with_label_values(&["dropped"]).inc();

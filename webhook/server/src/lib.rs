@@ -19,6 +19,7 @@ mod listen;
 mod live;
 mod log;
 mod metrics;
+mod policy_push;
 mod policy_watch;
 mod program;
 mod registration;
@@ -33,7 +34,9 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Flags, Limits, LogFormat, RegistrationMode, ServingSource, ViewSource};
+pub use config::{
+    Config, Flags, Limits, LogFormat, RegistrationMode, ServingSource, Switch, ViewSource,
+};
 pub use error::StartError;
 pub use program::main;
 pub use server::{Addresses, Running, start};

@@ -101,6 +101,7 @@ pub(crate) struct Metrics {
     pub(crate) events: IntCounterVec,
     pub(crate) registration: RegistrationMetrics,
     pub(crate) ceiling: CeilingMetrics,
+    pub(crate) policy_push: PolicyPushMetrics,
     pub(crate) ready: IntGauge,
 }
 
@@ -125,6 +126,29 @@ pub(crate) struct RegistrationMetrics {
 pub(crate) struct CeilingMetrics {
     pub(crate) identities_over: IntGauge,
     pub(crate) oversteps: IntCounter,
+}
+
+/// Metrics of the policies of running pods.
+#[derive(Debug, Clone)]
+pub(crate) struct PolicyPushMetrics {
+    pub(crate) writes: IntCounterVec,
+    pub(crate) behind: IntGauge,
+}
+
+impl PolicyPushMetrics {
+    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            writes: make.counters(
+                "pinfold_policy_push_total",
+                "New policies for running pods, and what came of them.",
+                &["result"],
+            )?,
+            behind: make.int_gauge(
+                "pinfold_policy_push_pods_behind",
+                "Running pods whose policy isn't the one that they should have.",
+            )?,
+        })
+    }
 }
 
 impl CeilingMetrics {
@@ -244,6 +268,7 @@ impl Metrics {
             )?,
             registration: RegistrationMetrics::new(&make)?,
             ceiling: CeilingMetrics::new(&make)?,
+            policy_push: PolicyPushMetrics::new(&make)?,
             ready: make.int_gauge("pinfold_ready", "1 if the webhook decides.")?,
             registry: registry.clone(),
         };

@@ -25,6 +25,7 @@ use crate::informers::{Informers, Sources};
 use crate::listen::{Port, bind};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::policy_push::{ApiServer, Push};
 use crate::policy_watch::PolicyWatch;
 use crate::registration::{Plan, Registration};
 use crate::route::{Back, Front};
@@ -96,8 +97,12 @@ pub(crate) async fn start_with(config: Config, judge: Judge) -> Result<Running, 
         audit_max: config.limits.audit_max,
         ids: DecisionIds::new(),
     });
-    if client.is_some() {
+    if let Some(client) = &client {
         tasks.spawn(Standing::new(Arc::clone(&admission)).run(watch.clone()));
+        if config.policy_push {
+            let push = Push::new(Arc::clone(&admission), ApiServer(client.clone()));
+            tasks.spawn(push.run(watch.clone()));
+        }
     }
     let health = Arc::new(Health {
         admission,

@@ -22,6 +22,8 @@ pub(crate) struct View {
     snapshot: ArcSwap<Snapshot>,
     /// Which objects changed that agent identities hold rights by.
     pub(crate) touched: Touched,
+    /// Which objects changed that say what policy a running pod should have.
+    pub(crate) confined: Touched,
     started: Instant,
     /// Milliseconds after `started` up to which the view is known to be right.
     right_until: AtomicU64,
@@ -47,6 +49,7 @@ impl View {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             touched: Touched::default(),
+            confined: Touched::default(),
             started: Instant::now(),
             right_until: AtomicU64::new(0),
             lag_cause: ArcSwap::default(),

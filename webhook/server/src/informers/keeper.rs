@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::kinds::Source;
 use crate::drain::{DrainWatch, Phase};
 use crate::metrics::{KINDS, Metrics, known};
+use crate::policy_push;
 use crate::view::View;
 
 /// Most changes that are applied before readers see them.
@@ -51,6 +52,8 @@ pub(super) struct Keeper {
     counts: HashMap<String, i64>,
     /// What has changed since readers last saw anything new.
     touched: Vec<ObjectKey>,
+    /// The same, of what says which policy a running pod should have.
+    confined: Vec<ObjectKey>,
 }
 
 impl Keeper {
@@ -63,6 +66,7 @@ impl Keeper {
             unnamed: HashMap::new(),
             counts: HashMap::new(),
             touched: Vec::new(),
+            confined: Vec::new(),
         }
     }
 
@@ -83,6 +87,9 @@ impl Keeper {
             self.view.publish(self.snapshot.clone());
             if !self.touched.is_empty() {
                 self.view.touched.add(self.touched.drain(..));
+            }
+            if !self.confined.is_empty() {
+                self.view.confined.add(self.confined.drain(..));
             }
             self.show_counts();
         }
@@ -119,11 +126,18 @@ impl Keeper {
             self.count(&object.key, 1);
         }
         self.touch(&object.key);
-        self.snapshot.apply(self.sharing.keep(object));
+        let object = self.sharing.keep(object);
+        if policy_push::concerns(&object) {
+            self.confined.push(object.key.clone());
+        }
+        self.snapshot.apply(object);
     }
 
     fn take(&mut self, key: &ObjectKey) {
-        if self.snapshot.get(key).is_some() {
+        if let Some(object) = self.snapshot.get(key) {
+            if policy_push::concerns(object) {
+                self.confined.push(key.clone());
+            }
             self.count(key, -1);
         }
         self.touch(key);

@@ -83,6 +83,7 @@ impl Bench {
             serving: ServingSource::Files { cert: at("tls.crt"), key: at("tls.key") },
             registration: RegistrationMode::Off,
             registration_file: None,
+            policy_push: false,
             pod: None,
             service: "pinfold-webhook".to_owned(),
             namespace: "pinfold-system".to_owned(),

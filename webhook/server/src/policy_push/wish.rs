@@ -1,0 +1,48 @@
+//! What policy a pod should have.
+
+use std::sync::Arc;
+
+use pinfold_model::digest::Digest;
+use pinfold_model::object::Object;
+use pinfold_model::policy::admission::AdmissionPolicy;
+use pinfold_model::snapshot::Snapshot;
+
+/// What a pod gets to which no AgentPolicy applies any more: an old policy would go on allowing what nobody wants allowed.
+const NOTHING: &str = r#"{"apiVersion":"pinfold.dev/v1alpha1","kind":"AgentPolicy","metadata":{"name":"none"},"spec":{}}"#;
+
+/// The policy that a pod should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// Canonical JSON.
+    pub(super) text: Arc<str>,
+    /// Of exactly that text.
+    pub(super) digest: Digest,
+    /// No AgentPolicy applies: it allows nothing.
+    pub(super) none: bool,
+}
+
+impl Wish {
+    pub(super) fn of(text: Option<&str>) -> Self {
+        let (text, none) = text.map_or((NOTHING, true), |text| (text, false));
+        Self { text: text.into(), digest: Digest::of(text.as_bytes()), none }
+    }
+}
+
+/// Compiles the policy of a pod, or says why it can't be; the pod then keeps what it has.
+pub(super) type Compile = fn(&Snapshot, &AdmissionPolicy, &Object) -> Result<Wish, String>;
+
+/// As mutation does for a new pod.
+pub(super) fn compile(
+    _view: &Snapshot,
+    policy: &AdmissionPolicy,
+    pod: &Object,
+) -> Result<Wish, String> {
+    let applies = |agent: &&pinfold_model::policy::agent::AgentPolicy| {
+        let to = &agent.applies_to;
+        (to.namespaces.is_empty()
+            || to.namespaces.iter().any(|glob| glob.matches(&pod.key.namespace)))
+            && to.labels.iter().all(|(key, value)| pod.meta.labels.get(key) == Some(value))
+    };
+    let mut found = policy.inject.agents.iter().filter(applies);
+    Ok(Wish::of(found.next().map(|agent| agent.source.as_ref())))
+}
