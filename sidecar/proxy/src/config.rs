@@ -76,6 +76,9 @@ pub struct Flags {
     /// Directory of the audit ledger; without it nothing is recorded
     #[arg(long, env = "PINFOLD_AUDIT", value_name = "DIR")]
     audit: Option<PathBuf>,
+    /// Directory for what limits have counted, so that a restart of the sidecar doesn't forget it
+    #[arg(long, env = "PINFOLD_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
     /// Written with the chosen addresses, as JSON, once they are bound
     #[arg(long, env = "PINFOLD_READY_FILE", value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -159,6 +162,8 @@ pub struct Config {
     pub upstream_ca: Option<PathBuf>,
     /// Audit directory.
     pub audit: Option<PathBuf>,
+    /// Directory for what limits have counted.
+    pub state: Option<PathBuf>,
     /// File for the chosen addresses.
     pub ready_file: Option<PathBuf>,
     /// How long open connections get when a stop is asked for.
@@ -186,6 +191,7 @@ impl Config {
             resolver: None,
             upstream_ca: None,
             audit: None,
+            state: None,
             ready_file: None,
             drain: Duration::from_secs(1),
             limits: Limits::default(),
@@ -268,6 +274,7 @@ impl Flags {
             resolver: self.resolver,
             upstream_ca: self.upstream_ca,
             audit: self.audit,
+            state: self.state,
             ready_file: self.ready_file,
             drain: Duration::from_secs(self.drain.into()),
             limits: Limits::default(),

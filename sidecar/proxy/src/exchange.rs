@@ -7,13 +7,12 @@ use bytes::BytesMut;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use pinfold_model::reason::Reason;
+use pinfold_model::reason::{Denial, Reason};
 use pinfold_wire::body::{BodyDecoder, BodyError, BodyEvent, BodyFraming};
 use pinfold_wire::encode::{
     CHUNK_END, CONTINUE, ForwardHead, LAST_CHUNK, chunk_line, response_head,
 };
 use pinfold_wire::head::Head;
-use prometheus::IntCounter;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -24,6 +23,7 @@ use crate::config::Limits;
 use crate::gate::Refusal;
 use crate::http_upstream::HttpUpstream;
 use crate::out_body::{OutBody, Piece};
+use crate::quota::{Meter, Way};
 use crate::redact::Redactor;
 
 /// Bytes of a request body read at once.
@@ -32,8 +32,8 @@ const READ_BYTES: usize = 16 * 1024;
 /// What an exchange needs besides its two ends.
 pub(crate) struct Means<'a> {
     pub(crate) limits: &'a Limits,
-    pub(crate) bytes_out: IntCounter,
-    pub(crate) bytes_in: IntCounter,
+    /// Counts the bodies' bytes.
+    pub(crate) meter: &'a Meter,
     /// The place in the policy that allows it, for errors.
     pub(crate) rule: &'a str,
     /// Takes an injected credential out of the reply.
@@ -47,6 +47,8 @@ pub(crate) enum Failure {
     Unanswered(Refusal),
     /// The reply had begun; only closing says that it isn't whole.
     Broken,
+    /// The same by a limit, to be recorded.
+    Cut(Denial),
 }
 
 /// What happened so far.
@@ -76,7 +78,7 @@ pub(crate) async fn exchange(
     let Client { stream, buffer } = client;
     let (read, write) = stream.split();
     let pump =
-        Pump { read, buffer, idle_max: means.limits.body_idle_max, bytes: means.bytes_out.clone() };
+        Pump { read, buffer, idle_max: means.limits.body_idle_max, meter: means.meter };
     let pumped = pump.run(BodyDecoder::new(forward.body()), feed, &progress);
     let reply = Reply { write, to_head: head.method == Method::HEAD, keep_alive: head.keep_alive };
     let replied = reply.run(upstream, request, means, &progress);
@@ -88,11 +90,22 @@ pub(crate) async fn exchange(
             biased;
             fed = &mut pumped, if pumping => match fed {
                 Ok(()) => pumping = false,
-                Err(_) if progress.head_sent.load(Ordering::Relaxed) => return Err(Failure::Broken),
+                Err(refusal) if progress.head_sent.load(Ordering::Relaxed) => {
+                    return Err(late(refusal));
+                }
                 Err(refusal) => return Err(Failure::Unanswered(refusal)),
             },
             done = &mut replied => return done,
         }
+    }
+}
+
+/// What stopped a request's body when its reply had begun already.
+fn late(refusal: Refusal) -> Failure {
+    if refusal.denial.reason == Reason::Limit {
+        Failure::Cut(refusal.denial)
+    } else {
+        Failure::Broken
     }
 }
 
@@ -123,7 +136,7 @@ struct Pump<'c> {
     read: ReadEnd<'c>,
     buffer: &'c mut BytesMut,
     idle_max: Duration,
-    bytes: IntCounter,
+    meter: &'c Meter,
 }
 
 impl Pump<'_> {
@@ -163,7 +176,8 @@ impl Pump<'_> {
             };
             let taken = self.buffer.split_to(used.min(self.buffer.len())).freeze();
             if let Some(data_bytes) = data_bytes {
-                self.bytes.inc_by(u64::try_from(data_bytes).unwrap_or(u64::MAX));
+                let counted = self.meter.count(Way::Out, data_bytes);
+                counted.map_err(|overdrawn| overdrawn.denial)?;
                 let from = taken.len().saturating_sub(data_bytes);
                 return Ok(Some(Piece::Data(taken.slice(from..))));
             }
@@ -265,7 +279,8 @@ impl Reply<'_> {
         if data.is_empty() {
             return Ok(());
         }
-        means.bytes_in.inc_by(u64::try_from(data.len()).unwrap_or(u64::MAX));
+        let counted = means.meter.count(Way::In, data.len());
+        counted.map_err(|overdrawn| Failure::Cut(overdrawn.denial))?;
         if !chunked {
             return self.send(data, means.limits.write_max).await;
         }

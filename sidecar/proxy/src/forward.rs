@@ -19,6 +19,7 @@ use crate::dial::dial;
 use crate::exchange::{Failure, Means, exchange};
 use crate::gate::{Gate, Refusal};
 use crate::http_upstream::HttpUpstream;
+use crate::quota::Meter;
 use crate::record::Case;
 use crate::tunnels::{Spoken, Tunnel};
 
@@ -79,6 +80,8 @@ pub(crate) struct Forwarder<'g> {
     gate: &'g Arc<Gate>,
     inside: Option<Inside>,
     kept: Option<Kept>,
+    /// Of the connection that the requests come through.
+    meter: Meter,
 }
 
 /// An upstream connection that may serve the next request, if that is judged to go there.
@@ -101,7 +104,7 @@ struct Judged {
 impl<'g> Forwarder<'g> {
     /// For a connection to the proxy, or for the inside of a tunnel.
     pub(crate) fn new(gate: &'g Arc<Gate>, inside: Option<Inside>) -> Self {
-        Self { gate, inside, kept: None }
+        Self { gate, inside, kept: None, meter: Meter::new(gate) }
     }
 
     /// Judges one request and forwards it, or answers why not. Whether the connection goes on.
@@ -116,6 +119,10 @@ impl<'g> Forwarder<'g> {
             Ok(judged) => match Box::pin(self.forward(client, head, judged, &case)).await {
                 Ok(keep_alive) => return keep_alive,
                 Err(Failure::Broken) => return false,
+                Err(Failure::Cut(denial)) => {
+                    self.gate.refused(&case, denial).await;
+                    return false;
+                }
                 Err(Failure::Unanswered(refusal)) => refusal,
             },
             Err(refusal) => refusal,
@@ -207,8 +214,7 @@ impl<'g> Forwarder<'g> {
         let forward = ForwardHead::new(head, &judged.path);
         let mut means = Means {
             limits: &self.gate.limits,
-            bytes_out: self.gate.metrics.bytes_out(),
-            bytes_in: self.gate.metrics.bytes_in(),
+            meter: &self.meter,
             rule: judged.permit.rule(),
             redactor: None,
         };
@@ -230,6 +236,7 @@ impl<'g> Forwarder<'g> {
                 return Ok(kept.upstream);
             }
         }
+        self.gate.quota.connect(&self.gate.policy.load().policy)?;
         let dialled = dial(&judged.permit, self.gate.limits.connect_max).await?;
         HttpUpstream::over(dialled.stream, dialled.address, judged.permit.rule()).await
     }

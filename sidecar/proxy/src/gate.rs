@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::policy_watch::Published;
 use crate::quota::Quota;
 use crate::record::{Case, CaseIds, Recorder};
+use crate::relay::Pipes;
 use crate::resolve::Resolver;
 use crate::schemas::Schemas;
 use crate::sessions::Sessions;
@@ -40,6 +41,7 @@ pub(crate) struct Gate {
     pub(crate) schemas: Schemas,
     pub(crate) bindings: Bindings,
     pub(crate) quota: Quota,
+    pub(crate) pipes: Pipes,
     pub(crate) guard: Guard,
 }
 

@@ -28,6 +28,7 @@ use crate::mcp_reply::{Awaited, ReplyFilter, Verdict};
 use crate::mcp_stream::{EventStream, gone};
 use crate::named::authority;
 use crate::out_body::OutBody;
+use crate::quota::{self, Way};
 use crate::record::Case;
 use crate::sessions::Owner;
 use crate::tunnels::{Registered, Spoken, Tunnel};
@@ -292,7 +293,7 @@ impl<'g> Forward<'g> {
             Err(_) => return Err(self.refusal("it did not end in time").into()),
         };
         self.gate.upstreams.keep(upstream, connection);
-        self.gate.metrics.bytes_in().inc_by(u64::try_from(body.len()).unwrap_or(u64::MAX));
+        quota::count_message(self.gate, Way::In, body.len())?;
         let mut filter = self.filter(secret);
         filter.adopts_errors = true;
         match filter.judge(&body) {
@@ -362,8 +363,7 @@ impl<'g> Forward<'g> {
         };
         let stream = EventStream {
             filter: &mut filter,
-            limits: &self.gate.limits,
-            bytes_in: self.gate.metrics.bytes_in(),
+            gate: self.gate,
             event_bytes_max: self.reply_bytes_max(),
             refusal: &refusal,
         };

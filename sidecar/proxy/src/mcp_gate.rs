@@ -27,6 +27,7 @@ use crate::exchange::broken_body;
 use crate::gate::{Gate, Refusal};
 use crate::gateway::{self, PROTOCOL};
 use crate::mcp_forward::{Forward, Outcome};
+use crate::quota::{self, Way};
 use crate::record::{Case, arguments_digest};
 use crate::sessions::Owner;
 
@@ -147,7 +148,8 @@ async fn receive(
 ) -> Result<(ClientMessage, McpHeaders), Refused> {
     let headers = McpHeaders::read(&head.headers).map_err(|error| unreadable(&error, false))?;
     let body = read_body(gate, client, head).await?;
-    gate.metrics.bytes_out().inc_by(u64::try_from(body.len()).unwrap_or(u64::MAX));
+    quota::count_message(gate, Way::Out, body.len())
+        .map_err(|denial| Refused::Http(denial.into()))?;
     let message =
         parse_client_message(&body, &headers).map_err(|error| unreadable(&error, true))?;
     Ok((message, headers))

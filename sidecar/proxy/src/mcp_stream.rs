@@ -10,13 +10,13 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use pinfold_wire::encode::{CHUNK_END, LAST_CHUNK, chunk_line};
 use pinfold_wire::sse::{KEEP_ALIVE, SseEvent, SseItem, SseReader};
-use prometheus::IntCounter;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout};
 
 use crate::client::{Client, ReadEnd, WriteEnd, deadline};
-use crate::config::Limits;
+use crate::gate::Gate;
 use crate::mcp_reply::{ReplyFilter, Verdict};
+use crate::quota::{self, Way};
 use crate::redact::REDACTED;
 
 /// A comment is sent when nothing else was for so long, so that proxies on the way keep the stream open and a dead agent is noticed.
@@ -27,8 +27,7 @@ const AFTER_REPLY_MAX: Duration = Duration::from_secs(1);
 /// One stream on its way.
 pub(crate) struct EventStream<'s, 'g> {
     pub(crate) filter: &'s mut ReplyFilter<'g>,
-    pub(crate) limits: &'s Limits,
-    pub(crate) bytes_in: IntCounter,
+    pub(crate) gate: &'s Gate,
     /// Bytes of one event.
     pub(crate) event_bytes_max: usize,
     /// Encodes what the agent is told when its reply can't be passed on.
@@ -82,8 +81,8 @@ impl EventStream<'_, '_> {
         write: &mut WriteEnd<'_>,
         had_ids: &mut bool,
     ) -> Stop {
-        let mut quiet_until = deadline(self.limits.idle_max);
-        let mut last = deadline(self.limits.idle_max);
+        let mut quiet_until = deadline(self.gate.limits.idle_max);
+        let mut last = deadline(self.gate.limits.idle_max);
         loop {
             let patience = if self.filter.is_answered() { last } else { quiet_until };
             let next_comment = deadline(KEEP_ALIVE_EVERY);
@@ -98,7 +97,7 @@ impl EventStream<'_, '_> {
                     false => return Stop::ClientGone,
                 },
             };
-            quiet_until = deadline(self.limits.idle_max);
+            quiet_until = deadline(self.gate.limits.idle_max);
             let Ok(data) = frame.into_data() else { continue };
             let before = self.filter.is_answered();
             match self.feed(&data, events, write, had_ids).await {
@@ -174,15 +173,18 @@ impl EventStream<'_, '_> {
                 return false;
             }
         }
-        matches!(timeout(self.limits.write_max, write.write_all(LAST_CHUNK)).await, Ok(Ok(())))
+        matches!(timeout(self.gate.limits.write_max, write.write_all(LAST_CHUNK)).await, Ok(Ok(())))
     }
 
     async fn send(&self, bytes: &[u8], write: &mut WriteEnd<'_>) -> bool {
         let mut chunk = chunk_line(bytes.len());
         chunk.extend_from_slice(bytes);
         chunk.extend_from_slice(CHUNK_END);
-        self.bytes_in.inc_by(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        matches!(timeout(self.limits.write_max, write.write_all(&chunk)).await, Ok(Ok(())))
+        if let Err(denial) = quota::count_message(self.gate, Way::In, bytes.len()) {
+            tracing::info!(rule = denial.rule, "a stream of events was cut");
+            return false;
+        }
+        matches!(timeout(self.gate.limits.write_max, write.write_all(&chunk)).await, Ok(Ok(())))
     }
 }
 

@@ -9,6 +9,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use crate::quota::Way;
+
 /// Seconds.
 const DURATION_BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0];
 /// The label of what an agent invented.
@@ -21,7 +23,8 @@ const NONE: &str = "none";
 pub(crate) struct Metrics {
     registry: Registry,
     connections: IntCounterVec,
-    bytes: IntCounterVec,
+    bytes_out: IntCounter,
+    bytes_in: IntCounter,
     pub(crate) open_connections: IntGauge,
     tool_calls: IntCounterVec,
     tool_duration: Histogram,
@@ -42,17 +45,19 @@ impl Metrics {
     /// Only if two of them had one name.
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
         let make = Maker(Registry::new());
+        let bytes = make.counters(
+            "pinfold_egress_bytes_total",
+            "Bytes passed on: `out` from the agent, `in` to it.",
+            &["direction"],
+        )?;
         Ok(Self {
             connections: make.counters(
                 "pinfold_egress_connections_total",
                 "Connections and requests out of the pod, decided.",
                 &["decision", "reason", "protocol"],
             )?,
-            bytes: make.counters(
-                "pinfold_egress_bytes_total",
-                "Bytes passed on: `out` from the agent, `in` to it.",
-                &["direction"],
-            )?,
+            bytes_out: bytes.with_label_values(&["out"]),
+            bytes_in: bytes.with_label_values(&["in"]),
             open_connections: make.gauge(
                 "pinfold_egress_open_connections",
                 "Connections of the agent to the proxy.",
@@ -101,14 +106,12 @@ impl Metrics {
         self.connections.with_label_values(&[decision, reason, protocol]).inc();
     }
 
-    /// The counter of bytes from the agent.
-    pub(crate) fn bytes_out(&self) -> IntCounter {
-        self.bytes.with_label_values(&["out"])
-    }
-
-    /// The counter of bytes to the agent.
-    pub(crate) fn bytes_in(&self) -> IntCounter {
-        self.bytes.with_label_values(&["in"])
+    /// Counts bytes that are passed on.
+    pub(crate) fn passed(&self, way: Way, bytes: u64) {
+        match way {
+            Way::Out => self.bytes_out.inc_by(bytes),
+            Way::In => self.bytes_in.inc_by(bytes),
+        }
     }
 
     /// Counts one decision on an MCP message.

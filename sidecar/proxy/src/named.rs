@@ -20,6 +20,7 @@ use crate::credential::{self, Injected};
 use crate::exchange::{Failure, Means, exchange};
 use crate::gate::{Gate, Refusal};
 use crate::gateway::{PROTOCOL, refuse};
+use crate::quota::Meter;
 use crate::record::Case;
 use crate::redact::Redactor;
 use crate::tunnels::{Spoken, Tunnel};
@@ -52,6 +53,10 @@ pub(crate) async fn serve(
             match forward(gate, client, head, (upstream, rest), &case).await {
                 Ok(keep_alive) => return keep_alive,
                 Err(Failure::Broken) => return false,
+                Err(Failure::Cut(denial)) => {
+                    gate.refused(&case, denial).await;
+                    return false;
+                }
                 Err(Failure::Unanswered(refusal)) => refusal,
             }
         }
@@ -100,10 +105,10 @@ async fn forward(
     let registered = gate.enter(&tunnel, case).map_err(failed)?;
     let forward = forward_head(head, upstream, &sent, injected.as_ref()).map_err(failed)?;
     let redactions = gate.metrics.redactions.clone();
+    let meter = Meter::new(gate);
     let mut means = Means {
         limits: &gate.limits,
-        bytes_out: gate.metrics.bytes_out(),
-        bytes_in: gate.metrics.bytes_in(),
+        meter: &meter,
         rule: permit.rule(),
         redactor: injected.map(|injected| Redactor::new(injected.secret, redactions)),
     };

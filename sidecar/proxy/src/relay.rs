@@ -1,69 +1,176 @@
-//! Copies a tunnel both ways once it is decided: half-closes are passed on, an idle tunnel ends, bytes are counted.
+//! A tunnel after its decision: bytes both ways, counted, until a side ends, nothing comes for too long, or a limit or the policy cuts it.
 //!
-//! A direction that waits holds no buffer, so that a thousand idle tunnels cost next to nothing.
+//! Nothing is decided here and nothing is read ahead of what the other side takes. A tunnel that waits holds no buffer and no pipe, only its
+//! two sockets. A half-close is passed on as one. What doesn't end by itself ends with a reset on both sides, so that nobody takes a
+//! beginning for the whole.
 
-use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use prometheus::IntCounter;
-use tokio::io::AsyncWriteExt as _;
+use pinfold_model::reason::{Denial, Reason};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::Instant;
 
-/// Bytes read at once.
-const BUFFER_BYTES: usize = 64 * 1024;
+use crate::answer::denial;
+use crate::gate::Gate;
+use crate::quota::{Meter, Way};
+use crate::tunnels::{Registered, Told};
 
-/// Where bytes are counted, and how long nothing may come.
-#[derive(Debug)]
-pub(crate) struct RelayMeans {
-    pub(crate) bytes_out: IntCounter,
-    pub(crate) bytes_in: IntCounter,
-    pub(crate) idle_max: Duration,
+mod pipe;
+mod sockets;
+mod streams;
+
+pub(crate) use pipe::Pipes;
+
+const CONNECTION_LIFE: &str = "spec.egress.limits.connectionLife";
+
+/// A tunnel that is judged, recorded, dialled and registered.
+pub(crate) struct Established {
+    pub(crate) agent: TcpStream,
+    /// What came from the agent already.
+    pub(crate) early: BytesMut,
+    pub(crate) upstream: TcpStream,
+    pub(crate) registered: Registered,
 }
 
-/// Copies until both directions have ended, one fails, or nothing came for too long.
-pub(crate) async fn relay(agent: &mut TcpStream, upstream: &mut TcpStream, means: &RelayMeans) {
-    let pulse = Pulse::new();
-    let (agent_read, agent_write) = agent.split();
-    let (upstream_read, upstream_write) = upstream.split();
-    let both = async {
-        tokio::try_join!(
-            copy(agent_read, upstream_write, &pulse, &means.bytes_out),
-            copy(upstream_read, agent_write, &pulse, &means.bytes_in),
-        )
-    };
-    tokio::select! {
-        // An error of either side ends both; there is nobody to tell.
-        _ = both => {}
-        () = pulse.stopped(means.idle_max) => {}
+/// Why a direction can't go on.
+#[derive(Debug)]
+enum Broken {
+    /// A side failed or reset the connection.
+    Failed,
+    /// A limit of the policy.
+    Limit(Denial),
+}
+
+impl From<std::io::Error> for Broken {
+    fn from(_error: std::io::Error) -> Self {
+        Self::Failed
     }
 }
 
-async fn copy(
-    from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
-    pulse: &Pulse,
-    bytes: &IntCounter,
-) -> io::Result<()> {
-    loop {
-        from.readable().await?;
-        let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
+/// How a tunnel ended.
+#[derive(Debug)]
+enum End {
+    /// Both sides ended, or nothing came for too long.
+    Quiet,
+    /// Reset: a side failed, or the policy no longer allows it.
+    Reset,
+    /// Reset, and recorded.
+    Limit(Denial),
+}
+
+impl From<Result<(), Broken>> for End {
+    fn from(both: Result<(), Broken>) -> Self {
+        match both {
+            Ok(()) => Self::Quiet,
+            Err(Broken::Failed) => Self::Reset,
+            Err(Broken::Limit(denial)) => Self::Limit(denial),
+        }
+    }
+}
+
+/// What both directions share.
+struct Flow<'g> {
+    gate: &'g Gate,
+    meter: Meter,
+    pulse: Pulse,
+}
+
+impl<'g> Flow<'g> {
+    fn new(gate: &'g Arc<Gate>) -> Self {
+        Self { gate, meter: Meter::new(gate), pulse: Pulse::new() }
+    }
+
+    /// Counts bytes that were read. Of them so many may pass, and if that isn't all, nothing more may.
+    fn count(&self, way: Way, bytes: usize) -> (usize, Option<Denial>) {
+        self.pulse.beat();
+        match self.meter.count(way, bytes) {
+            Ok(()) => (bytes, None),
+            Err(overdrawn) => (overdrawn.granted, Some(overdrawn.denial)),
+        }
+    }
+
+    /// Resolves when time or the policy ends the tunnel. A changed policy's times count at once.
+    async fn ended(&self, registered: &Registered) -> End {
         loop {
-            match from.try_read_buf(&mut buffer) {
-                Ok(0) => return to.shutdown().await,
-                Ok(read) => {
-                    pulse.beat();
-                    to.write_all(&buffer).await?;
-                    pulse.beat();
-                    buffer.clear();
-                    bytes.inc_by(u64::try_from(read).unwrap_or(u64::MAX));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+            let limits = self.gate.policy.load().policy.limits;
+            let age = self.pulse.started.elapsed();
+            let life = limits.life_max.map(|most| (most, most.saturating_sub(age)));
+            if let Some((most, Duration::ZERO)) = life {
+                return End::Limit(outlived(most));
             }
+            let idle_max = limits.idle_max.min(self.gate.limits.idle_max);
+            let idle = idle_max.saturating_sub(age.saturating_sub(self.pulse.last()));
+            if idle.is_zero() {
+                return End::Quiet;
+            }
+            let wait = life.map_or(idle, |(_, left)| left.min(idle));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                told = registered.told() => match told {
+                    Told::Cut => return End::Reset,
+                    Told::Look => {}
+                },
+            }
+        }
+    }
+}
+
+fn outlived(most: Duration) -> Denial {
+    let message = format!("the connection is older than {most:?}");
+    let remedy = format!("open another one, or ask for more in `{CONNECTION_LIFE}`");
+    denial(Reason::Limit, CONNECTION_LIFE, message, remedy)
+}
+
+/// Relays a tunnel between two sockets to its end, and records a limit that ends it.
+pub(crate) async fn run(gate: &Arc<Gate>, established: Established) {
+    let Established { agent, early, upstream, registered } = established;
+    let end = {
+        let flow = Flow::new(gate);
+        tokio::select! {
+            both = sockets::both(&flow, (&agent, early), &upstream) => both.into(),
+            end = flow.ended(&registered) => end,
+        }
+    };
+    if matches!(end, End::Reset | End::Limit(_)) {
+        // Only a socket that is closed already refuses this.
+        let _ = agent.set_zero_linger();
+        let _ = upstream.set_zero_linger();
+    }
+    drop((agent, upstream));
+    record(gate, end, registered).await;
+}
+
+/// Relays between ends that aren't both sockets, such as TLS that the sidecar ended. They are closed when this returns.
+pub(crate) async fn streams<A, U>(
+    gate: &Arc<Gate>,
+    agent: A,
+    upstream: U,
+    registered: Registered,
+) where
+    A: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let end = {
+        let flow = Flow::new(gate);
+        tokio::select! {
+            both = streams::both(&flow, agent, upstream) => both.into(),
+            end = flow.ended(&registered) => end,
+        }
+    };
+    record(gate, end, registered).await;
+}
+
+async fn record(gate: &Arc<Gate>, end: End, registered: Registered) {
+    match end {
+        End::Quiet | End::Reset => {}
+        End::Limit(denial) => {
+            let case = registered.case().clone();
+            drop(registered);
+            gate.refused(&case, denial).await;
         }
     }
 }
@@ -84,15 +191,8 @@ impl Pulse {
         self.last_ms.store(now, Ordering::Relaxed);
     }
 
-    /// Resolves once nothing came for `idle_max`.
-    async fn stopped(&self, idle_max: Duration) {
-        loop {
-            let last = Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
-            let idle = self.started.elapsed().saturating_sub(last);
-            match idle_max.checked_sub(idle) {
-                Some(left) if !left.is_zero() => tokio::time::sleep(left).await,
-                Some(_) | None => return,
-            }
-        }
+    /// Since the start.
+    fn last(&self) -> Duration {
+        Duration::from_millis(self.last_ms.load(Ordering::Relaxed))
     }
 }

@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::policy_watch::PolicyWatch;
 use crate::quota::Quota;
 use crate::record::{CaseIds, Recorder};
+use crate::relay::Pipes;
 use crate::resolve::Resolver;
 use crate::schemas::Schemas;
 use crate::sessions::Sessions;
@@ -107,12 +108,14 @@ pub(crate) async fn start_with(
         sessions: Sessions::default(),
         schemas: Schemas::default(),
         bindings: Bindings::default(),
-        quota: Quota::default(),
+        quota: Quota::open(config.state.as_deref())?,
+        pipes: Pipes::default(),
         guard: Guard::off(),
     });
     gate.note(EventKind::Start).await;
     let (drain, watched) = Drain::new();
     let (mut ports, mut admin, mut watch) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+    watch.spawn(Quota::keep(Arc::clone(&gate), watched.clone()));
     watch.spawn(policy.run(Arc::clone(&gate), config.limits.policy_poll, watched.clone()));
     for address in &addresses.dns {
         let socket = bind_udp(*address).await?;

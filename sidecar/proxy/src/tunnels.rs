@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pinfold_engine::egress::{self, Attempt, Channel, DialPermit, Hello};
@@ -119,7 +119,7 @@ fn gone(name: &str) -> Denial {
 /// Every open connection.
 #[derive(Debug, Default)]
 pub(crate) struct Tunnels {
-    open: Mutex<HashMap<u64, Entry>>,
+    open: Mutex<HashMap<u64, Arc<Entry>>>,
     next: AtomicU64,
 }
 
@@ -127,7 +127,24 @@ pub(crate) struct Tunnels {
 struct Entry {
     tunnel: Tunnel,
     case: Case,
-    cut: Arc<Notify>,
+    cut: AtomicBool,
+    told: Notify,
+}
+
+impl Entry {
+    fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.told.notify_one();
+    }
+}
+
+/// What a connection is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// To end.
+    Cut,
+    /// That the policy's limits may have changed.
+    Look,
 }
 
 /// A connection's place in the registry, for as long as it is open.
@@ -135,29 +152,35 @@ struct Entry {
 pub(crate) struct Registered {
     tunnels: Arc<Tunnels>,
     id: u64,
-    cut: Arc<Notify>,
+    entry: Arc<Entry>,
 }
 
 impl Tunnels {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Entry>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters a connection.
     pub(crate) fn enter(self: &Arc<Self>, tunnel: Tunnel, case: Case) -> Registered {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let cut = Arc::new(Notify::new());
-        self.lock().insert(id, Entry { tunnel, case, cut: Arc::clone(&cut) });
-        Registered { tunnels: Arc::clone(self), id, cut }
+        let (cut, told) = (AtomicBool::new(false), Notify::new());
+        let entry = Arc::new(Entry { tunnel, case, cut, told });
+        self.lock().insert(id, Arc::clone(&entry));
+        Registered { tunnels: Arc::clone(self), id, entry }
     }
 
-    /// Cuts what a policy refuses; returns what was cut, and why.
+    /// Cuts what a policy refuses, and has the others look at its limits; returns what was cut, and why. New connections don't wait for it:
+    /// they enter under the new policy.
     pub(crate) fn judge(&self, policy: &AgentPolicy, own: &[SocketAddr]) -> Vec<(Case, Denial)> {
+        let open: Vec<Arc<Entry>> = self.lock().values().map(Arc::clone).collect();
         let mut cut = Vec::new();
-        for entry in self.lock().values() {
-            if let Err(denial) = entry.tunnel.judge(policy, own) {
-                entry.cut.notify_one();
-                cut.push((entry.case.clone(), denial));
+        for entry in open {
+            match entry.tunnel.judge(policy, own) {
+                Ok(()) => entry.told.notify_one(),
+                Err(denial) => {
+                    entry.cut();
+                    cut.push((entry.case.clone(), denial));
+                }
             }
         }
         cut
@@ -165,9 +188,20 @@ impl Tunnels {
 }
 
 impl Registered {
+    /// What the connection is about.
+    pub(crate) fn case(&self) -> &Case {
+        &self.entry.case
+    }
+
+    /// Resolves when the connection must end, or look again.
+    pub(crate) async fn told(&self) -> Told {
+        self.entry.told.notified().await;
+        if self.entry.cut.load(Ordering::Acquire) { Told::Cut } else { Told::Look }
+    }
+
     /// Resolves when the connection must end.
     pub(crate) async fn cut(&self) {
-        self.cut.notified().await;
+        while self.told().await == Told::Look {}
     }
 }
 

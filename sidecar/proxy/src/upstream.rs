@@ -148,6 +148,7 @@ pub(crate) async fn open(
     upstream: &Upstream,
     permit: &DialPermit,
 ) -> Result<HttpUpstream, Denial> {
+    gate.quota.connect(&gate.policy.load().policy)?;
     let dialled = dial(permit, gate.limits.connect_max).await?;
     if !upstream.tls {
         return HttpUpstream::over(dialled.stream, dialled.address, permit.rule()).await;

@@ -1,0 +1,226 @@
+//! Bytes between two sockets: copied at first, since most tunnels say little; spliced once a direction shows that it moves a lot.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use pinfold_model::reason::Denial;
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::pipe::{Lent, PIPE_BYTES};
+use super::{Broken, Flow};
+use crate::quota::Way;
+
+/// Bytes read at once when copying, into a buffer of the thread.
+pub(super) const COPY_BYTES: usize = 64 * 1024;
+/// After so many reads in a row that filled the buffer, a direction is spliced.
+const SPLICE_AFTER: u32 = 4;
+/// A splice that moves less shows that copying is as good.
+const SPLICE_BYTES_MIN: usize = 16 * 1024;
+/// After so many bytes without a pause the thread is somebody else's turn.
+const TURN_BYTES: usize = 1024 * 1024;
+
+thread_local! {
+    /// What is read here is passed on or put aside before anything else runs on the thread.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; COPY_BYTES]);
+}
+
+/// Runs with the thread's buffer.
+pub(super) fn with_scratch<T>(run: impl FnOnce(&mut [u8]) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| run(scratch))
+}
+
+/// Both directions, until both have ended or one can't go on.
+pub(super) async fn both(
+    flow: &Flow<'_>,
+    (agent, early): (&TcpStream, BytesMut),
+    upstream: &TcpStream,
+) -> Result<(), Broken> {
+    let out = Direction { flow, from: agent, to: upstream, way: Way::Out };
+    let back = Direction { flow, from: upstream, to: agent, way: Way::In };
+    tokio::try_join!(out.run(early), back.run(BytesMut::new())).map(|_| ())
+}
+
+struct Direction<'f> {
+    flow: &'f Flow<'f>,
+    from: &'f TcpStream,
+    to: &'f TcpStream,
+    way: Way,
+}
+
+/// What one step did.
+struct Step {
+    /// Bytes read; 0 at the end.
+    read: usize,
+    /// Of what may pass, what didn't go at once.
+    left: Vec<u8>,
+    /// Why nothing more may.
+    denial: Option<Denial>,
+}
+
+/// How splicing stopped.
+enum Spliced {
+    /// There is nothing to read at present, or little.
+    Paused { little: bool },
+    /// The direction has ended.
+    Ended,
+    /// These sockets can't be spliced.
+    Unsuited,
+}
+
+impl Direction<'_> {
+    async fn run(&self, early: BytesMut) -> Result<(), Broken> {
+        if !early.is_empty() {
+            let (granted, denial) = self.flow.count(self.way, early.len());
+            self.write_all(early.get(..granted).unwrap_or_default()).await?;
+            check(denial)?;
+        }
+        drop(early);
+        let (mut full, mut turn) = (0_u32, 0_usize);
+        let mut may_splice = true;
+        loop {
+            if may_splice && full >= SPLICE_AFTER {
+                poll_fn(|context| self.from.poll_read_ready(context)).await?;
+                if let Some(lent) = self.flow.gate.pipes.take() {
+                    match self.splice(lent).await? {
+                        Spliced::Ended => return self.end(),
+                        Spliced::Paused { little: false } => {}
+                        Spliced::Paused { little: true } => full = 0,
+                        Spliced::Unsuited => may_splice = false,
+                    }
+                    continue;
+                }
+            }
+            let step = poll_fn(|context| self.step(context)).await?;
+            if step.read == 0 {
+                return self.end();
+            }
+            if !step.left.is_empty() {
+                self.write_all(&step.left).await?;
+            }
+            check(step.denial)?;
+            full = if step.read == COPY_BYTES { full.saturating_add(1) } else { 0 };
+            turn = self.give_way(turn, step.read).await;
+        }
+    }
+
+    /// Passes the end on; the other direction goes on.
+    fn end(&self) -> Result<(), Broken> {
+        Ok(SockRef::from(self.to).shutdown(std::net::Shutdown::Write)?)
+    }
+
+    /// Lets others run after a megabyte; how much of the turn is used.
+    async fn give_way(&self, turn: usize, moved: usize) -> usize {
+        let turn = turn.saturating_add(moved);
+        if turn < TURN_BYTES {
+            return turn;
+        }
+        tokio::task::yield_now().await;
+        0
+    }
+
+    /// Reads what there is into the thread's buffer and writes it at once; only what the other side doesn't take is put aside.
+    fn step(&self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
+        with_scratch(|scratch| {
+            let read = ready!(receive(self.from, context, scratch))?;
+            let (granted, denial) = self.flow.count(self.way, read);
+            let granted = scratch.get(..granted).unwrap_or_default();
+            let written = match self.to.try_write(granted) {
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            let left = granted.get(written..).unwrap_or_default().to_vec();
+            Poll::Ready(Ok(Step { read, left, denial }))
+        })
+    }
+
+    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            self.to.writable().await?;
+            match self.to.try_write(bytes) {
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.flow.pulse.beat();
+        Ok(())
+    }
+
+    /// Moves bytes through a pipe until there is nothing to read.
+    async fn splice(&self, mut lent: Lent<'_>) -> Result<Spliced, Broken> {
+        let mut turn = 0;
+        loop {
+            let fill = || lent.fill(self.from, PIPE_BYTES);
+            let moved = match self.from.try_io(Interest::READABLE, fill) {
+                Ok(0) => return Ok(Spliced::Ended),
+                Ok(moved) => moved,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Spliced::Paused { little: false });
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    return Ok(Spliced::Unsuited);
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let (granted, denial) = self.flow.count(self.way, moved);
+            self.empty(&mut lent, granted).await?;
+            check(denial)?;
+            if moved < SPLICE_BYTES_MIN {
+                return Ok(Spliced::Paused { little: true });
+            }
+            turn = self.give_way(turn, moved).await;
+        }
+    }
+
+    /// Moves so many bytes out of the pipe, as fast as the other side takes them.
+    async fn empty(&self, lent: &mut Lent<'_>, mut left: usize) -> io::Result<()> {
+        while left > 0 {
+            match self.to.try_io(Interest::WRITABLE, || lent.empty(self.to, left)) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(moved) => left = left.saturating_sub(moved),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll_fn(|context| self.to.poll_write_ready(context)).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.flow.pulse.beat();
+        Ok(())
+    }
+}
+
+fn check(denial: Option<Denial>) -> Result<(), Broken> {
+    denial.map_or(Ok(()), |denial| Err(Broken::Limit(denial)))
+}
+
+/// Reads once. A read that doesn't fill the buffer took all there was, so that the next one waits without asking the system.
+fn receive(
+    from: &TcpStream,
+    context: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(from.poll_read_ready(context))?;
+        let mut taken = None;
+        let result = from.try_io(Interest::READABLE, || {
+            let read = rustix::io::read(from, &mut *buffer)?;
+            if read == 0 || read == buffer.len() {
+                return Ok(read);
+            }
+            taken = Some(read);
+            // Within this call, and only here, tokio can tell this state from one that came later.
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        match (taken, result) {
+            (Some(read), _) => return Poll::Ready(Ok(read)),
+            (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            (None, result) => return Poll::Ready(result),
+        }
+    }
+}
