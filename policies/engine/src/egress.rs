@@ -5,6 +5,7 @@
 
 mod address;
 mod redirected;
+mod terminate;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,6 +18,7 @@ use pinfold_model::reason::{Denial, Reason};
 
 pub use address::{Special, is_metadata, special};
 pub use redirected::Redirected;
+pub use terminate::{Asked, EndPermit};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
