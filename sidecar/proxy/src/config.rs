@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::resolve::Sources;
+
+pub use crate::guard::command::{GuardFlags, Routes};
+
 /// Arguments of `pinfold-sidecar`.
 #[derive(Debug, Parser)]
 #[command(
@@ -67,9 +71,9 @@ pub struct Flags {
     /// Directory that the certificate of the pod's own authority is written to, for `https` rules
     #[arg(long, env = "PINFOLD_TRUST", value_name = "DIR")]
     trust: Option<PathBuf>,
-    /// DNS server to resolve with, instead of the system's configuration and hosts file
-    #[arg(long, env = "PINFOLD_RESOLVER", value_name = "IP:PORT")]
-    resolver: Option<SocketAddr>,
+    /// DNS server to resolve with, instead of the system's configuration and hosts file; may be repeated
+    #[arg(long, env = "PINFOLD_RESOLVER", value_name = "IP:PORT", value_delimiter = ',')]
+    resolver: Vec<SocketAddr>,
     /// Certificates (PEM) that upstreams may also be signed by
     #[arg(long, env = "PINFOLD_UPSTREAM_CA", value_name = "FILE")]
     upstream_ca: Option<PathBuf>,
@@ -156,8 +160,12 @@ pub struct Config {
     pub policy_digest: Option<PathBuf>,
     /// Directory for the certificate of the pod's own authority.
     pub trust: Option<PathBuf>,
-    /// DNS server; `None` takes the system's configuration with its hosts file.
-    pub resolver: Option<SocketAddr>,
+    /// DNS servers; without any, the system's configuration with its hosts file.
+    pub resolver: Vec<SocketAddr>,
+    /// Another file than `/etc/hosts`; also used beside `resolver`.
+    pub hosts: Option<PathBuf>,
+    /// Another file than `/etc/resolv.conf`.
+    pub resolv_conf: Option<PathBuf>,
     /// Further authorities of upstreams, PEM.
     pub upstream_ca: Option<PathBuf>,
     /// Audit directory.
@@ -188,7 +196,9 @@ impl Config {
             guard: GuardMode::Off,
             policy_digest: None,
             trust: None,
-            resolver: None,
+            resolver: Vec::new(),
+            hosts: None,
+            resolv_conf: None,
             upstream_ca: None,
             audit: None,
             state: None,
@@ -210,6 +220,17 @@ pub struct Limits {
     pub unused_max: Duration,
     /// From CONNECT's answer to the end of the ClientHello or of the first head.
     pub peek_max: Duration,
+impl Config {
+    /// Where names are looked up.
+    pub(crate) fn sources(&self) -> Sources {
+        Sources {
+            servers: self.resolver.clone(),
+            hosts: self.hosts.clone(),
+            resolv_conf: self.resolv_conf.clone(),
+        }
+    }
+}
+
     /// One name, all its addresses.
     pub resolve_max: Duration,
     /// One address.
@@ -290,6 +311,8 @@ mod tests {
         let line = ["pinfold-sidecar", "run", "--policy", "p.yaml"].iter().chain(arguments);
         match Arguments::try_parse_from(line) {
             Ok(Arguments { command: Command::Run(flags) }) => Ok(flags.into_config()),
+            hosts: None,
+            resolv_conf: None,
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(format!("{} {error}", error.exit_code())),
         }

@@ -12,7 +12,8 @@ use pinfold_wire::head::HeadError;
 
 use crate::answer::{Answer, denial, status_of};
 use crate::bindings::Bindings;
-use crate::config::Limits;
+use crate::config::{Limits, Original};
+use crate::dns;
 use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::policy_watch::Published;
@@ -44,6 +45,7 @@ pub(crate) struct Gate {
     pub(crate) pipes: Pipes,
     pub(crate) guard: Guard,
 }
+    pub(crate) dns: dns::State,
 
 /// A denial with the status to answer with.
 #[derive(Debug)]

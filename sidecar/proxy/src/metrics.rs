@@ -26,6 +26,7 @@ pub(crate) struct Metrics {
     bytes_out: IntCounter,
     bytes_in: IntCounter,
     pub(crate) open_connections: IntGauge,
+    dns_queries: IntCounterVec,
     tool_calls: IntCounterVec,
     tool_duration: Histogram,
     reply_drops: IntCounterVec,
@@ -61,6 +62,11 @@ impl Metrics {
             open_connections: make.gauge(
                 "pinfold_egress_open_connections",
                 "Connections of the agent to the proxy.",
+            )?,
+            dns_queries: make.counters(
+                "pinfold_dns_queries_total",
+                "DNS queries of the pod, decided.",
+                &["decision", "reason"],
             )?,
             tool_calls: make.counters(
                 "pinfold_tool_calls_total",
@@ -112,6 +118,12 @@ impl Metrics {
             Way::Out => self.bytes_out.inc_by(bytes),
             Way::In => self.bytes_in.inc_by(bytes),
         }
+    }
+
+    /// Counts one decision on a DNS query.
+    pub(crate) fn dns(&self, denied: Option<&Denial>) {
+        let (decision, reason) = verdict(denied);
+        self.dns_queries.with_label_values(&[decision, reason]).inc();
     }
 
     /// Counts one decision on an MCP message.

@@ -95,9 +95,11 @@ pub(crate) async fn start_with(
     let policy = PolicyWatch::start(config.policy.clone(), config.agent.clone())?;
     metrics.policy_in_force(&policy.current().load().digest);
     let Bound { sockets, addresses } = bind_all(&config)?;
+    let resolver = Resolver::new(&config.sources(), config.limits.resolve_max)?;
+    let bindings = Bindings::new(resolver.hosts());
     let gate = Arc::new(Gate {
         policy: policy.current(),
-        resolver: Resolver::new(config.resolver, config.limits.resolve_max)?,
+        resolver,
         own: own(&addresses),
         metrics,
         recorder: Recorder::new(ledger, config.limits.audit_max),
@@ -107,7 +109,8 @@ pub(crate) async fn start_with(
         upstreams: Upstreams::new(config.upstream_ca.as_deref())?,
         sessions: Sessions::default(),
         schemas: Schemas::default(),
-        bindings: Bindings::default(),
+        bindings,
+        dns: dns::State::default(),
         quota: Quota::open(config.state.as_deref())?,
         pipes: Pipes::default(),
         guard: Guard::off(),

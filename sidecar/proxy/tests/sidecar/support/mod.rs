@@ -40,7 +40,7 @@ impl Setup {
         std::fs::write(&path, policy).expect("a policy");
         let dns = Dns::start().await;
         let mut config = Config::on_loopback(vec![path]);
-        config.resolver = Some(dns.address);
+        config.resolver = vec![dns.address];
         Self { config, dns, files }
     }
 
