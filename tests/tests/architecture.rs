@@ -10,11 +10,12 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The arrows: a crate and those that it may name, for building and for testing. A crate that is
 /// not here is a violation, so a new one comes with its place in the picture.
-const PICTURE: [(&str, &[&str]); 10] = [
+const PICTURE: [(&str, &[&str]); 11] = [
     ("pinfold-model", &[]),
     ("pinfold-engine", &["pinfold-model"]),
     ("pinfold-review", &["pinfold-model"]),
     ("pinfold-wire", &["pinfold-model"]),
+    ("pinfold-guard", &["pinfold-model"]),
     ("pinfold-ledger", &["pinfold-model"]),
     ("pinfold-certs", &["pinfold-model"]),
     (
@@ -23,28 +24,37 @@ const PICTURE: [(&str, &[&str]); 10] = [
     ),
     (
         "pinfold-sidecar",
-        &["pinfold-model", "pinfold-engine", "pinfold-wire", "pinfold-ledger", "pinfold-certs"],
+        &[
+            "pinfold-model",
+            "pinfold-engine",
+            "pinfold-wire",
+            "pinfold-guard",
+            "pinfold-ledger",
+            "pinfold-certs",
+        ],
     ),
     ("pinfold", &LIBRARIES),
     ("pinfold-tests", &EVERYTHING_ELSE),
 ];
 
-const LIBRARIES: [&str; 8] = [
+const LIBRARIES: [&str; 9] = [
     "pinfold-model",
     "pinfold-engine",
     "pinfold-review",
     "pinfold-wire",
+    "pinfold-guard",
     "pinfold-ledger",
     "pinfold-certs",
     "pinfold-webhook",
     "pinfold-sidecar",
 ];
 
-const EVERYTHING_ELSE: [&str; 9] = [
+const EVERYTHING_ELSE: [&str; 10] = [
     "pinfold-model",
     "pinfold-engine",
     "pinfold-review",
     "pinfold-wire",
+    "pinfold-guard",
     "pinfold-ledger",
     "pinfold-certs",
     "pinfold-webhook",
@@ -67,6 +77,7 @@ const BANS: [Ban; 2] = [
             "pinfold-engine",
             "pinfold-review",
             "pinfold-wire",
+            "pinfold-guard",
             "pinfold-ledger",
             "pinfold-certs",
             "pinfold-sidecar",

@@ -30,9 +30,8 @@ pub struct Arguments {
 pub enum Command {
     /// Run the proxy and the gateway until SIGTERM
     Run(Box<Flags>),
-    /// Not in this version
-    #[command(hide = true)]
-    Guard,
+    /// Load the pod's firewall rules and routes, and end; needs NET_ADMIN
+    Guard(GuardFlags),
     /// Not in this version
     #[command(hide = true)]
     CheckGuard,

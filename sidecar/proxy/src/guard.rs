@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub(crate) mod command;
+
 /// Whether the rules work, as last seen.
 #[derive(Debug)]
 pub(crate) struct Guard {

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Arguments, Command, Config};
 use crate::error::StartError;
+use crate::guard::command;
 use crate::log;
 use crate::server::start;
 
@@ -21,8 +22,9 @@ const BLOCKING_THREADS_MAX: usize = 4;
 pub fn main() -> ExitCode {
     let flags = match Arguments::parse().command {
         Command::Run(flags) => flags,
-        Command::Guard | Command::CheckGuard => {
-            let text = "the guard is not in this version; use `run --guard off`";
+        Command::Guard(flags) => return command::run(&flags),
+        Command::CheckGuard => {
+            let text = "`check-guard` is not in this version";
             clap::Error::raw(ErrorKind::InvalidSubcommand, text).exit();
         }
     };
