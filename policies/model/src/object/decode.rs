@@ -8,6 +8,7 @@ mod annotated;
 mod custom;
 mod list;
 mod meta;
+mod network;
 mod pod;
 mod rbac;
 mod scheduling;
@@ -138,6 +139,8 @@ raws! {
     annotated::RawCopy<'a>: |raw, key| raw.ready(&key.kind);
     annotated::RawService<'a>: |raw, _| raw.ready();
     annotated::RawIngress<'a>: |raw, _| raw.ready();
+    network::RawEndpointSlice<'a>: |raw, _| raw.ready();
+    network::RawEndpoints<'a>: |raw, _| raw.ready();
     storage::RawPersistentVolume<'a>: |raw, _| raw.ready();
     volume::RawClaim<'a>: |raw, _| raw.ready_claim();
     storage::RawAttachment<'a>: |raw, _| raw.ready();
@@ -191,6 +194,8 @@ fn build_of_referrer<'a, S: Source<'a>>(group: &str, name: &str) -> Build<S> {
         ("autoscaling" | "extensions", "Scale") => build::<S, scheduling::RawScale<'a>>,
         ("", "Secret" | "ConfigMap") => build::<S, annotated::RawCopy<'a>>,
         ("", "Service") => build::<S, annotated::RawService<'a>>,
+        ("", "Endpoints") => build::<S, network::RawEndpoints<'a>>,
+        ("discovery.k8s.io", "EndpointSlice") => build::<S, network::RawEndpointSlice<'a>>,
         ("", "PersistentVolume") => build::<S, storage::RawPersistentVolume<'a>>,
         ("", "PersistentVolumeClaim") => build::<S, volume::RawClaim<'a>>,
         ("", "ServiceAccount") => build::<S, storage::RawServiceAccount<'a>>,

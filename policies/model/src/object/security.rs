@@ -119,6 +119,8 @@ pub struct Container {
     pub index: usize,
     /// Its name.
     pub name: String,
+    /// `image`.
+    pub image: String,
     /// `securityContext`, as far as pods have it too.
     pub context: SecurityContext,
     /// `securityContext.privileged`.

@@ -22,6 +22,19 @@ pub struct Referrer {
     pub automount: Option<bool>,
     /// ValidatingAdmissionPolicy, MutatingAdmissionPolicy and their bindings, if parameters of a policy matter.
     pub param: Option<Box<Param>>,
+    /// Service, Endpoints, EndpointSlice: those of its ports that lead to a sidecar's.
+    pub sidecar_ports: Vec<SidecarPort>,
+}
+
+/// A port of a Service, or of its endpoints, that leads to a port of a sidecar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SidecarPort {
+    /// JSON path of the number or name.
+    pub path: String,
+    /// The number or name.
+    pub port: String,
+    /// It is the one of metrics and readiness.
+    pub metrics: bool,
 }
 
 /// Parameters of an admission policy.

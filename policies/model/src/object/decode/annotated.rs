@@ -7,11 +7,13 @@
 use serde::Deserialize;
 
 use super::meta::RawMeta;
+use super::network::RawServiceSpec;
 use super::storage::{ANNOTATIONS, referrer};
 use super::volume::Finder;
 use super::wire::{Block, List, Pairs, Text};
 use crate::object::Facts;
 use crate::object::reference::{ANY_NAMESPACE, ReferenceKind, is_namespace, member_path};
+use crate::object::storage::Referrer;
 
 /// Annotations that tell a replicator which object to copy from: `namespace/name`.
 const COPIED_FROM: [&str; 2] =
@@ -155,12 +157,13 @@ fn items(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
-/// Service: what haproxy reads of it to speak to its pods.
+/// Service: what haproxy reads of it to speak to its pods, and the ports that lead to a sidecar.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RawService<'a> {
     #[serde(borrow)]
     pub(super) metadata: Block<RawMeta<'a>>,
+    spec: Block<RawServiceSpec>,
 }
 
 impl RawService<'_> {
@@ -169,10 +172,11 @@ impl RawService<'_> {
         if let Some(metadata) = self.metadata.get() {
             visit_ingress(&metadata.annotations, &mut finder);
         }
-        if finder.references.is_empty() {
+        let sidecar_ports = self.spec.get().map(RawServiceSpec::sidecar_ports).unwrap_or_default();
+        if finder.references.is_empty() && sidecar_ports.is_empty() {
             return Facts::MetaOnly;
         }
-        Facts::Referrer(Box::new(referrer(finder)))
+        Facts::Referrer(Box::new(Referrer { sidecar_ports, ..referrer(finder) }))
     }
 }
 

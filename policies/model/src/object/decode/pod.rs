@@ -163,6 +163,8 @@ struct RawContainer<'a> {
     #[serde(borrow)]
     name: Text<'a>,
     #[serde(borrow)]
+    image: Text<'a>,
+    #[serde(borrow)]
     security_context: Block<Box<RawContext<'a>>>,
     #[serde(borrow)]
     ports: List<Block<RawPort<'a>>>,
@@ -544,6 +546,7 @@ impl<'a> RawContainer<'a> {
     fn parts(&self) -> Parts<'_, 'a> {
         Parts {
             name: &self.name,
+            image: &self.image,
             context: &self.security_context,
             ports: &self.ports,
             mounts: &self.volume_mounts,

@@ -144,6 +144,7 @@ pub(super) struct RawLifecycle<'a> {
 #[derive(Debug)]
 pub(super) struct Parts<'r, 'a> {
     pub(super) name: &'r Text<'a>,
+    pub(super) image: &'r Text<'a>,
     pub(super) context: &'r Block<Box<RawContext<'a>>>,
     pub(super) ports: &'r List<Block<RawPort<'a>>>,
     pub(super) mounts: &'r List<Block<RawMount<'a>>>,
@@ -161,6 +162,7 @@ impl Parts<'_, '_> {
             list,
             index,
             name: self.name.owned(),
+            image: self.image.owned(),
             context: context.ready(),
             privileged: context.privileged == Some(true),
             escalation: context.allow_privilege_escalation,
