@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod agent;
 pub mod agent_raw;
+pub mod compile;
 pub mod grants;
 pub mod inject;
 pub mod literals;

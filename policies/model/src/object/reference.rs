@@ -79,6 +79,8 @@ pub enum Mount {
     File,
     /// As files of a `projected` volume.
     Projected,
+    /// As files in the sidecar that injection put there, which uses it for an agent that never sees it.
+    ByReference,
     /// Used by the kubelet to pull images; no container sees it.
     ImagePull,
     /// Used by a volume driver; no container sees it.

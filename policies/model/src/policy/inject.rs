@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::agent::AgentPolicy;
+use super::compile::Memo;
 
 /// UID and GID of the sidecar if the policy says nothing; not 1001, which popular images use.
 pub const UID_DEFAULT: u32 = 64_646;
@@ -22,6 +23,8 @@ pub const RESERVED_PREFIX: &str = "pinfold-";
 pub const POLICY: &str = "pinfold.dev/policy";
 /// Annotation with the digest of the compiled policy.
 pub const POLICY_DIGEST: &str = "pinfold.dev/policy-digest";
+/// Annotation that says whose pod it was by its records when it was made, as canonical JSON: what its policy is chosen by as long as it runs.
+pub const POLICY_SUBJECT: &str = "pinfold.dev/policy-subject";
 /// Volume of the downward API with both annotations, in the sidecar alone.
 pub const POLICY_VOLUME: &str = "pinfold-policy";
 /// Where [`POLICY_VOLUME`] is mounted.
@@ -46,6 +49,8 @@ pub const TRUST_DIR: &str = "/etc/pinfold/trust";
 pub const TRUST_BUNDLE: &str = "bundle.crt";
 /// The pod's own authority alone, PEM, in [`TRUST_DIR`].
 pub const TRUST_AUTHORITY: &str = "authority.crt";
+/// Volume for `/tmp` of agents' containers whose root was made read-only.
+pub const TMP_VOLUME: &str = "pinfold-tmp";
 /// Transparent listener: connections that the guard redirects.
 pub const TRANSPARENT_PORT: u16 = 15_001;
 /// Explicit proxy: CONNECT, absolute-form HTTP, SOCKS5.
@@ -56,6 +61,8 @@ pub const DNS_PORT: u16 = 15_053;
 pub const GATEWAY_PORT: u16 = 15_080;
 /// Metrics and readiness.
 pub const ADMIN_PORT: u16 = 15_090;
+/// The name of that port in the sidecar's container.
+pub const ADMIN_PORT_NAME: &str = "pinfold-admin";
 /// Every port of the sidecar.
 pub const PORTS: [u16; 5] = [TRANSPARENT_PORT, PROXY_PORT, DNS_PORT, GATEWAY_PORT, ADMIN_PORT];
 /// Largest compiled policy that an annotation takes.
@@ -95,6 +102,8 @@ pub struct Inject {
     pub uid: u32,
     /// The AgentPolicies of the same documents; those that apply to a pod are compiled for it.
     pub agents: Vec<AgentPolicy>,
+    /// What was compiled of them.
+    pub compiled: Memo,
 }
 
 impl Default for Inject {
@@ -104,6 +113,7 @@ impl Default for Inject {
             image: IMAGE_DEFAULT.to_owned(),
             uid: UID_DEFAULT,
             agents: Vec::new(),
+            compiled: Memo::default(),
         }
     }
 }

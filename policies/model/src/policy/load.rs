@@ -13,7 +13,7 @@ use crate::document::{Dialect, DocumentError, Node, Step, nearest, read};
 use crate::sources::SourceFile;
 
 /// The only version of the format.
-pub(super) const API_VERSION: &str = "pinfold.dev/v1alpha1";
+pub(in crate::policy) const API_VERSION: &str = "pinfold.dev/v1alpha1";
 
 /// Everything that a gate judges by.
 #[derive(Debug, Clone)]

@@ -379,7 +379,7 @@ impl<'d> Merge<'d> {
             profile: self.profile.or(Profile::default),
             image: self.image.or(|| IMAGE_DEFAULT.to_owned()),
             uid: self.uid.or(|| UID_DEFAULT),
-            agents: Vec::new(),
+            ..Inject::default()
         };
         let untrusted = self.untrusted_refs;
         policy.trust.untrusted_refs = untrusted.unwrap_or_else(|| {

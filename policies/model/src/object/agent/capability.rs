@@ -16,6 +16,8 @@ pub struct Capability {
     pub allowed_stacks: Option<Vec<String>>,
     /// AgentToolProfile: `filesystemPolicy`, empty if left out.
     pub filesystem_policy: String,
+    /// AgentToolProfile: `networkPolicy.allowHosts`, where other hosts are denied; `None` where nothing is said, or all are allowed.
+    pub allowed_hosts: Option<Vec<String>>,
     /// AgentSkill, AgentSubagent: the tools that it needs or may use.
     pub tools: Vec<String>,
 }

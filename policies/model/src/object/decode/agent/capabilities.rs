@@ -138,6 +138,9 @@ pub(in crate::object::decode) struct ToolProfile<'a> {
     /// `no-fs`, `read-only`, `repo-write` or `workspace-write`.
     #[serde(borrow)]
     filesystem_policy: Text<'a>,
+    /// Where it may connect to.
+    #[serde(borrow)]
+    network_policy: Block<Network<'a>>,
     /// Roles that it needs.
     #[serde(borrow)]
     required_roles: List<Named<'a>>,
@@ -149,6 +152,18 @@ pub(in crate::object::decode) struct ToolProfile<'a> {
     required_config_refs: List<Need<'a>>,
 }
 
+/// Where a stack may connect to.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+struct Network<'a> {
+    /// `allow`, or `deny` for what isn't listed; `deny` if it is left out.
+    #[serde(borrow)]
+    default: Text<'a>,
+    /// Names, patterns and addresses.
+    #[serde(borrow)]
+    allow_hosts: List<Named<'a>>,
+}
+
 impl<'a> Spec for ToolProfile<'a> {
     type Status = NoStatus;
 
@@ -158,6 +173,11 @@ impl<'a> Spec for ToolProfile<'a> {
             requires: required(&self.required_secret_refs, &self.required_config_refs).0,
             roles: names(&self.required_roles),
             filesystem_policy: self.filesystem_policy.owned(),
+            allowed_hosts: self
+                .network_policy
+                .get()
+                .filter(|network| network.default.as_str() != "allow")
+                .map(|network| names(&network.allow_hosts)),
             ..Capability::default()
         }))
     }
