@@ -29,6 +29,7 @@ pub struct ForwardHead {
     target: String,
     headers: HeaderMap,
     body: BodyFraming,
+    websocket: bool,
 }
 
 impl ForwardHead {
@@ -49,7 +50,7 @@ impl ForwardHead {
             headers.insert(header::HOST, host);
         }
         let (method, target) = (head.method.clone(), path.to_wire());
-        Self { method, target, headers, body: head.body }
+        Self { method, target, headers, body: head.body, websocket: false }
     }
 
     /// Replaces a field, such as one that carries a credential.
@@ -69,6 +70,19 @@ impl ForwardHead {
         if *name != header::HOST {
             self.headers.remove(name);
         }
+    }
+
+    /// Asks for a change to WebSocket; only what was checked to ask for it may come here.
+    pub(crate) fn ask_for_websocket(&mut self) {
+        self.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        self.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        self.websocket = true;
+    }
+
+    /// Whether it asks for a change to WebSocket.
+    #[must_use]
+    pub fn is_websocket(&self) -> bool {
+        self.websocket
     }
 
     /// The method.
@@ -128,8 +142,7 @@ pub fn response_head(
 ) -> Vec<u8> {
     let reason = status.canonical_reason().unwrap_or_default();
     let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
-    let options = head::connection_options(headers).unwrap_or_default();
-    push_fields(&mut bytes, &passed_on(headers, &options));
+    push_fields(&mut bytes, &reply_headers(headers));
     let bodiless = status.is_informational()
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED;
@@ -144,6 +157,22 @@ pub fn response_head(
     }
     bytes.extend_from_slice(b"\r\n");
     bytes
+}
+
+/// The fields of an upstream's reply that pass to the agent, without any framing.
+#[must_use]
+pub fn reply_headers(headers: &HeaderMap) -> HeaderMap {
+    passed_on(headers, &head::connection_options(headers).unwrap_or_default())
+}
+
+/// The trailer fields that pass: those that neither frame, route nor authenticate (RFC 9110 section 6.5.1).
+#[must_use]
+pub fn trailers(trailers: &HeaderMap) -> HeaderMap {
+    let mut passed = HeaderMap::with_capacity(trailers.len());
+    for (name, value) in trailers.iter().filter(|(name, _)| field::is_trailer(name)) {
+        passed.append(name.clone(), value.clone());
+    }
+    passed
 }
 
 /// The line before a chunk's data; [`CHUNK_END`] follows the data. Nothing for an empty chunk, which would end the body.

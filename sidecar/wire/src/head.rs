@@ -64,6 +64,10 @@ pub enum Target {
 pub struct RawPath(String);
 
 impl RawPath {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The path in its one reading.
     ///
     /// # Errors
@@ -389,6 +393,9 @@ pub enum HeadError {
     /// An absolute target of another scheme.
     #[error("expected an `http` target; use CONNECT for `https`")]
     Scheme,
+    /// Another `:scheme` than that of the connection, or none.
+    #[error("expected the pseudo-header fields of a request inside TLS, with `:scheme` `https`")]
+    PseudoFields,
     /// No `Host`.
     #[error("expected a host header")]
     HostMissing,
@@ -427,6 +434,7 @@ impl HeadError {
             | Self::Target
             | Self::TargetAuthority(_)
             | Self::Scheme
+            | Self::PseudoFields
             | Self::HostMissing
             | Self::HostRepeated
             | Self::Host(_)
@@ -446,7 +454,7 @@ impl HeadError {
             }
             Self::Version => "http-version",
             Self::Target => "target-invalid",
-            Self::Scheme => "target-scheme",
+            Self::Scheme | Self::PseudoFields => "target-scheme",
             Self::TargetAuthority(error) | Self::Host(error) => error.reason(),
             Self::HostMissing | Self::HostRepeated => "host-header",
             Self::HostMismatch => "host-mismatch",
