@@ -81,6 +81,35 @@ impl Client {
         }
     }
 
+    /// The first byte of a connection, which stays in the buffer; none if nothing comes.
+    pub(crate) async fn first_byte(
+        &mut self,
+        limits: &Limits,
+        drain: &mut DrainWatch,
+    ) -> Option<u8> {
+        self.wait_for_request(limits, drain).await.ok()?;
+        if self.buffer.is_empty() {
+            self.read_more().await.ok()?;
+        }
+        self.buffer.first().copied()
+    }
+
+    /// The socket with what was read of it; none for what comes out of TLS.
+    pub(crate) fn into_socket(self) -> Option<(TcpStream, BytesMut)> {
+        match self.stream {
+            Stream::Tcp(stream) => Some((stream, self.buffer)),
+            Stream::Tls(_) => None,
+        }
+    }
+
+    /// Ends the connection with a reset, as a closed port would.
+    pub(crate) fn reset(mut self) {
+        if let Some(stream) = self.stream.tcp() {
+            // Only a socket that is closed already refuses this.
+            let _ = stream.set_zero_linger();
+        }
+    }
+
     /// Waits for the first byte of a request, without a buffer.
     async fn wait_for_request(
         &mut self,

@@ -46,7 +46,7 @@ pub struct Flags {
     /// Name of the AgentPolicy; not needed when there is one
     #[arg(long, env = "PINFOLD_AGENT", value_name = "NAME")]
     agent: Option<String>,
-    /// Address of the proxy (CONNECT and absolute-form HTTP), or `off`; may be repeated
+    /// Address of the proxy (CONNECT, absolute-form HTTP, SOCKS5), or `off`; may be repeated
     #[arg(long, env = "PINFOLD_PROXY", value_name = "ADDRESS", value_parser = Listen::parse, value_delimiter = ',', default_value = "127.0.0.1:15002")]
     proxy: Vec<Listen>,
     /// Address of the gateway (/mcp/SERVER, /upstreams/NAME/...), or `off`; may be repeated
@@ -136,6 +136,15 @@ pub enum LogFormat {
     Text,
 }
 
+/// Where the original destination of a redirected connection is found.
+#[derive(Debug, Clone, Copy)]
+pub enum Original {
+    /// In the kernel's connection tracking.
+    Kernel,
+    /// Told by the agent's end of the connection: for tests, which can't redirect anything. No flag leads here.
+    Told(fn(SocketAddr) -> Option<SocketAddr>),
+}
+
 /// Everything that a sidecar is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -145,6 +154,8 @@ pub struct Config {
     pub agent: Option<String>,
     /// Addresses for redirected connections.
     pub transparent: Vec<SocketAddr>,
+    /// Where their original destination is found.
+    pub original: Original,
     /// Addresses of the proxy.
     pub proxy: Vec<SocketAddr>,
     /// Addresses of DNS.
@@ -188,6 +199,7 @@ impl Config {
             policy,
             agent: None,
             transparent: Vec::new(),
+            original: Original::Kernel,
             proxy: vec![any],
             dns: Vec::new(),
             gateway: vec![any],
@@ -208,17 +220,6 @@ impl Config {
     }
 }
 
-/// Bounds of the sidecar's work. The defaults are the documented ones.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Open connections of the gateway and of the admin port, each; the proxy's come from the policy.
-    pub service_connections_max: u32,
-    /// From the first byte of a request to the end of its head.
-    pub head_max: Duration,
-    /// A connection that asks nothing is closed after this.
-    pub unused_max: Duration,
-    /// From CONNECT's answer to the end of the ClientHello or of the first head.
-    pub peek_max: Duration,
 impl Config {
     /// Where names are looked up.
     pub(crate) fn sources(&self) -> Sources {
@@ -230,6 +231,21 @@ impl Config {
     }
 }
 
+/// Bounds of the sidecar's work. The defaults are the documented ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Policy files that are gone, or lack the agent's policy, for so long end the policy: everything is denied until they are back.
+    pub policy_gone_max: Duration,
+    /// A policy and its announced digest may differ for so long, because a mount is being swapped.
+    pub policy_digest_max: Duration,
+    /// Open connections of the gateway and of the admin port, each; the proxy's come from the policy.
+    pub service_connections_max: u32,
+    /// From the first byte of a request to the end of its head.
+    pub head_max: Duration,
+    /// A connection that asks nothing is closed after this.
+    pub unused_max: Duration,
+    /// From CONNECT's answer to the end of the ClientHello or of the first head.
+    pub peek_max: Duration,
     /// One name, all its addresses.
     pub resolve_max: Duration,
     /// One address.
@@ -266,6 +282,8 @@ impl Default for Limits {
             write_max: Duration::from_secs(60),
             audit_max: Duration::from_secs(3),
             policy_poll: Duration::from_millis(100),
+            policy_gone_max: Duration::from_secs(10),
+            policy_digest_max: Duration::from_secs(5),
         }
     }
 }
@@ -284,6 +302,7 @@ impl Flags {
             policy: self.policy,
             agent: self.agent,
             transparent: Listen::addresses(&self.transparent),
+            original: Original::Kernel,
             proxy: Listen::addresses(&self.proxy),
             dns: Listen::addresses(&self.dns),
             gateway: Listen::addresses(&self.gateway),
@@ -292,6 +311,8 @@ impl Flags {
             policy_digest: self.policy_digest,
             trust: self.trust,
             resolver: self.resolver,
+            hosts: None,
+            resolv_conf: None,
             upstream_ca: self.upstream_ca,
             audit: self.audit,
             state: self.state,
@@ -310,8 +331,6 @@ mod tests {
         let line = ["pinfold-sidecar", "run", "--policy", "p.yaml"].iter().chain(arguments);
         match Arguments::try_parse_from(line) {
             Ok(Arguments { command: Command::Run(flags) }) => Ok(flags.into_config()),
-            hosts: None,
-            resolv_conf: None,
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(format!("{} {error}", error.exit_code())),
         }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read as _;
 
 use http::{HeaderName, HeaderValue};
-use pinfold_model::policy::agent::{Credential, Upstream};
+use pinfold_model::policy::agent::{Credential, Upstream, Via};
 use pinfold_model::reason::{Denial, Reason};
 
 use crate::answer::denial;
@@ -49,17 +49,28 @@ pub(crate) struct Injected {
 /// # Errors
 /// A denial of reason `upstream`: without its credential nothing is sent.
 pub(crate) fn read(upstream: &Upstream) -> Result<Option<Injected>, Denial> {
-    let Some(credential) = &upstream.credential else { return Ok(None) };
+    let whose = format!("upstream `{}`", upstream.name);
+    read_of(upstream.credential.as_ref(), &upstream.place, &whose)
+}
+
+/// Reads the credential for the proxy on the way out, if it wants one.
+///
+/// # Errors
+/// A denial of reason `upstream`: without its credential it isn't asked.
+pub(crate) fn of_proxy(via: &Via) -> Result<Option<Injected>, Denial> {
+    read_of(via.credential.as_ref(), &via.place, "the proxy on the way out")
+}
+
+fn read_of(
+    credential: Option<&Credential>,
+    place: &str,
+    whose: &str,
+) -> Result<Option<Injected>, Denial> {
+    let Some(credential) = credential else { return Ok(None) };
     inject(credential).map(Some).map_err(|message| {
-        let rule = format!("{}.credential", upstream.place);
-        tracing::error!(
-            upstream = upstream.name,
-            file = credential.file,
-            reason = message,
-            "credential"
-        );
-        let text =
-            format!("the credential of upstream `{}` can't be used: {message}", upstream.name);
+        let rule = format!("{place}.credential");
+        tracing::error!(of = whose, file = credential.file, reason = message, "credential");
+        let text = format!("the credential of {whose} can't be used: {message}");
         denial(Reason::Upstream, rule, text, "have the platform's operator put it in place")
     })
 }

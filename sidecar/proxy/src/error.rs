@@ -18,6 +18,24 @@ pub enum StartError {
     /// No AgentPolicy of that name, or no name where there are several.
     #[error("{0}")]
     Agent(String),
+    /// The policy isn't the one whose digest was announced.
+    #[error(
+        "the policy has the digest `{found}`, but `{announced}` was announced in the file of `--policy-digest`: the mount is torn, or the policy was changed on its way"
+    )]
+    Digest {
+        /// The policy's own.
+        found: String,
+        /// What the file says.
+        announced: String,
+    },
+    /// A file can't be read.
+    #[error("can't read `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// An address can't be bound.
     #[error(
         "can't listen on `{address}` for {purpose}: {source}; choose another address or end the process that holds it"
@@ -65,6 +83,14 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// Whether an address can't be bound because the machine doesn't have it, or nothing of its family.
+    pub(crate) fn is_missing_address(&self) -> bool {
+        let Self::Bind { source, .. } = self else { return false };
+        let no_family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+        source.kind() == std::io::ErrorKind::AddrNotAvailable
+            || source.raw_os_error() == Some(no_family)
+    }
+
     /// 2 for what a user can correct, 1 otherwise.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
@@ -72,6 +98,8 @@ impl StartError {
             Self::Source(_)
             | Self::Documents(_)
             | Self::Agent(_)
+            | Self::Digest { .. }
+            | Self::Read { .. }
             | Self::Bind { .. }
             | Self::Resolver(_)
             | Self::Certificates { .. }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
-use pinfold_engine::egress::{self, Attempt, Channel, DialPermit};
+use pinfold_engine::egress::{self, AddressPermit, Attempt, Channel, DialPermit, NamePermit};
 use pinfold_ledger::EventKind;
 use pinfold_model::host::Host;
 use pinfold_model::reason::{Denial, Reason};
@@ -75,10 +75,32 @@ pub(crate) struct Inside {
     pub(crate) addresses: Vec<IpAddr>,
 }
 
+/// How requests come.
+#[derive(Debug, Clone)]
+pub(crate) enum Route {
+    /// To the proxy: each says where it goes.
+    Proxy,
+    /// Through a tunnel, to its end alone.
+    Tunnel(Inside),
+    /// On a connection that was going to this address: `Host` says the name.
+    Redirected(SocketAddr),
+}
+
+impl Route {
+    /// The port that every request must be for.
+    fn port(&self) -> Option<u16> {
+        match self {
+            Self::Proxy => None,
+            Self::Tunnel(inside) => Some(inside.port),
+            Self::Redirected(to) => Some(to.port()),
+        }
+    }
+}
+
 /// Forwards the requests of one connection, one after the other.
 pub(crate) struct Forwarder<'g> {
     gate: &'g Arc<Gate>,
-    inside: Option<Inside>,
+    route: Route,
     kept: Option<Kept>,
     /// Of the connection that the requests come through.
     meter: Meter,
@@ -102,9 +124,9 @@ struct Judged {
 }
 
 impl<'g> Forwarder<'g> {
-    /// For a connection to the proxy, or for the inside of a tunnel.
-    pub(crate) fn new(gate: &'g Arc<Gate>, inside: Option<Inside>) -> Self {
-        Self { gate, inside, kept: None, meter: Meter::new(gate) }
+    /// For the requests of one connection.
+    pub(crate) fn new(gate: &'g Arc<Gate>, route: Route) -> Self {
+        Self { gate, route, kept: None, meter: Meter::new(gate) }
     }
 
     /// Judges one request and forwards it, or answers why not. Whether the connection goes on.
@@ -113,7 +135,7 @@ impl<'g> Forwarder<'g> {
         case.protocol = "http";
         case.method = Some(head.method.to_string());
         case.trace(&head.headers);
-        let port = self.inside.as_ref().map_or(HTTP_PORT, |inside| inside.port);
+        let port = self.route.port().unwrap_or(HTTP_PORT);
         case.endpoint = Some((head.authority.host.to_string(), head.authority.port_or(port)));
         let refusal = match self.judge(head, &case).await {
             Ok(judged) => match Box::pin(self.forward(client, head, judged, &case)).await {
@@ -146,11 +168,7 @@ impl<'g> Forwarder<'g> {
         let channel = Channel::Http { method: head.method.as_str(), path: path.decoded() };
         let attempt = Attempt { host: &host, port, channel };
         let name_permit = egress::judge(&case.published.policy, &attempt)?;
-        let addresses = match self.known_addresses(&host, port).await {
-            Some(addresses) => addresses,
-            None => self.gate.resolver.addresses(&host).await?,
-        };
-        let permit = name_permit.addresses(&addresses, &self.gate.own)?;
+        let (permit, addresses) = self.addresses(name_permit).await?;
         let permit = permit.http(head.method.as_str(), path.decoded())?;
         Ok(Judged { host, port, addresses, path, permit })
     }
@@ -161,7 +179,7 @@ impl<'g> Forwarder<'g> {
             |text: &str| Err(Refusal::malformed(status, "target-invalid", text.to_owned()));
         match &head.target {
             Target::Absolute(path) => Ok(path),
-            Target::Origin(path) if self.inside.is_some() => Ok(path),
+            Target::Origin(path) if self.route.port().is_some() => Ok(path),
             Target::Origin(_) => refused(
                 "this is a proxy: expected `http://host/path`, or CONNECT for `https`, found a path alone",
             ),
@@ -174,25 +192,43 @@ impl<'g> Forwarder<'g> {
         }
     }
 
-    /// Where the request goes: inside a tunnel, to its end, which `Host` must name.
+    /// Where the request goes. Inside a tunnel `Host` must name its end; a redirected one keeps its port.
     fn endpoint(&self, head: &Head) -> Result<(Host, u16), Denial> {
-        let port = head.authority.port_or(HTTP_PORT);
-        let Some(inside) = &self.inside else {
-            return Ok((head.authority.host.clone(), port));
+        let (host, port) = (&head.authority.host, head.authority.port_or(HTTP_PORT));
+        let (leads_to, remedy) = match &self.route {
+            Route::Proxy => return Ok((host.clone(), port)),
+            Route::Tunnel(inside) if *host == inside.host && port == inside.port => {
+                return Ok((inside.host.clone(), inside.port));
+            }
+            Route::Redirected(to) if port == to.port() => return Ok((host.clone(), port)),
+            Route::Tunnel(Inside { host, port, .. }) => {
+                (format!("{host}:{port}"), "open a tunnel to the host that the request is for")
+            }
+            Route::Redirected(to) => (to.to_string(), "send the port of the connection in `Host`"),
         };
-        if head.authority.host == inside.host && port == inside.port {
-            return Ok((inside.host.clone(), inside.port));
-        }
         let found = &head.authority;
-        let Inside { host, port, .. } = inside;
-        let message = format!("the tunnel leads to `{host}:{port}`, but `Host` is `{found}`");
-        let remedy = "open a tunnel to the host that the request is for";
+        let message = format!("the connection leads to `{leads_to}`, but `Host` is `{found}`");
         Err(denial(Reason::Name, "spec.egress", message, remedy))
+    }
+
+    /// The addresses of the request's host, judged.
+    async fn addresses(
+        &mut self,
+        permit: NamePermit,
+    ) -> Result<(AddressPermit, Vec<IpAddr>), Denial> {
+        if let Some(known) = self.known_addresses(permit.host(), permit.port()).await {
+            return Ok((permit.addresses(&known, &self.gate.own)?, known));
+        }
+        if let Route::Redirected(to) = self.route {
+            return redirected(self.gate, permit, to).await;
+        }
+        let found = self.gate.resolver.addresses(permit.host()).await?;
+        Ok((permit.addresses(&found, &self.gate.own)?, found))
     }
 
     /// Addresses found before on this connection, if its upstream is still open.
     async fn known_addresses(&mut self, host: &Host, port: u16) -> Option<Vec<IpAddr>> {
-        if let Some(inside) = &self.inside {
+        if let Route::Tunnel(inside) = &self.route {
             return Some(inside.addresses.clone());
         }
         let kept = self.kept.as_mut().filter(|kept| kept.host == *host && kept.port == port)?;
@@ -207,8 +243,15 @@ impl<'g> Forwarder<'g> {
         case: &Case,
     ) -> Result<bool, Failure> {
         let failed = |denial: Denial| Failure::Unanswered(denial.into());
+        let kept = self.kept(&judged).await;
+        if kept.is_none() {
+            self.gate.quota.connect(&case.published.policy).map_err(failed)?;
+        }
         self.gate.allowed(case, judged.permit.rule(), &judged.permit).await.map_err(failed)?;
-        let mut upstream = self.connect(&judged).await.map_err(failed)?;
+        let mut upstream = match kept {
+            Some(upstream) => upstream,
+            None => self.connect(&judged).await.map_err(failed)?,
+        };
         let tunnel = tunnel(&judged, head, upstream.address);
         let registered = self.gate.enter(&tunnel, case).map_err(failed)?;
         let forward = ForwardHead::new(head, &judged.path);
@@ -227,19 +270,35 @@ impl<'g> Forwarder<'g> {
         Ok(keep_alive)
     }
 
-    /// The kept connection if it leads to a permitted address of the same endpoint, else a new one.
-    async fn connect(&mut self, judged: &Judged) -> Result<HttpUpstream, Denial> {
-        if let Some(mut kept) = self.kept.take() {
-            let same = kept.host == judged.host && kept.port == judged.port;
-            let permitted = judged.permit.addresses().contains(&kept.upstream.address);
-            if same && permitted && kept.upstream.is_usable().await {
-                return Ok(kept.upstream);
-            }
-        }
-        self.gate.quota.connect(&self.gate.policy.load().policy)?;
-        let dialled = dial(&judged.permit, self.gate.limits.connect_max).await?;
+    /// The kept connection, if it leads to a permitted address of the same endpoint.
+    async fn kept(&mut self, judged: &Judged) -> Option<HttpUpstream> {
+        let mut kept = self.kept.take()?;
+        let same = kept.host == judged.host && kept.port == judged.port;
+        let permitted = judged.permit.addresses().contains(&kept.upstream.address);
+        (same && permitted && kept.upstream.is_usable().await).then_some(kept.upstream)
+    }
+
+    async fn connect(&self, judged: &Judged) -> Result<HttpUpstream, Denial> {
+        let dialled = dial(self.gate, &judged.permit).await?;
         HttpUpstream::over(dialled.stream, dialled.address, judged.permit.rule()).await
     }
+}
+
+/// The addresses of a name for a connection that was going to `to`: what the pod's DNS gave, else what the name leads to now.
+///
+/// # Errors
+/// The denial, which is an answer.
+pub(crate) async fn redirected(
+    gate: &Gate,
+    permit: NamePermit,
+    to: SocketAddr,
+) -> Result<(AddressPermit, Vec<IpAddr>), Denial> {
+    let bound = match permit.host() {
+        Host::Name(name) => gate.bindings.names_of(to.ip()).contains(name),
+        Host::Address(address) => *address == to.ip(),
+    };
+    let found = if bound { vec![to.ip()] } else { gate.resolver.addresses(permit.host()).await? };
+    Ok((permit.redirected(to, &found, &gate.own)?, found))
 }
 
 fn tunnel(judged: &Judged, head: &Head, address: SocketAddr) -> Tunnel {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use futures_util::StreamExt as _;
 use http::StatusCode;
 use pinfold_engine::egress::{AddressPermit, DialPermit, NamePermit};
 use pinfold_ledger::EventKind;
@@ -26,6 +27,9 @@ use crate::sessions::Sessions;
 use crate::tunnels::{Registered, Tunnel, Tunnels};
 use crate::upstream::Upstreams;
 
+/// Records of cut tunnels that wait for the ledger together, so that one flush serves many.
+const RECORDS_AT_ONCE: usize = 256;
+
 /// The shared state.
 pub(crate) struct Gate {
     pub(crate) policy: Arc<ArcSwap<Published>>,
@@ -41,11 +45,12 @@ pub(crate) struct Gate {
     pub(crate) sessions: Sessions,
     pub(crate) schemas: Schemas,
     pub(crate) bindings: Bindings,
+    pub(crate) dns: dns::State,
     pub(crate) quota: Quota,
     pub(crate) pipes: Pipes,
     pub(crate) guard: Guard,
+    pub(crate) original: Original,
 }
-    pub(crate) dns: dns::State,
 
 /// A denial with the status to answer with.
 #[derive(Debug)]
@@ -113,7 +118,10 @@ impl Gate {
 
     /// Notes a refused connection or request: durable when this returns. What comes back is to be answered.
     pub(crate) async fn refused(&self, case: &Case, refusal: impl Into<Refusal>) -> Refusal {
-        let refusal = refusal.into();
+        let mut refusal = refusal.into();
+        if !case.published.in_force && refusal.denial.reason != Reason::Malformed {
+            refusal = no_policy().into();
+        }
         let refusal = match self.recorder.write(case, Err(&refusal.denial), None).await {
             Ok(()) => refusal,
             Err(unrecorded) => unrecorded.into(),
@@ -156,11 +164,18 @@ impl Gate {
     /// After a reload: cuts what the new policy refuses.
     pub(crate) async fn judge_tunnels_again(&self) {
         let published = self.policy.load_full();
-        for (mut case, denial) in self.tunnels.judge(&published.policy, &self.own) {
+        let cut = self.tunnels.judge(&published.policy, &self.own).into_iter();
+        let recorded = cut.map(|(mut case, denial)| {
             case.published = Arc::clone(&published);
-            self.refused(&case, denial).await;
-        }
+            async move { drop(self.refused(&case, denial).await) }
+        });
+        futures_util::stream::iter(recorded).for_each_concurrent(RECORDS_AT_ONCE, |one| one).await;
     }
+}
+
+fn no_policy() -> Denial {
+    let message = "there is no policy: its files are gone, or no longer hold this agent's";
+    denial(Reason::NoPolicy, "spec", message, "put the policy back")
 }
 
 fn log_denial(case: &Case, denial: &Denial) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
@@ -17,6 +18,7 @@ use crate::gate::Gate;
 use crate::gateway;
 use crate::metrics::Metrics;
 use crate::proxy;
+use crate::relay::{self, Established};
 use crate::transparent;
 
 /// Connections that the kernel holds before they are accepted.
@@ -62,6 +64,10 @@ pub(crate) fn bind(
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let socket = socket.map_err(failed)?;
     socket.set_reuseaddr(true).map_err(failed)?;
+    if address.is_ipv6() {
+        // Both families are bound by themselves, and `[::]` must not take IPv4's place.
+        SockRef::from(&socket).set_only_v6(true).map_err(failed)?;
+    }
     socket.bind(address).map_err(failed)?;
     let listener = socket.listen(BACKLOG).map_err(failed)?;
     let chosen = listener.local_addr().map_err(failed)?;
@@ -72,10 +78,17 @@ pub(crate) fn bind(
 ///
 /// # Errors
 /// The address and the system's reason.
-pub(crate) async fn bind_udp(address: SocketAddr) -> Result<UdpSocket, StartError> {
+pub(crate) fn bind_udp(address: SocketAddr) -> Result<UdpSocket, StartError> {
     let purpose = Service::Dns.purpose();
     let failed = |source| StartError::Bind { address, purpose, source };
-    UdpSocket::bind(address).await.map_err(failed)
+    let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::DGRAM, None).map_err(failed)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true).map_err(failed)?;
+    }
+    socket.set_nonblocking(true).map_err(failed)?;
+    socket.bind(&address.into()).map_err(failed)?;
+    UdpSocket::from_std(socket.into()).map_err(failed)
 }
 
 /// A listener with what its connections need.
@@ -121,14 +134,20 @@ impl Port {
         let (gate, drain) = (Arc::clone(&self.gate), self.drain.clone());
         let client = Client::new(stream);
         let panics = PanicCount(gate.metrics.clone());
+        let service = self.service;
         if let Some(slot) = Slot::take(&self.open, self.most()) {
             let counted = Counted::new(&gate.metrics, self.service);
-            let service = self.service;
             tasks.spawn(async move {
                 let _guards = (slot, counted, panics);
                 match service {
-                    Service::Transparent => transparent::serve(&gate, client, drain).await,
-                    Service::Proxy => proxy::serve(&gate, client, drain).await,
+                    Service::Transparent => {
+                        let setup = Box::pin(transparent::serve(&gate, client, drain)).await;
+                        relayed(&gate, setup).await;
+                    }
+                    Service::Proxy => {
+                        let setup = Box::pin(proxy::serve(&gate, client, drain)).await;
+                        relayed(&gate, setup).await;
+                    }
                     Service::Dns => dns::serve(&gate, client, drain).await,
                     Service::Gateway => gateway::serve(&gate, client, drain).await,
                     Service::Admin => admin::serve(&gate, client, drain).await,
@@ -137,7 +156,14 @@ impl Port {
         } else if let Some(slot) = Slot::take(told, TOLD_MAX) {
             tasks.spawn(async move {
                 let _guards = (slot, panics);
-                let told = proxy::over_limit(&gate, client, drain);
+                let told = async {
+                    match service {
+                        Service::Transparent => transparent::over_limit(&gate, client).await,
+                        Service::Proxy | Service::Dns | Service::Gateway | Service::Admin => {
+                            proxy::over_limit(&gate, client, drain).await;
+                        }
+                    }
+                };
                 let _ = tokio::time::timeout(TELL_MAX, told).await;
             });
         }
@@ -150,6 +176,13 @@ impl Port {
                 self.gate.limits.service_connections_max
             }
         }
+    }
+}
+
+/// Relays what was opened. The future that opened it is gone by then: a tunnel for hours holds nothing of its beginning.
+async fn relayed(gate: &Arc<Gate>, opened: Option<Established>) {
+    if let Some(tunnel) = opened {
+        relay::run(gate, tunnel).await;
     }
 }
 

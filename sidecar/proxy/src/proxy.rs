@@ -1,46 +1,63 @@
-//! The front of the explicit proxy: reads head after head of a connection and hands each to its protocol.
+//! The front of the explicit proxy: tells SOCKS5 from HTTP, reads head after head of a connection and hands each to its protocol.
 
 use std::sync::Arc;
 
 use pinfold_ledger::EventKind;
-use pinfold_model::reason::Reason;
+use pinfold_model::reason::{Denial, Reason};
 use pinfold_wire::head::{Head, Target};
+use pinfold_wire::socks::{VERSION_4, VERSION_5};
 
 use crate::answer::denial;
 use crate::client::{Client, NoHead};
 use crate::connect;
 use crate::drain::DrainWatch;
-use crate::forward::Forwarder;
+use crate::forward::{Forwarder, Route};
 use crate::gate::{Gate, Refusal};
+use crate::relay::Established;
+use crate::socks;
 
-/// Sees when the sidecar stops.
-pub(crate) type Watch = DrainWatch;
-
-/// Serves one connection to the proxy.
-pub(crate) async fn serve(gate: &Arc<Gate>, mut client: Client, mut drain: Watch) {
-    let mut forwarder = Forwarder::new(gate, None);
+/// Serves one connection to the proxy, to its end or to where bytes are only to be relayed.
+pub(crate) async fn serve(
+    gate: &Arc<Gate>,
+    mut client: Client,
+    mut drain: DrainWatch,
+) -> Option<Established> {
+    match client.first_byte(&gate.limits, &mut drain).await? {
+        VERSION_5 => return socks::serve(gate, client, drain).await,
+        VERSION_4 => {
+            socks::serve_old(gate, client).await;
+            return None;
+        }
+        _ => {}
+    }
+    let mut forwarder = Forwarder::new(gate, Route::Proxy);
     loop {
         let head = match client.read_head(&gate.limits, &mut drain).await {
             Ok(head) => head,
-            Err(none) => return no_head(gate, client, none).await,
+            Err(none) => {
+                no_head(gate, client, none).await;
+                return None;
+            }
         };
         if head.target == Target::Authority {
             drop(forwarder);
             return Box::pin(connect::serve(gate, client, &head, drain)).await;
         }
         if !forwarder.request(&mut client, &head).await {
-            return client.close().await;
+            client.close().await;
+            return None;
         }
     }
 }
 
-/// Serves requests that come through a tunnel.
+/// Serves requests that don't come to the proxy itself: inside a tunnel, or redirected.
 pub(crate) async fn requests(
     gate: &Arc<Gate>,
     mut client: Client,
-    mut forwarder: Forwarder<'_>,
-    mut drain: Watch,
+    route: Route,
+    mut drain: DrainWatch,
 ) {
+    let mut forwarder = Forwarder::new(gate, route);
     loop {
         let head: Head = match client.read_head(&gate.limits, &mut drain).await {
             Ok(head) => head,
@@ -71,18 +88,27 @@ pub(crate) async fn no_head(gate: &Gate, mut client: Client, none: NoHead) {
     }
 }
 
+/// Why a connection beyond the policy's limit is refused.
+pub(crate) fn too_many(most: u32) -> Denial {
+    let message = format!("the agent has {most} connections open already");
+    let remedy = "close some, or ask for more in `spec.egress.limits.connections`";
+    denial(Reason::Limit, "spec.egress.limits.connections", message, remedy)
+}
+
 /// Answers a connection beyond the policy's limit.
-pub(crate) async fn over_limit(gate: &Gate, mut client: Client, mut drain: Watch) {
+pub(crate) async fn over_limit(gate: &Gate, mut client: Client, mut drain: DrainWatch) {
     let mut case = gate.case(EventKind::Egress);
-    let most = case.published.policy.connections_max;
     case.protocol = "http";
+    let denial = too_many(case.published.policy.connections_max);
+    match client.first_byte(&gate.limits, &mut drain).await {
+        None => return,
+        Some(VERSION_5) => return socks::over_limit(gate, client, denial).await,
+        Some(_) => {}
+    }
     if let Ok(head) = client.read_head(&gate.limits, &mut drain).await {
         case.method = Some(head.method.to_string());
         case.endpoint = Some((head.authority.host.to_string(), head.authority.port_or(80)));
     }
-    let message = format!("the agent has {most} connections open already");
-    let remedy = "close some, or ask for more in `spec.egress.limits.connections`";
-    let denial = denial(Reason::Limit, "spec.egress.limits.connections", message, remedy);
     let refusal = gate.refused(&case, denial).await;
     let bytes = refusal.answer(&case).encode(false, false);
     if client.write(&bytes, gate.limits.write_max).await.is_ok() {

@@ -92,7 +92,7 @@ pub(crate) async fn start_with(
         action: "register metrics",
         message: error.to_string(),
     })?;
-    let policy = PolicyWatch::start(config.policy.clone(), config.agent.clone())?;
+    let policy = PolicyWatch::start(&config).await?;
     metrics.policy_in_force(&policy.current().load().digest);
     let Bound { sockets, addresses } = bind_all(&config)?;
     let resolver = Resolver::new(&config.sources(), config.limits.resolve_max)?;
@@ -114,6 +114,7 @@ pub(crate) async fn start_with(
         quota: Quota::open(config.state.as_deref())?,
         pipes: Pipes::default(),
         guard: Guard::off(),
+        original: config.original,
     });
     gate.note(EventKind::Start).await;
     let (drain, watched) = Drain::new();
@@ -121,7 +122,7 @@ pub(crate) async fn start_with(
     watch.spawn(Quota::keep(Arc::clone(&gate), watched.clone()));
     watch.spawn(policy.run(Arc::clone(&gate), config.limits.policy_poll, watched.clone()));
     for address in &addresses.dns {
-        let socket = bind_udp(*address).await?;
+        let socket = bind_udp(*address)?;
         ports.spawn(dns::serve_udp(Arc::clone(&gate), socket, watched.clone()));
     }
     // What leaves the pod counts together, whichever way it came.
@@ -148,13 +149,25 @@ pub(crate) async fn start_with(
 fn bind_all(config: &Config) -> Result<Bound, StartError> {
     let mut sockets = Vec::new();
     let mut all = |wanted: &[SocketAddr], service| {
-        let mut chosen = Vec::new();
+        let (mut chosen, mut missing) = (Vec::new(), None);
         for address in wanted {
-            let (listener, address) = bind(*address, service)?;
-            sockets.push((listener, service));
-            chosen.push(address);
+            match bind(*address, service) {
+                Ok((listener, address)) => {
+                    sockets.push((listener, service));
+                    chosen.push(address);
+                }
+                // Nodes without IPv6 are common; nobody can come that way there.
+                Err(error) if address.is_ipv6() && error.is_missing_address() => {
+                    tracing::warn!(%error, "going on without this address");
+                    missing = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok::<_, StartError>(chosen)
+        match missing {
+            Some(error) if chosen.is_empty() => Err(error),
+            Some(_) | None => Ok(chosen),
+        }
     };
     let addresses = Addresses {
         transparent: all(&config.transparent, Service::Transparent)?,

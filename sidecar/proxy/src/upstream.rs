@@ -136,6 +136,7 @@ pub(crate) async fn permit(
     path: &str,
 ) -> Result<DialPermit, Denial> {
     let permit = egress::judge_upstream(upstream, method, path)?;
+    let permit = permit.through(&gate.policy.load().policy);
     gate.addresses(permit).await?.opaque()
 }
 
@@ -149,7 +150,7 @@ pub(crate) async fn open(
     permit: &DialPermit,
 ) -> Result<HttpUpstream, Denial> {
     gate.quota.connect(&gate.policy.load().policy)?;
-    let dialled = dial(permit, gate.limits.connect_max).await?;
+    let dialled = dial(gate, permit).await?;
     if !upstream.tls {
         return HttpUpstream::over(dialled.stream, dialled.address, permit.rule()).await;
     }

@@ -122,3 +122,6 @@ impl NamePermit {
         self.addresses(&ordered, own)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -232,3 +232,46 @@ fn nobody_is_told_to_allow_the_metadata_service() {
     let denial = judge(&policy(), &attempt).expect_err("never");
     assert!(denial.remedy.starts_with("no rule allows this"), "{denial}");
 }
+
+#[test]
+fn through_a_proxy_on_the_way_out() {
+    let text =
+        POLICY.replace("    allow:", "    via: {url: \"http://proxy.corp:3128\"}\n    allow:");
+    let file = SourceFile { name: "p.yaml".to_owned(), text };
+    let policy = load(&[file]).expect("a policy").agents.remove(0);
+    // host, port, what it resolves to, the outcome
+    let cases: &[(&str, u16, &[&str], &str)] = &[
+        ("db.internal", 5432, &["10.20.0.9"], "allow"),
+        // What only the proxy can resolve is the proxy's to judge; what we can resolve, we judge.
+        ("db.internal", 5432, &[], "allow"),
+        ("db.internal", 5432, &["10.21.0.9"], "address"),
+        ("10.20.0.9", 5432, &["10.20.0.9"], "allow"),
+    ];
+    for (name, port, found, expected) in cases {
+        let found: Vec<IpAddr> =
+            found.iter().map(|text| text.parse().expect("an address")).collect();
+        let permit = tunnel(&policy, name, *port).addresses(&found, &[]);
+        let permit = permit.and_then(|permit| permit.opaque());
+        assert_eq!(outcome(permit.clone()), *expected, "{name} {found:?}");
+        if let Ok(permit) = permit {
+            assert_eq!((permit.host().to_string().as_str(), permit.port()), (*name, *port));
+            assert_eq!(permit.via(), policy.via.as_ref());
+        }
+    }
+    // The proxy itself may be private, and nothing worse.
+    let via = policy.via.as_ref().expect("a proxy");
+    for (address, expected) in
+        [("10.0.0.1", "allow"), ("127.0.0.1", "allow"), ("169.254.169.254", "address")]
+    {
+        let found = judge_via(via).addresses(&[address.parse().expect("ip")], &[]);
+        assert_eq!(outcome(found), expected, "{address}");
+    }
+    // Named upstreams that may be private are inside.
+    for (name, goes_through) in [("web", true), ("local", false)] {
+        let upstream = policy.upstream(name).expect("an upstream");
+        let permit = judge_upstream(upstream, "GET", "/repos/a").expect("a request");
+        let found = permit.through(&policy).addresses(&["1.1.1.1".parse().expect("ip")], &[]);
+        let permit = found.expect("an address").opaque().expect("a permit");
+        assert_eq!(permit.via().is_some(), goes_through, "{name}");
+    }
+}

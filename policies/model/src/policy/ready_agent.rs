@@ -110,6 +110,10 @@ fn via(raw: &RawVia, place: &Place<'_>) -> Result<Via, DocumentError> {
         return Err(place.field("url").error("expected `http://host:port` without a path"));
     }
     let credential = raw.credential.as_ref().map(|raw| credential(raw, place)).transpose()?;
+    if credential.as_ref().is_some_and(|credential| credential.header != "proxy-authorization") {
+        let place = place.field("credential").field("header");
+        return Err(place.error("expected `Proxy-Authorization`"));
+    }
     Ok(Via { place: place.path(), host: url.host, port: url.port, credential })
 }
 

@@ -111,7 +111,6 @@ fn heads(port: u16) -> Vec<Case> {
         (with(&format!("X: {}\r\n", "a".repeat(17_000))), 431, "malformed"),
         (with(&"X: a\r\n".repeat(101)), 431, "malformed"),
         (line(&format!("http://{host}/simple/{}", "a".repeat(9_000)), &host), 414, "malformed"),
-        (vec![5, 1, 0], 400, "malformed"),
         (b"\x16\x03\x01\x02\x00\x01\x00".to_vec(), 400, "malformed"),
     ]
 }

@@ -7,13 +7,19 @@
 )]
 
 mod egress;
+mod entrances;
+mod leaks;
 mod lifecycle;
+mod limits;
 mod mcp;
 mod mcp_replies;
 mod mcp_sessions;
 mod named;
 mod names;
 mod program;
+mod redirected;
 mod reload;
+mod socks;
 mod support;
 mod tunnels;
+mod via;

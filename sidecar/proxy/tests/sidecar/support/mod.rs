@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pinfold_sidecar::{Config, Running, start};
+use pinfold_sidecar::{Config, Original, Running, start};
 use tempfile::TempDir;
 
 pub(crate) use dns::Dns;
@@ -60,6 +60,14 @@ impl Setup {
         self
     }
 
+    /// With a listener for redirected connections, which go where [`Raw::redirected`] says.
+    pub(crate) fn transparent(self) -> Self {
+        self.with(|config| {
+            config.transparent = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+            config.original = Original::Told(raw::destination);
+        })
+    }
+
     pub(crate) async fn start(self) -> Sidecar {
         let running = start(self.config).await.expect("a sidecar");
         Sidecar { running, dns: self.dns, files: self.files }
@@ -69,6 +77,10 @@ impl Setup {
 impl Sidecar {
     pub(crate) fn proxy(&self) -> SocketAddr {
         self.running.addresses.proxy[0]
+    }
+
+    pub(crate) fn transparent(&self) -> SocketAddr {
+        self.running.addresses.transparent[0]
     }
 
     pub(crate) fn gateway(&self) -> SocketAddr {

@@ -1,13 +1,22 @@
 //! A client that sends bytes as they are and reads replies.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::PATIENCE;
+
+/// Where redirected connections were going, by the agent's end.
+static DESTINATIONS: Mutex<BTreeMap<SocketAddr, SocketAddr>> = Mutex::new(BTreeMap::new());
+
+/// What the kernel's connection tracking would say.
+pub(crate) fn destination(peer: SocketAddr) -> Option<SocketAddr> {
+    DESTINATIONS.lock().expect("a lock").get(&peer).copied()
+}
 
 /// A connection.
 pub(crate) struct Raw {
@@ -48,6 +57,38 @@ impl Raw {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         Self { stream, buffer: Vec::new() }
+    }
+
+    /// A connection that was going somewhere else.
+    pub(crate) async fn redirected(listener: SocketAddr, to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("bound");
+        let own = socket.local_addr().expect("an address");
+        DESTINATIONS.lock().expect("a lock").insert(own, to);
+        let stream = socket.connect(listener).await.expect("a connection");
+        Self { stream, buffer: Vec::new() }
+    }
+
+    /// A tunnel by SOCKS5: the code of the reply, and the connection.
+    pub(crate) async fn socks(address: SocketAddr, request: &[u8]) -> (u8, Self) {
+        let mut raw = Self::connect(address).await;
+        raw.send([&[5, 1, 0], request].concat()).await;
+        assert_eq!(raw.exactly(2).await, [5, 0]);
+        let reply = raw.exactly(10).await;
+        assert_eq!((reply[0], &reply[2..]), (5, &[0, 1, 0, 0, 0, 0, 0, 0][..]));
+        (reply[1], raw)
+    }
+
+    /// Everything until the other side ends, and whether it ended with a reset.
+    pub(crate) async fn rest_or_reset(&mut self) -> (Vec<u8>, bool) {
+        loop {
+            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
+            match read.expect("an answer in time") {
+                Ok(1..) => {}
+                Ok(0) => return (std::mem::take(&mut self.buffer), false),
+                Err(_) => return (std::mem::take(&mut self.buffer), true),
+            }
+        }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
