@@ -59,6 +59,11 @@ pub(crate) fn stacks_of<'c>(
 }
 
 impl<'c> AccountStacks<'c> {
+    /// Each of them; `None` if there are more than are looked at.
+    pub(crate) fn each(self) -> Option<Vec<(&'c ObjectKey, &'c AgentStack)>> {
+        (!self.too_many).then_some(self.all)
+    }
+
     /// The one stack beside the ServiceAccount that surely runs as it. One elsewhere narrows alone: its writer may be a stranger here.
     pub(crate) fn only(
         &self,

@@ -264,6 +264,7 @@ impl Fit<'_, '_, '_> {
             Mount::Env => MountPolicy::Env,
             Mount::File => MountPolicy::File,
             Mount::Projected => MountPolicy::ProjectedVolume,
+            Mount::ByReference => MountPolicy::ByReference,
             Mount::ImagePull | Mount::Driver | Mount::Other => return None,
         };
         let allowed = &self.grant.mounts;

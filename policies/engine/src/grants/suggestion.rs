@@ -111,6 +111,7 @@ fn mount(case: &Case<'_, '_>) -> Option<MountPolicy> {
         Some(Mount::Env) => Some(MountPolicy::Env),
         Some(Mount::File) | None => Some(MountPolicy::File),
         Some(Mount::Projected) => Some(MountPolicy::ProjectedVolume),
+        Some(Mount::ByReference) => Some(MountPolicy::ByReference),
         Some(Mount::ImagePull | Mount::Driver | Mount::Other) => {
             secret.then_some(MountPolicy::ByReference)
         }

@@ -42,6 +42,7 @@ pub(super) fn mount(mount: Mount) -> &'static str {
         Mount::Env => "in the environment",
         Mount::File => "as files",
         Mount::Projected => "in a projected volume",
+        Mount::ByReference => "by its sidecar alone",
         Mount::ImagePull => "to pull images",
         Mount::Driver => "for a volume driver",
         Mount::Other => "by name",

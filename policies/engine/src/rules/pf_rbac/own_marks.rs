@@ -10,6 +10,7 @@ use super::own::{RULE, Touch};
 use super::{deputy, own_control_plane};
 use crate::agent_workload::PURPOSE;
 use crate::context::{Context, Found};
+use crate::inject;
 use crate::rbac::describe::excerpt;
 use crate::trust::stamp::{PROVENANCE, STAMP};
 use crate::vouch::is_own;
@@ -89,6 +90,11 @@ fn is_judged(context: &Context<'_>, mark: &Mark<'_>) -> bool {
     let guard = context.policy.agents.namespace_labels.iter().any(|(key, _)| key == mark.key);
     if mark.label {
         return is_own(mark.key) && !(namespace && guard);
+    }
+    // What injection writes into a pod that is made; once it runs only Pinfold changes it.
+    let new = context.facts.object.as_ref().filter(|_| mark.at == "$.metadata");
+    if new.is_some_and(|object| inject::writes(context, object, mark.key, mark.value)) {
+        return false;
     }
     if mark.key == STAMP || mark.key == PROVENANCE || mark.key == PURPOSE {
         return false;

@@ -8,6 +8,7 @@ use pinfold_model::object::{Facts, ObjectKey};
 
 use crate::agent_workload::service_account;
 use crate::context::Context;
+use crate::inject;
 use crate::rbac::describe::list;
 
 /// Most uses of one workload that are judged. More is no workload, but a way to keep the webhook busy; and each may be a question, of which a
@@ -42,15 +43,18 @@ impl Use {
 pub(super) fn of(context: &Context<'_>, workload: &Workload) -> Vec<Use> {
     let namespace = context.facts.target.namespace.as_str();
     let mut gathered = Gathered::default();
+    let sidecar = inject::credentials_path(context);
     for reference in &workload.references {
-        gathered.add(reference, namespace, &reference.path);
+        let by_sidecar = sidecar.as_ref().is_some_and(|path| reference.path.starts_with(path.as_str()));
+        let mount = if by_sidecar { Mount::ByReference } else { reference.mount };
+        gathered.add(reference, mount, namespace, &reference.path);
     }
     let key = ObjectKey::new("", "ServiceAccount", namespace, service_account(workload));
     let path = format!("{}.serviceAccountName", workload.spec_path);
     let account = context.lookup(&key).map(|found| &found.facts);
     if let Some(Facts::Referrer(account)) = account {
         let pulls = account.references.iter().filter(|one| one.mount == Mount::ImagePull);
-        pulls.for_each(|reference| gathered.add(reference, namespace, &path));
+        pulls.for_each(|reference| gathered.add(reference, reference.mount, namespace, &path));
     }
     gathered.all.into_iter().map(|(way, named)| named.of(way)).collect()
 }
@@ -66,10 +70,16 @@ struct Gathered<'r> {
 }
 
 impl<'r> Gathered<'r> {
-    fn add(&mut self, reference: &'r Reference, namespace: &'r str, path: &'r str) {
+    fn add(
+        &mut self,
+        reference: &'r Reference,
+        mount: Mount,
+        namespace: &'r str,
+        path: &'r str,
+    ) {
         let written = reference.namespace.as_str();
         let namespace = if written.is_empty() { namespace } else { written };
-        let way = (reference.kind, namespace, reference.name.as_str(), reference.mount);
+        let way = (reference.kind, namespace, reference.name.as_str(), mount);
         let known = self.at.get(&way).and_then(|at| self.all.get_mut(*at));
         let Some((_, named)) = known else {
             self.at.insert(way, self.all.len());

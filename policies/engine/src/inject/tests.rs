@@ -1,0 +1,7 @@
+//! Cases of injection through whole requests: what is patched, whose policy it is, and that a second pass changes nothing.
+
+mod choice;
+mod fixture;
+mod injectors;
+mod pods;
+mod secrets;
