@@ -61,6 +61,8 @@ fn not_ready(gate: &Gate, drain: &DrainWatch) -> Option<&'static str> {
     let healthy = gate.recorder.ledger().is_none_or(|ledger| ledger.stats().healthy);
     if !drain.is_serving() {
         Some("shutting down")
+    } else if !gate.policy.load().in_force {
+        Some("there is no policy")
     } else if !healthy {
         Some("audit records can't be written")
     } else {

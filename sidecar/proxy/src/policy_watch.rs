@@ -1,21 +1,26 @@
 //! The policy in force: loaded from files, looked at again and again, swapped as a whole.
 //!
-//! Files are compared by content, so that the symlink swap of a mounted ConfigMap is seen like any edit. A set of files that can't be
-//! read, merged, or that lacks the agent's policy never replaces one that could.
+//! Files are compared by content, so that the symlink swap of a mounted volume is seen like any edit. Files that can't be understood never
+//! replace those that could, and neither does a policy that isn't the one whose digest was announced: the old one stays. Files that are
+//! gone, or no longer hold the agent's policy, are another matter: somebody took the policy away, so after a short time nothing is
+//! allowed until it is back.
 
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use pinfold_ledger::EventKind;
 use pinfold_model::digest::Digest;
 use pinfold_model::policy::agent::AgentPolicy;
 use pinfold_model::policy::{PolicySet, load};
-use pinfold_model::sources;
+use pinfold_model::sources::{self, SourceFile};
 
+use crate::client::deadline;
+use crate::config::Config;
 use crate::drain::{DrainWatch, Phase};
-use crate::error::{StartError, lines};
+use crate::error::StartError;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 
@@ -28,34 +33,148 @@ pub(crate) struct Published {
     pub(crate) digest: String,
     /// Counts from 1.
     pub(crate) generation: u64,
+    /// Whether there is a policy; without one nothing is allowed.
+    pub(crate) in_force: bool,
+}
+
+/// Stands for the digest where there is no policy.
+const NO_DIGEST: &str = "none";
+
+/// Where a policy comes from.
+#[derive(Debug)]
+struct Origin {
+    paths: Vec<PathBuf>,
+    agent: Option<String>,
+    /// The file with the digest that the policy must have.
+    digest: Option<PathBuf>,
+}
+
+/// What was found there.
+struct Found {
+    policy: AgentPolicy,
+    set: PolicySet,
+}
+
+/// Why there is no policy that could be put in force.
+#[derive(Debug)]
+enum Trouble {
+    /// The files, or in them the agent's policy, are gone.
+    Absent(StartError),
+    /// They can't be used.
+    Invalid(StartError),
+    /// It isn't the policy whose digest was announced. While a mount is swapped this is seen for a moment.
+    Digest(StartError),
+}
+
+impl Trouble {
+    fn error(self) -> StartError {
+        match self {
+            Self::Absent(error) | Self::Invalid(error) | Self::Digest(error) => error,
+        }
+    }
+}
+
+impl Origin {
+    /// Files, and the digest that is announced for the policy in them.
+    fn read(&self) -> Result<(Vec<SourceFile>, Option<String>), Trouble> {
+        let files = sources::read(&self.paths).map_err(|error| Trouble::Absent(error.into()))?;
+        let announced = self.digest.as_deref().map(read_digest).transpose();
+        Ok((files, announced.map_err(Trouble::Digest)?))
+    }
+
+    fn choose(&self, files: &[SourceFile], announced: Option<&str>) -> Result<Found, Trouble> {
+        let invalid = |errors| Trouble::Invalid(StartError::Documents(errors));
+        let set = load(files).map_err(invalid)?;
+        let policy = choose(&set, self.agent.as_deref()).map_err(|message| {
+            let several = self.agent.is_none() && !set.agents.is_empty();
+            let error = StartError::Agent(message);
+            if several { Trouble::Invalid(error) } else { Trouble::Absent(error) }
+        })?;
+        let found = policy.digest.to_string();
+        match announced.filter(|announced| **announced != found) {
+            None => Ok(Found { policy, set }),
+            Some(announced) => {
+                let announced = excerpt(announced);
+                Err(Trouble::Digest(StartError::Digest { found, announced }))
+            }
+        }
+    }
+
+    fn find(&self) -> Result<(Found, Digest), Trouble> {
+        let (files, announced) = self.read()?;
+        let found = self.choose(&files, announced.as_deref())?;
+        Ok((found, seen(&files, announced.as_deref())))
+    }
+}
+
+/// Bytes of a digest file that are looked at: more than any digest has.
+const DIGEST_FILE_BYTES_MAX: u64 = 256;
+
+fn read_digest(path: &Path) -> Result<String, StartError> {
+    let failed = |source| StartError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(DIGEST_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    Ok(text.trim().to_owned())
+}
+
+/// What a user recognizes of a digest that may be anything.
+fn excerpt(announced: &str) -> String {
+    announced.chars().take(80).flat_map(char::escape_default).collect()
+}
+
+/// One digest over all that was read, good or bad.
+fn seen(files: &[SourceFile], announced: Option<&str>) -> Digest {
+    let files = sources::digest(files).to_string();
+    Digest::of_parts([files.as_bytes(), announced.unwrap_or_default().as_bytes()])
 }
 
 /// Looks after policy files.
 #[derive(Debug)]
 pub(crate) struct PolicyWatch {
-    paths: Vec<PathBuf>,
-    agent: Option<String>,
+    origin: Origin,
     current: Arc<ArcSwap<Published>>,
-    /// Digest of the files that were read last, good or bad.
-    seen: Digest,
+    /// Of what was read last and is settled; `None` if it has to be looked at again.
+    seen: Option<Digest>,
     /// What was last reported as wrong, so that it is reported once.
     reported: String,
+    /// Since when there is no policy, or one with another digest.
+    wrong_since: Option<Instant>,
+    gone_max: Duration,
+    digest_max: Duration,
 }
 
 impl PolicyWatch {
-    /// Loads the policy for the first time.
+    /// Loads the policy for the first time. Where a digest is announced, it may take a moment until both are there.
     ///
     /// # Errors
-    /// Every error of every file, or that there is no such agent.
-    pub(crate) fn start(paths: Vec<PathBuf>, agent: Option<String>) -> Result<Self, StartError> {
-        let files = sources::read(&paths)?;
-        let set = load(&files).map_err(StartError::Documents)?;
-        let policy = choose(&set, agent.as_deref()).map_err(StartError::Agent)?;
-        let published = Published { digest: policy.digest.to_string(), policy, generation: 1 };
+    /// Every error of every file, that there is no such agent, or that the policy has another digest.
+    pub(crate) async fn start(config: &Config) -> Result<Self, StartError> {
+        let Config { policy: paths, agent, policy_digest: digest, limits, .. } = config.clone();
+        let origin = Origin { paths, agent, digest };
+        let deadline = deadline(limits.policy_digest_max);
+        let (found, seen) = loop {
+            match origin.find() {
+                Ok(found) => break found,
+                Err(Trouble::Digest(_)) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(limits.policy_poll).await;
+                }
+                Err(trouble) => return Err(trouble.error()),
+            }
+        };
+        let Found { policy, set } = found;
+        let digest = policy.digest.to_string();
+        let published = Published { digest, policy, generation: 1, in_force: true };
         log_loaded(&published, &set);
-        let current = Arc::new(ArcSwap::from_pointee(published));
-        let seen = sources::digest(&files);
-        Ok(Self { paths, agent, current, seen, reported: String::new() })
+        Ok(Self {
+            origin,
+            current: Arc::new(ArcSwap::from_pointee(published)),
+            seen: Some(seen),
+            reported: String::new(),
+            wrong_since: None,
+            gone_max: limits.policy_gone_max,
+            digest_max: limits.policy_digest_max,
+        })
     }
 
     /// The policy in force, for readers.
@@ -76,8 +195,8 @@ impl PolicyWatch {
                 Ok((changed, watch)) => {
                     self = watch;
                     if changed {
-                        gate.note(EventKind::Reload).await;
                         gate.judge_tunnels_again().await;
+                        gate.note(EventKind::Reload).await;
                     }
                 }
                 Err(error) => {
@@ -90,44 +209,84 @@ impl PolicyWatch {
 
     /// Whether another policy is in force now.
     fn look(&mut self, metrics: &Metrics) -> bool {
-        let files = match sources::read(&self.paths) {
-            Ok(files) => files,
-            Err(error) => return self.failed(metrics, error.to_string()),
-        };
-        let digest = sources::digest(&files);
-        if self.seen == digest {
-            return false;
-        }
-        self.seen = digest;
-        self.reported.clear();
-        let set = match load(&files) {
-            Ok(set) => set,
-            Err(errors) => return self.failed(metrics, lines(&errors)),
-        };
-        match choose(&set, self.agent.as_deref()) {
-            Ok(policy) => self.publish(policy, &set, metrics),
-            Err(message) => self.failed(metrics, message),
+        let found = self.origin.read().and_then(|(files, announced)| {
+            let now = seen(&files, announced.as_deref());
+            if self.seen == Some(now) {
+                return Ok(None);
+            }
+            let found = self.origin.choose(&files, announced.as_deref());
+            // What is invalid stays so until it changes; what is absent or torn is a matter of time.
+            let settled = matches!(found, Ok(_) | Err(Trouble::Invalid(_)));
+            self.seen = settled.then_some(now);
+            found.map(Some)
+        });
+        match found {
+            Ok(None) => false,
+            Ok(Some(found)) => self.publish(found, metrics),
+            Err(trouble) => self.failed(trouble, metrics),
         }
     }
 
-    fn publish(&mut self, policy: AgentPolicy, set: &PolicySet, metrics: &Metrics) -> bool {
+    fn publish(&mut self, Found { policy, set }: Found, metrics: &Metrics) -> bool {
         self.reported.clear();
-        let generation = self.current.load().generation.saturating_add(1);
-        let published = Published { digest: policy.digest.to_string(), policy, generation };
-        log_loaded(&published, set);
+        self.wrong_since = None;
+        let digest = policy.digest.to_string();
+        let published = self.next(policy, digest, true);
+        // Files that are back as they were: then nothing has changed.
+        let now = self.current.load();
+        if now.in_force && now.digest == published.digest {
+            return false;
+        }
+        log_loaded(&published, &set);
         metrics.policy_reloaded(true);
         metrics.policy_in_force(&published.digest);
         self.current.store(Arc::new(published));
         true
     }
 
-    fn failed(&mut self, metrics: &Metrics, message: String) -> bool {
+    fn next(&self, policy: AgentPolicy, digest: String, in_force: bool) -> Published {
+        let generation = self.current.load().generation.saturating_add(1);
+        Published { policy, digest, generation, in_force }
+    }
+
+    fn failed(&mut self, trouble: Trouble, metrics: &Metrics) -> bool {
+        let (waits, gone) = match &trouble {
+            Trouble::Absent(_) => (None, true),
+            Trouble::Digest(_) => (Some(self.digest_max), false),
+            Trouble::Invalid(_) => (None, false),
+        };
+        let since = *self.wrong_since.get_or_insert_with(Instant::now);
+        if waits.is_some_and(|most| since.elapsed() < most) {
+            return false;
+        }
+        let message = trouble.error().to_string();
         if self.reported != message {
             metrics.policy_reloaded(false);
             tracing::error!(reason = message, "policy not reloaded, the old one stays in force");
             self.reported = message;
         }
-        false
+        if !gone {
+            return false;
+        }
+        since.elapsed() >= self.gone_max && self.deny_everything(metrics)
+    }
+
+    /// A policy that was taken away must not rule for ever. Whether that is news.
+    fn deny_everything(&mut self, metrics: &Metrics) -> bool {
+        let now = self.current.load_full();
+        if !now.in_force {
+            return false;
+        }
+        let mut policy = now.policy.clone();
+        policy.egress.clear();
+        policy.upstreams.clear();
+        policy.servers.clear();
+        policy.via = None;
+        let published = self.next(policy, NO_DIGEST.to_owned(), false);
+        tracing::error!(seconds = self.gone_max.as_secs(), "the policy is gone: everything is denied");
+        metrics.policy_in_force(NO_DIGEST);
+        self.current.store(Arc::new(published));
+        true
     }
 }
 
@@ -145,7 +304,7 @@ fn choose(set: &PolicySet, name: Option<&str>) -> Result<AgentPolicy, String> {
 }
 
 fn log_loaded(published: &Published, set: &PolicySet) {
-    let Published { policy, digest, generation } = published;
+    let Published { policy, digest, generation, .. } = published;
     tracing::info!(agent = policy.name, digest, generation, "policy loaded");
     for warning in &set.warnings {
         tracing::warn!(%warning, "policy");

@@ -293,3 +293,110 @@ async fn an_upstream_that_is_away_is_said_in_the_words_of_the_protocol() {
     agent.send(hello("api.internal")).await;
     assert_eq!(agent.rest().await, alert(INTERNAL_ERROR));
 }
+
+/// Bytes that repeat nowhere near a buffer's size, so that a piece that is lost, doubled or out of order shows.
+fn pattern(seed: u32, length: usize) -> Vec<u8> {
+    let mut state = seed;
+    let byte = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(byte).take(length).collect()
+}
+
+#[tokio::test]
+async fn much_goes_both_ways_at_once_and_arrives_as_it_was() {
+    const BYTES: usize = 24 << 20;
+    let (listener, port) = listener().await;
+    let sidecar = setup(port).await.start().await;
+    let agent = Raw::tunnel(sidecar.proxy(), &format!("raw.internal:{port}")).await;
+    let (far, _) = listener.accept().await.expect("a connection");
+    let ends = [(agent.stream, 1), (far, 2)];
+    let tasks = ends.map(|(stream, seed)| {
+        let (mut read, mut write) = stream.into_split();
+        let writing = tokio::spawn(async move {
+            // Small pieces, large ones, and pauses: copied, spliced and copied again.
+            for (at, piece) in pattern(seed, BYTES).chunks(3 << 20).enumerate() {
+                let size = if at % 2 == 0 { 3 << 20 } else { 10_000 };
+                for part in piece.chunks(size) {
+                    write.write_all(part).await.expect("sent");
+                }
+                tokio::task::yield_now().await;
+            }
+            write.shutdown().await.expect("half a close");
+        });
+        let reading = tokio::spawn(async move {
+            let mut seen = Vec::new();
+            read.read_to_end(&mut seen).await.expect("all of it");
+            assert!(seen == pattern(3 - seed, BYTES), "{} bytes, or not as sent", seen.len());
+        });
+        (writing, reading)
+    });
+    for (writing, reading) in tasks {
+        writing.await.expect("sent");
+        reading.await.expect("as it was");
+    }
+}
+
+#[tokio::test]
+async fn who_reads_nothing_is_sent_nothing_more() {
+    let (listener, port) = listener().await;
+    let sidecar = setup(port).await.start().await;
+    let mut agent = Raw::tunnel(sidecar.proxy(), &format!("raw.internal:{port}")).await;
+    let (mut far, _) = listener.accept().await.expect("a connection");
+    let piece = vec![b'i'; 1 << 20];
+    let mut sent = 0;
+    while let Ok(wrote) = tokio::time::timeout(Duration::from_millis(500), far.write(&piece)).await
+    {
+        sent += wrote.expect("sent");
+        // What the four socket buffers hold, and a pipe; not what an agent could make the sidecar hold.
+        assert!(sent < 64 << 20, "{sent} bytes went to somebody who reads nothing");
+    }
+    drop(far);
+    assert_eq!(agent.rest().await.len(), sent);
+}
+
+#[tokio::test]
+async fn a_reset_is_passed_on_as_one() {
+    let (listener, port) = listener().await;
+    let sidecar = setup(port).await.start().await;
+    for agent_resets in [true, false] {
+        let agent = Raw::tunnel(sidecar.proxy(), &format!("raw.internal:{port}")).await;
+        let (far, _) = listener.accept().await.expect("a connection");
+        let (near, mut other) =
+            if agent_resets { (agent.stream, far) } else { (far, agent.stream) };
+        socket2::SockRef::from(&near).set_linger(Some(Duration::ZERO)).expect("linger");
+        drop(near);
+        let error = other.read(&mut [0]).await.expect_err("a reset");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+}
+
+#[tokio::test]
+async fn a_busy_tunnel_leaves_room_for_others() {
+    let (listener, port) = listener().await;
+    let sidecar = setup(port).await.start().await;
+    let authority = format!("raw.internal:{port}");
+    let mut busy = Vec::new();
+    for _ in 0..4 {
+        let agent = Raw::tunnel(sidecar.proxy(), &authority).await;
+        let (mut far, _) = listener.accept().await.expect("a connection");
+        busy.push(tokio::spawn(async move {
+            let piece = vec![b'i'; 1 << 20];
+            while far.write_all(&piece).await.is_ok() {}
+        }));
+        let mut stream = agent.stream;
+        busy.push(tokio::spawn(async move {
+            let mut buffer = vec![0; 1 << 20];
+            while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+        }));
+    }
+    // All of this test and the sidecar have one thread.
+    for _ in 0..20 {
+        let mut agent = Raw::tunnel(sidecar.proxy(), &authority).await;
+        let (mut far, _) = listener.accept().await.expect("a connection");
+        far.write_all(b"hello").await.expect("sent");
+        assert_eq!(agent.exactly(5).await, b"hello");
+    }
+    busy.iter().for_each(tokio::task::JoinHandle::abort);
+}
