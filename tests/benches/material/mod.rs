@@ -18,6 +18,7 @@ apiVersion: pinfold.dev/v1alpha1
 kind: AdmissionPolicy
 metadata: {name: bench-site}
 spec:
+  inject: {profile: none}
   agents:
     serviceAccounts: ["*/runner-*"]
   trust:
