@@ -49,24 +49,30 @@ fn answer(gate: &Gate, head: &Head, drain: &DrainWatch) -> Answer {
                 Answer::new(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n").into_bytes())
             }
         },
+        Some("/guardz") => match gate.guard.state() {
+            Ok(state) => Answer::new(StatusCode::OK, TEXT, format!("{state}\n").into_bytes()),
+            Err(why) => {
+                Answer::new(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n").into_bytes())
+            }
+        },
         Some(_) | None => {
-            let text = b"expected /metrics, /healthz or /readyz\n".to_vec();
+            let text = b"expected /metrics, /healthz, /readyz or /guardz\n".to_vec();
             Answer::new(StatusCode::NOT_FOUND, TEXT, text)
         }
     }
 }
 
 /// Policy and listeners are there, or the sidecar would not have started; the ledger and the end can still change.
-fn not_ready(gate: &Gate, drain: &DrainWatch) -> Option<&'static str> {
+fn not_ready(gate: &Gate, drain: &DrainWatch) -> Option<String> {
     let healthy = gate.recorder.ledger().is_none_or(|ledger| ledger.stats().healthy);
     if !drain.is_serving() {
-        Some("shutting down")
+        Some("shutting down".to_owned())
     } else if !gate.policy.load().in_force {
-        Some("there is no policy")
+        Some("there is no policy".to_owned())
     } else if !healthy {
-        Some("audit records can't be written")
+        Some("audit records can't be written".to_owned())
     } else {
-        None
+        gate.guard.fault()
     }
 }
 

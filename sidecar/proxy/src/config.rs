@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::resolve::Sources;
 
-pub use crate::guard::command::{GuardFlags, Routes};
+pub use crate::guard::command::{CheckFlags, GuardFlags, Routes};
 
 /// Arguments of `pinfold-sidecar`.
 #[derive(Debug, Parser)]
@@ -32,9 +32,8 @@ pub enum Command {
     Run(Box<Flags>),
     /// Load the pod's firewall rules and routes, and end; needs NET_ADMIN
     Guard(GuardFlags),
-    /// Not in this version
-    #[command(hide = true)]
-    CheckGuard,
+    /// Ask the running sidecar whether rules and routes work: 0 if they do, else 1
+    CheckGuard(CheckFlags),
 }
 
 /// Flags of `pinfold-sidecar run`.
@@ -64,6 +63,9 @@ pub struct Flags {
     /// Whether the pod's firewall rules must work
     #[arg(long, env = "PINFOLD_GUARD", value_enum, default_value = "off")]
     guard: GuardMode,
+    /// Whether the guard's routes must work too, as the guard was told
+    #[arg(long, env = "PINFOLD_GUARD_ROUTES", value_enum, default_value = "required")]
+    guard_routes: Routes,
     /// File with the digest that the policy must have, as the downward API writes it
     #[arg(long, env = "PINFOLD_POLICY_DIGEST", value_name = "FILE")]
     policy_digest: Option<PathBuf>,
@@ -166,6 +168,8 @@ pub struct Config {
     pub admin: Vec<SocketAddr>,
     /// Whether the pod's firewall rules must work.
     pub guard: GuardMode,
+    /// Whether its routes must work too.
+    pub guard_routes: Routes,
     /// File with the digest that the policy must have.
     pub policy_digest: Option<PathBuf>,
     /// Directory for the certificate of the pod's own authority.
@@ -205,6 +209,7 @@ impl Config {
             gateway: vec![any],
             admin: vec![any],
             guard: GuardMode::Off,
+            guard_routes: Routes::Required,
             policy_digest: None,
             trust: None,
             resolver: Vec::new(),
@@ -308,6 +313,7 @@ impl Flags {
             gateway: Listen::addresses(&self.gateway),
             admin: Listen::addresses(&self.admin),
             guard: self.guard,
+            guard_routes: self.guard_routes,
             policy_digest: self.policy_digest,
             trust: self.trust,
             resolver: self.resolver,

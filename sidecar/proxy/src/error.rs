@@ -28,6 +28,9 @@ pub enum StartError {
         /// What the file says.
         announced: String,
     },
+    /// A guard that nothing can be seen of.
+    #[error("`--guard required` needs a listener to see the guard through: say `--transparent ADDRESS` too")]
+    Guard,
     /// A file can't be read.
     #[error("can't read `{}`: {source}", path.display())]
     Read {
@@ -99,6 +102,7 @@ impl StartError {
             | Self::Documents(_)
             | Self::Agent(_)
             | Self::Digest { .. }
+            | Self::Guard
             | Self::Read { .. }
             | Self::Bind { .. }
             | Self::Resolver(_)

@@ -96,6 +96,7 @@ impl Gate {
     /// # Errors
     /// The denial, which is an answer.
     pub(crate) async fn addresses(&self, permit: NamePermit) -> Result<AddressPermit, Denial> {
+        self.guard.holds()?;
         let found = self.resolver.addresses(permit.host()).await?;
         permit.addresses(&found, &self.own)
     }
@@ -103,13 +104,14 @@ impl Gate {
     /// Notes an allowed connection or request, before anything is dialled: durable when this returns.
     ///
     /// # Errors
-    /// A denial of reason `audit`; then nothing may be dialled or passed on.
+    /// A denial of reason `audit` or `guard`; then nothing may be dialled or passed on.
     pub(crate) async fn allowed(
         &self,
         case: &Case,
         rule: &str,
         permit: &DialPermit,
     ) -> Result<(), Denial> {
+        self.guard.holds()?;
         let addresses: Vec<String> = permit.addresses().iter().map(ToString::to_string).collect();
         self.recorder.write(case, Ok(rule), Some(addresses.join(" "))).await?;
         self.count(case, None);

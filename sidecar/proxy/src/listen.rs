@@ -115,7 +115,13 @@ impl Port {
                 () = drain.reached(last) => break,
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _peer)) => self.accepted(stream, &told, &mut connections),
+                    Ok((stream, peer)) => {
+                        // Before a slot is taken: an agent that holds them all can't blind the guard.
+                        let redirected = self.service == Service::Transparent;
+                        if !(redirected && self.gate.guard.takes(&stream, peer)) {
+                            self.accepted(stream, &told, &mut connections);
+                        }
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "can't accept a connection");
                         tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
     pub(crate) audit_failures: IntCounter,
     pub(crate) panics: IntCounter,
     pub(crate) ready: IntGauge,
+    pub(crate) guard_intact: IntGauge,
 }
 
 impl Metrics {
@@ -102,6 +103,10 @@ impl Metrics {
                 .counter("pinfold_audit_failures_total", "Audit records refused or lost.")?,
             panics: make.counter("pinfold_panics_total", "Connections that ended in a panic.")?,
             ready: make.gauge("pinfold_ready", "1 if the sidecar decides.")?,
+            guard_intact: make.gauge(
+                "pinfold_guard_intact",
+                "1 if the pod's firewall rules and routes work; 0 also where there is no guard.",
+            )?,
             registry: make.0,
         })
     }

@@ -3,12 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use clap::error::ErrorKind;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Arguments, Command, Config};
 use crate::error::StartError;
-use crate::guard::command;
+use crate::guard;
 use crate::log;
 use crate::server::start;
 
@@ -22,11 +21,8 @@ const BLOCKING_THREADS_MAX: usize = 4;
 pub fn main() -> ExitCode {
     let flags = match Arguments::parse().command {
         Command::Run(flags) => flags,
-        Command::Guard(flags) => return command::run(&flags),
-        Command::CheckGuard => {
-            let text = "`check-guard` is not in this version";
-            clap::Error::raw(ErrorKind::InvalidSubcommand, text).exit();
-        }
+        Command::Guard(flags) => return guard::command::run(&flags),
+        Command::CheckGuard(flags) => return guard::check(&flags),
     };
     log::install(flags.log());
     let runtime = tokio::runtime::Builder::new_multi_thread()

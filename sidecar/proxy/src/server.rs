@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::bindings::Bindings;
-use crate::config::Config;
+use crate::config::{Config, GuardMode, Routes};
 use crate::dns;
 use crate::drain::{Drain, Phase};
 use crate::error::StartError;
@@ -113,12 +113,13 @@ pub(crate) async fn start_with(
         dns: dns::State::default(),
         quota: Quota::open(config.state.as_deref())?,
         pipes: Pipes::default(),
-        guard: Guard::off(),
+        guard: guard(&config, &addresses)?,
         original: config.original,
     });
     gate.note(EventKind::Start).await;
     let (drain, watched) = Drain::new();
     let (mut ports, mut admin, mut watch) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+    watch.spawn(Guard::watch(Arc::clone(&gate), watched.clone()));
     watch.spawn(Quota::keep(Arc::clone(&gate), watched.clone()));
     watch.spawn(policy.run(Arc::clone(&gate), config.limits.policy_poll, watched.clone()));
     for address in &addresses.dns {
@@ -144,6 +145,16 @@ pub(crate) async fn start_with(
     }
     announce(&addresses, config.ready_file.as_deref())?;
     Ok(Running { addresses, drain, drain_max: config.drain, ports, admin, watch, gate })
+}
+
+fn guard(config: &Config, addresses: &Addresses) -> Result<Guard, StartError> {
+    match config.guard {
+        GuardMode::Off => Ok(Guard::off()),
+        GuardMode::Required => {
+            let routes = config.guard_routes == Routes::Required;
+            Guard::required(&addresses.transparent, config.original, routes)
+        }
+    }
 }
 
 fn bind_all(config: &Config) -> Result<Bound, StartError> {

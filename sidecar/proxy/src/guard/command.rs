@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use pinfold_guard::{GuardError, Plan, RouteMode};
 use pinfold_model::policy::inject;
 
+pub use super::check::CheckFlags;
+
 /// Flags of `pinfold-sidecar guard`.
 #[derive(Debug, Args)]
 pub struct GuardFlags {
