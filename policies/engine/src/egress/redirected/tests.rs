@@ -20,7 +20,9 @@ spec:
     - {host: db.internal, ports: [5432], protocol: tcp}
     - {cidr: 10.20.0.0/16, ports: [5432], protocol: tcp}
     - {cidr: 10.30.0.0/16, ports: [443], protocol: tls}
-    - {cidr: 0.0.0.0/0, ports: [9000], protocol: tcp}
+    - {cidr: 8.0.0.0/8, ports: [9000], protocol: tcp}
+    - {cidr: 127.0.0.0/8, ports: [9000], protocol: tcp}
+    - {cidr: 169.254.0.0/16, ports: [9000], protocol: tcp}
 "#;
 
 fn policy() -> AgentPolicy {
