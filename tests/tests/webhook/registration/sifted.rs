@@ -25,6 +25,12 @@ const OBJECTS: &str = "{apiVersion: krate.a5c.ai/v1alpha1, kind: AgentSecretGran
 const KNATIVE: &str = "{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: s, namespace: acme}, spec: {template: {spec: {containers: [{image: i}]}}}}";
 const PLAIN: &str = "{apiVersion: v1, kind: Service, metadata: {name: s, namespace: acme}, spec: {ports: [{port: 80}]}}";
 
+const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: s, namespace: acme}, spec: {ports: [{port: 80, targetPort: TARGET}]}}";
+const SLICE: &str = "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: s, namespace: acme}, addressType: IPv4, \
+     endpoints: [{addresses: [10.0.0.1]}], ports: [{name: p, port: TARGET}]}";
+const ENDPOINTS: &str = "{apiVersion: v1, kind: Endpoints, metadata: {name: s, namespace: acme}, subsets: [{addresses: [{ip: 10.0.0.1}], ports: [{port: TARGET}]}]}";
+const NO_PORTS: &str = "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: n, namespace: acme}, addressType: IPv4, endpoints: []}";
+
 const DEV: User<'_> = User { name: "dev", groups: &[] };
 const DANA: User<'_> = User { name: "dana", groups: &[] };
 const REVOKED: &str = r#"{"status":{"phase":"Revoked"}}"#;
@@ -92,5 +98,39 @@ fn a_kind_that_is_named_as_a_built_in_one_is_sent() -> Outcome {
     seen.ok_or("a Knative Service isn't sent")?;
     let (asked, answer) = asks(&replica, || apply(PLAIN))?;
     assert!(!asked && answer.success(), "{answer:?}");
+    Ok(())
+}
+
+/// Services and endpoints that lead to a sidecar are sent, and of all others none.
+#[test]
+fn what_leads_to_a_sidecar_is_sent() -> Outcome {
+    let (home, replica) = prepare()?;
+    let create = |object: &str, target: &str| {
+        let object = object.replace("TARGET", target);
+        Ok(home.server.kubectl(&["create", "--dry-run=server", "-f", "-"], &object)?)
+    };
+    for (object, target) in [
+        (SERVICE, "15080"),
+        (SERVICE, "15002"),
+        (SERVICE, "pinfold-gateway"),
+        (SLICE, "15080"),
+        (ENDPOINTS, "15001"),
+    ] {
+        let (asked, answer) = asks(&replica, || create(object, target))?;
+        assert!(asked && answer.stderr.contains("PF-POD-008"), "{target}: {answer:?}");
+    }
+    for (object, target) in [
+        (SERVICE, "8080"),
+        (SERVICE, "http"),
+        (SLICE, "8080"),
+        (ENDPOINTS, "8080"),
+        (NO_PORTS, ""),
+    ] {
+        let (asked, answer) = asks(&replica, || create(object, target))?;
+        assert!(!asked && answer.success(), "{target}: {answer:?}");
+    }
+    // The administrator of a cluster is one of the platform too, by the baseline.
+    let (asked, answer) = asks(&replica, || create(SERVICE, "15090"))?;
+    assert!(asked && answer.success(), "{answer:?}");
     Ok(())
 }
