@@ -154,9 +154,10 @@ impl Port {
                         let setup = Box::pin(proxy::serve(&gate, client, drain)).await;
                         relayed(&gate, setup).await;
                     }
-                    Service::Dns => dns::serve(&gate, client, drain).await,
-                    Service::Gateway => gateway::serve(&gate, client, drain).await,
-                    Service::Admin => admin::serve(&gate, client, drain).await,
+                    // A task has room for its largest future, so that none of these may be in it.
+                    Service::Dns => Box::pin(dns::serve(&gate, client, drain)).await,
+                    Service::Gateway => Box::pin(gateway::serve(&gate, client, drain)).await,
+                    Service::Admin => Box::pin(admin::serve(&gate, client, drain)).await,
                 }
             });
         } else if let Some(slot) = Slot::take(told, TOLD_MAX) {

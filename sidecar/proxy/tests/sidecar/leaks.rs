@@ -155,10 +155,8 @@ async fn play(program: &Program, listener: &TcpListener, gone: u16, ending: Endi
         }
         Ending::ResetWithBytesOnTheWay => {
             // The agent reads nothing, so that buffers and pipes are full when it goes.
-            let full = tokio::time::timeout(
-                Duration::from_millis(20),
-                far.write_all(&vec![b'i'; 3 << 20]),
-            );
+            let bytes = vec![b'i'; 3 << 20];
+            let full = tokio::time::timeout(Duration::from_millis(20), far.write_all(&bytes));
             let _ = full.await;
             reset(agent.stream);
             let _ = tokio::time::timeout(PATIENCE, far.read_to_end(&mut Vec::new())).await;
