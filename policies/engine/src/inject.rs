@@ -26,7 +26,7 @@ use crate::decision::Mutation;
 use crate::edit::Edit;
 
 pub use self::choice::{Unapplied, compiled_for};
-pub(crate) use self::compare::{Fault, mounts};
+pub(crate) use self::compare::{Fault, mounts, resources};
 pub(crate) use self::place::{Clash, clash};
 
 /// The annotations that injection writes.

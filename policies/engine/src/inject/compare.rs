@@ -5,7 +5,7 @@ use pinfold_model::policy::inject::{
 };
 use serde_json::{Map, Value};
 
-use super::parts::{Parts, tmp_mount, tmp_volume, trust_mount};
+use super::parts::{self, Parts, tmp_mount, tmp_volume, trust_mount};
 use crate::rbac::describe::excerpt;
 
 /// The lists of containers in a pod.
@@ -135,6 +135,20 @@ pub(crate) fn mounts(document: &Value) -> Vec<Fault> {
                     faults.push(Fault::new(format!("$.spec.{list}[{at}].volumeMounts"), what));
                 }
             }
+        }
+    }
+    faults
+}
+
+/// Where a pod gives our containers other resources than injection does: a sidecar without memory serves nobody.
+pub(crate) fn resources(document: &Value) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (at, container) in items(document, "initContainers").iter().enumerate() {
+        let name = named(container);
+        let found = container.get("resources").unwrap_or(&Value::Null);
+        if [GUARD, SIDECAR].contains(&name) && !same_resources(&parts::resources(name), found) {
+            let what = format!("the resources of `{name}` aren't those that injection gives it");
+            faults.push(Fault::new(format!("$.spec.initContainers[{at}].resources"), what));
         }
     }
     faults

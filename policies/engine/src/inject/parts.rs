@@ -106,7 +106,7 @@ fn guard(inject: &Inject, policy: &AgentPolicy) -> Value {
         "name": GUARD,
         "image": inject.image,
         "args": arguments,
-        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+        "resources": resources(GUARD),
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
         "securityContext": {
@@ -120,6 +120,12 @@ fn guard(inject: &Inject, policy: &AgentPolicy) -> Value {
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     })
+}
+
+/// What our containers are given. No limit of CPU: a throttled sidecar is a slow agent.
+pub(super) fn resources(name: &str) -> Value {
+    let (request, limit) = if name == SIDECAR { ("32Mi", "256Mi") } else { ("16Mi", "64Mi") };
+    json!({"requests": {"cpu": "10m", "memory": request}, "limits": {"memory": limit}})
 }
 
 fn sidecar(inject: &Inject, trust: bool, secrets: bool) -> Value {
@@ -136,7 +142,7 @@ fn sidecar(inject: &Inject, trust: bool, secrets: bool) -> Value {
         "ports": [{"name": ADMIN_PORT_NAME, "containerPort": ADMIN_PORT, "protocol": "TCP"}],
         "startupProbe": probe(STARTUP_SECONDS, STARTUP_FAILURES),
         "readinessProbe": probe(READY_SECONDS, 1),
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
+        "resources": resources(SIDECAR),
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
         "securityContext": {
@@ -172,6 +178,7 @@ fn sidecar_arguments(trust: bool) -> Vec<String> {
     // The kubelet and Prometheus ask from outside; the guard keeps the pod's own UIDs away.
     arguments.extend(["0.0.0.0", "[::]"].map(|host| format!("--admin={host}:{ADMIN_PORT}")));
     arguments.push(format!("--audit={STATE_DIR}/audit"));
+    arguments.push(format!("--state={STATE_DIR}"));
     arguments.extend(trust.then(|| format!("--trust={TRUST_DIR}")));
     arguments
 }

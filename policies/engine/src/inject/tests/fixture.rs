@@ -1,7 +1,6 @@
 //! A cluster with two organizations' agents, AgentPolicies, and requests that are mutated and then judged.
 
 use pinfold_model::finding::RuleId;
-use pinfold_model::object;
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::policy::load;
 use pinfold_model::snapshot::Snapshot;
@@ -9,7 +8,6 @@ use pinfold_model::sources::SourceFile;
 use serde_json::{Value, json};
 
 use crate::admit;
-use crate::context::Context;
 use crate::decision::{Decision, Mutation};
 use crate::organization::fixture::{NOW, request, view};
 
@@ -108,16 +106,5 @@ impl Cluster {
         let mutated = self.mutated(user, pod);
         let text = mutated.pointer("/metadata/annotations/pinfold.dev~1policy")?.as_str()?;
         serde_json::from_str(text).ok()
-    }
-
-    /// Runs something with the context of a pod that is made.
-    pub(in crate::inject) fn with<T>(
-        &self,
-        pod: &Value,
-        run: impl Fn(&Context<'_>, &object::Object) -> T,
-    ) -> T {
-        let facts = request("dev", pod, None);
-        let context = Context { facts: &facts, view: &self.view, policy: &self.policy, now: NOW };
-        run(&context, facts.object.as_ref().expect("an object"))
     }
 }

@@ -6,6 +6,7 @@
 use pinfold_model::facts::Operation;
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::Object;
+use pinfold_model::object::security::ContainerList;
 use pinfold_model::policy::inject::{GUARD, SIDECAR};
 use serde_json::Value;
 
@@ -28,7 +29,7 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     let judged: fn(&Context<'_>, &Object, &Value, &mut Found) =
         match (facts.operation, facts.subresource.as_str()) {
             (Operation::Create, "") => judge_new,
-            (Operation::Update, "" | "ephemeralcontainers") => judge_running,
+            (Operation::Update, "" | "ephemeralcontainers" | "resize") => judge_running,
             _ => return,
         };
     match membership(context, object, workload) {
@@ -78,9 +79,35 @@ fn tell(faults: &[Fault], found: &mut Found) {
 }
 
 /// Of a pod that runs, agents' containers get nothing of the sidecar's, and ours stay what they are.
-fn judge_running(_context: &Context<'_>, _object: &Object, document: &Value, found: &mut Found) {
+fn judge_running(context: &Context<'_>, object: &Object, document: &Value, found: &mut Found) {
     for fault in inject::mounts(document).iter().take(FAULTS_MAX) {
-        let remedy = "leave the mount out";
-        found.add(RULE, fault.path.as_str(), fault.what.as_str(), remedy);
+        found.add(RULE, fault.path.as_str(), fault.what.as_str(), "leave the mount out");
     }
+    let before = context.facts.old_object.as_ref().map(images).unwrap_or_default();
+    let after = images(object);
+    for (name, image) in before {
+        if after.iter().any(|(other, now)| (*other, *now) == (name, image)) {
+            continue;
+        }
+        let message = format!(
+            "the image of `{name}` changes; Pinfold's containers stay what they were made with"
+        );
+        let remedy = "leave it; for another version change `inject.image`, and make the pod anew";
+        found.add(RULE, "$.spec.initContainers", message, remedy);
+    }
+    if context.facts.subresource == "resize" {
+        for fault in inject::resources(document) {
+            found.add(RULE, fault.path, fault.what, "resize the other containers alone");
+        }
+    }
+}
+
+/// Name and image of our containers in a pod.
+fn images(object: &Object) -> Vec<(&'static str, &str)> {
+    let security = object.facts.workload().and_then(|workload| workload.security.as_ref());
+    let containers = security.map(|security| security.containers.as_slice());
+    let inits = containers.unwrap_or_default().iter();
+    let inits = inits.filter(|container| container.list == ContainerList::Init);
+    let ours = |name: &str| [GUARD, SIDECAR].into_iter().find(|ours| *ours == name);
+    inits.filter_map(|container| Some((ours(&container.name)?, container.image.as_str()))).collect()
 }
