@@ -1,7 +1,7 @@
 //! PF-POD-002: the restricted Pod Security Standard on every container but Pinfold's own two, and a root file system that is read-only.
 //!
 //! The namespace of agents has to allow privileged pods, because the guard is one, so what PodSecurity admission would refuse is refused here: the
-//! checks of k8s.io/pod-security-admission v0.35, level restricted. `tests/tests/webhook/standard.rs` asks that plug-in the same questions.
+//! checks of k8s.io/pod-security-admission v0.35, level restricted. `tests/tests/pod_standard.rs` asks that plug-in the same questions.
 
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::security::{Capabilities, Container, ContainerList, SecurityContext};

@@ -1,4 +1,4 @@
-//! PF-POD-002. That it is the standard, `tests/tests/webhook/standard.rs` asks the API server.
+//! PF-POD-002. That it is the standard, `tests/tests/pod_standard.rs` asks the API server.
 
 use serde_json::{Value, json};
 
