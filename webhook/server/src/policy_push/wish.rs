@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use pinfold_engine::inject::{Unapplied, compiled_for};
 use pinfold_model::digest::Digest;
 use pinfold_model::object::Object;
 use pinfold_model::policy::admission::AdmissionPolicy;
+use pinfold_model::policy::compile::Compiled;
 use pinfold_model::snapshot::Snapshot;
 
 /// What a pod gets to which no AgentPolicy applies any more: an old policy would go on allowing what nobody wants allowed.
@@ -33,16 +35,16 @@ pub(super) type Compile = fn(&Snapshot, &AdmissionPolicy, &Object) -> Result<Wis
 
 /// As mutation does for a new pod.
 pub(super) fn compile(
-    _view: &Snapshot,
+    view: &Snapshot,
     policy: &AdmissionPolicy,
     pod: &Object,
 ) -> Result<Wish, String> {
-    let applies = |agent: &&pinfold_model::policy::agent::AgentPolicy| {
-        let to = &agent.applies_to;
-        (to.namespaces.is_empty()
-            || to.namespaces.iter().any(|glob| glob.matches(&pod.key.namespace)))
-            && to.labels.iter().all(|(key, value)| pod.meta.labels.get(key) == Some(value))
-    };
-    let mut found = policy.inject.agents.iter().filter(applies);
-    Ok(Wish::of(found.next().map(|agent| agent.source.as_ref())))
+    match compiled_for(view, policy, pod) {
+        Ok(Some(compiled)) => {
+            let Compiled { text, digest, .. } = compiled.as_ref();
+            Ok(Wish { text: Arc::clone(text), digest: *digest, none: false })
+        }
+        Ok(None) => Ok(Wish::of(None)),
+        Err(Unapplied { message, remedy, .. }) => Err(format!("{message}; {remedy}")),
+    }
 }
