@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
 
-use pinfold_engine::egress::{self, Attempt as EgressAttempt, Channel};
+use pinfold_engine::dns::{self, Question, RecordType};
+use pinfold_engine::egress::{self, Asked, Attempt as EgressAttempt, Channel};
 use pinfold_engine::tool;
-use pinfold_model::host::Host;
+use pinfold_model::host::{DnsName, Host};
 use pinfold_model::policy::PolicySet;
 use pinfold_model::policy::agent::AgentPolicy;
 use pinfold_model::reason::Denial;
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: &TryArguments, out: &mut dyn Write) -> Result<Outco
         Attempt::Egress { destination, method } => {
             Destination::parse(destination, method)?.judge(policy)
         }
+        Attempt::Dns { name, kind } => query(policy, name, kind)?,
         Attempt::Tool { server, tool, arguments } => {
             call(policy, server, tool, &read_arguments(arguments)?)
         }
@@ -58,6 +60,17 @@ pub(crate) fn agent<'s>(
             (None, names) => format!("several AgentPolicies: say `--agent` {}", names.join(" or ")),
         })
     })
+}
+
+/// Judges a DNS query; addresses are checked, and new names below wildcards counted, only by a sidecar.
+fn query(policy: &AgentPolicy, name: &str, kind: &str) -> Result<Answer, CliError> {
+    let kind = RecordType::parse(kind).ok_or_else(|| {
+        CliError::Input(format!("`{kind}`: expected a record type such as `A` or `TYPE65`"))
+    })?;
+    let name =
+        DnsName::parse(name).map_err(|error| CliError::Input(format!("`{name}`: {error}")))?;
+    let judged = dns::judge(policy, &Question { name: &name, kind, search: &[] });
+    Ok(judged.map(|permit| permit.rule().to_owned()))
 }
 
 /// Judges a tool call.
@@ -92,8 +105,44 @@ fn read_arguments(text: &str) -> Result<Map<String, Value>, CliError> {
 pub(crate) struct Destination {
     pub(crate) host: Host,
     pub(crate) port: u16,
-    /// Method and normalized path of a request in the clear.
-    pub(crate) request: Option<(String, String)>,
+    /// How it is reached.
+    pub(crate) spoken: Spoken,
+}
+
+/// How a destination is reached.
+#[derive(Debug)]
+pub(crate) enum Spoken {
+    /// Nobody said: host and port alone are judged.
+    Anything,
+    /// Bytes that are neither TLS nor HTTP.
+    Opaque,
+    /// A request.
+    Request {
+        /// Whether it is inside TLS.
+        tls: bool,
+        /// Whether it asks to change to WebSocket.
+        websocket: bool,
+        /// Method.
+        method: String,
+        /// Normalized path.
+        path: String,
+    },
+}
+
+impl Spoken {
+    fn channel(&self) -> Channel<'_> {
+        match self {
+            Self::Anything => Channel::Tunnel,
+            Self::Opaque => Channel::Opaque,
+            Self::Request { tls: true, websocket, method, path } => {
+                Channel::Https(Asked { method, path, websocket: *websocket })
+            }
+            Self::Request { tls: false, websocket: true, path, .. } => Channel::WebSocket { path },
+            Self::Request { tls: false, websocket: false, method, path } => {
+                Channel::Http { method, path }
+            }
+        }
+    }
 }
 
 impl Destination {
@@ -101,11 +150,16 @@ impl Destination {
     pub(crate) fn parse(text: &str, method: &str) -> Result<Self, CliError> {
         let fail = |error: &dyn std::fmt::Display| CliError::Input(format!("`{text}`: {error}"));
         let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
-        let (default_port, clear) = match scheme {
-            "https" => (Some(443), false),
-            "http" => (Some(80), true),
-            "" => (None, false),
-            _ => return Err(fail(&"expected `https://`, `http://` or `HOST:PORT`")),
+        let (default_port, request) = match scheme {
+            "https" => (Some(443), Some((true, false))),
+            "wss" => (Some(443), Some((true, true))),
+            "http" => (Some(80), Some((false, false))),
+            "ws" => (Some(80), Some((false, true))),
+            "tcp" | "" => (None, None),
+            _ => {
+                let expected = "expected `https://`, `http://`, `wss://`, `ws://`, `tcp://HOST:PORT` or `HOST:PORT`";
+                return Err(fail(&expected));
+            }
         };
         let (authority, target) = match rest.find('/') {
             Some(at) => rest.split_at(at),
@@ -114,21 +168,21 @@ impl Destination {
         let authority = Authority::parse(authority).map_err(|error| fail(&error))?;
         let port = authority.port.map(NonZeroU16::get).or(default_port);
         let port = port.ok_or_else(|| fail(&"expected `HOST:PORT`, found no port"))?;
-        let request = if clear {
-            let path = RequestPath::parse(target).map_err(|error| fail(&error))?;
-            Some((method.to_uppercase(), path.decoded().to_owned()))
-        } else {
-            None
+        let spoken = match request {
+            Some((tls, websocket)) => {
+                let path = RequestPath::parse(target).map_err(|error| fail(&error))?;
+                let (method, path) = (method.to_uppercase(), path.decoded().to_owned());
+                Spoken::Request { tls, websocket, method, path }
+            }
+            None if scheme == "tcp" => Spoken::Opaque,
+            None => Spoken::Anything,
         };
-        Ok(Self { host: authority.host, port, request })
+        Ok(Self { host: authority.host, port, spoken })
     }
 
     /// Judges it; the addresses of a name are checked only once a sidecar resolves it.
     pub(crate) fn judge(&self, policy: &AgentPolicy) -> Answer {
-        let channel = match &self.request {
-            Some((method, path)) => Channel::Http { method, path },
-            None => Channel::Tunnel,
-        };
+        let channel = self.spoken.channel();
         let permit =
             egress::judge(policy, &EgressAttempt { host: &self.host, port: self.port, channel })?;
         let rule = permit.rule().to_owned();

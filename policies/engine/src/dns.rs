@@ -275,7 +275,8 @@ impl QuestionPermit {
         let mut refused = None;
         for port in ports(policy, &self.host) {
             let attempt = Attempt { host: &self.host, port, channel: Channel::Tunnel };
-            let judged = egress::judge(policy, &attempt).and_then(|name| name.addresses(found, &[]));
+            let judged =
+                egress::judge(policy, &attempt).and_then(|name| name.addresses(found, &[]));
             match judged {
                 Ok(_) => return Ok(permit),
                 Err(denial) => refused = refused.or(Some(denial)),
@@ -326,8 +327,9 @@ fn unlisted(policy: &AgentPolicy, name: &DnsName, kind: RecordType) -> Denial {
         return record_type(name, kind);
     }
     let message = format!("`{name}` is not in the egress rules of policy `{}`", policy.name);
-    let remedy =
-        format!("ask for `{{host: \"{name}\", ports: [443], protocol: tls}}` in `spec.egress.allow`");
+    let remedy = format!(
+        "ask for `{{host: \"{name}\", ports: [443], protocol: tls}}` in `spec.egress.allow`"
+    );
     denial(Reason::Host, "spec.egress.allow", message, remedy)
 }
 
@@ -346,3 +348,5 @@ fn denial(
     }
 }
 
+#[cfg(test)]
+mod tests;

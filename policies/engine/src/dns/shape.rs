@@ -15,9 +15,9 @@ pub const BELOW_BYTES_MAX: usize = 100;
 pub const LABEL_BYTES_MAX: usize = 56;
 /// A run of letters and digits without hyphens is looked at from this length.
 pub const DENSE_PIECE_BYTES_MIN: usize = 16;
-/// Shannon entropy, in bits a character, from which such a run is dense: hexadecimal has 4, base32 5, words less than 3.5.
+/// Shannon entropy of all such runs, in bits a character, from which they are dense: hexadecimal has up to 4, base32 up to 5.
 pub const DENSE_BITS_MIN: f64 = 3.0;
-/// Bytes of all dense runs. An account's or function's identifier of 32 characters is one honest run.
+/// Bytes of dense runs. An account's or function's identifier of 32 characters is one honest run.
 pub const DENSE_BYTES_MAX: usize = 32;
 /// Names below one wildcard that may be asked for within a minute for the first time.
 pub const NEW_NAMES_PER_MINUTE_MAX: u32 = 30;
@@ -39,27 +39,26 @@ pub(super) fn judge(below: &str) -> Result<(), Excess> {
     if longest > LABEL_BYTES_MAX {
         return Err(Excess::Label(longest));
     }
-    let pieces = below.split(['.', '-', '_']).filter(|piece| is_dense(piece));
-    let dense = pieces.fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
+    let dense = dense_bytes(below);
     if dense > DENSE_BYTES_MAX { Err(Excess::Dense(dense)) } else { Ok(()) }
 }
 
-fn is_dense(piece: &str) -> bool {
-    piece.len() >= DENSE_PIECE_BYTES_MIN && bits_per_character(piece) >= DENSE_BITS_MIN
-}
-
-/// Shannon entropy of the characters of a text.
-fn bits_per_character(text: &str) -> f64 {
+/// Bytes of the long runs of letters and digits, if their characters together are as even as chance makes them.
+fn dense_bytes(below: &str) -> usize {
     let mut counts = [0_u8; 128];
-    for byte in text.bytes() {
+    let mut bytes = 0_u8;
+    let long = |piece: &&str| piece.len() >= DENSE_PIECE_BYTES_MIN;
+    for byte in below.split(['.', '-', '_']).filter(long).flat_map(str::bytes) {
         if let Some(count) = counts.get_mut(usize::from(byte)) {
             *count = count.saturating_add(1);
+            bytes = bytes.saturating_add(1);
         }
     }
-    let length = f64::from(u32::try_from(text.len()).unwrap_or(u32::MAX));
-    let share = |count: &u8| f64::from(*count) / length;
+    let share = |count: &u8| f64::from(*count) / f64::from(bytes);
     let used = counts.iter().filter(|count| **count > 0).map(share);
-    used.map(|share| -share * share.log2()).sum()
+    // Shannon entropy, in bits a character.
+    let bits: f64 = used.map(|share| -share * share.log2()).sum();
+    if bits >= DENSE_BITS_MIN { bytes.into() } else { 0 }
 }
 
 impl Excess {
