@@ -136,6 +136,14 @@ pub enum Attempt {
     },
     /// A tool call.
     Tool {
+    /// A DNS query.
+    Dns {
+        /// Name.
+        name: String,
+        /// Record type: A, AAAA, TXT, TYPE65, ...
+        #[arg(default_value = "A")]
+        kind: String,
+    },
         /// MCP server.
         server: String,
         /// Tool.
