@@ -40,19 +40,9 @@ impl Told {
     pub(crate) fn why(&self) -> (u16, String) {
         let edns = self.message.edns.as_ref().expect("EDNS");
         let option = edns.options().get(EdnsCode::from(15)).expect("an extended error");
-        let bytes = option.to_bytes_checked();
+        let bytes = Vec::<u8>::try_from(option).expect("bytes");
         let text = String::from_utf8(bytes[2..].to_vec()).expect("text");
         (u16::from_be_bytes([bytes[0], bytes[1]]), text)
-    }
-}
-
-trait Checked {
-    fn to_bytes_checked(&self) -> Vec<u8>;
-}
-
-impl Checked for hickory_resolver::proto::rr::rdata::opt::EdnsOption {
-    fn to_bytes_checked(&self) -> Vec<u8> {
-        Vec::<u8>::from(self)
     }
 }
 
