@@ -6,6 +6,9 @@
     reason = "a panic in a test is a finding, and the texts are this crate's own ASCII"
 )]
 
+mod dns;
+mod dns_limits;
+mod dns_upstream;
 mod egress;
 mod entrances;
 mod leaks;

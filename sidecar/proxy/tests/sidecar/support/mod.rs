@@ -1,5 +1,6 @@
 //! A sidecar with a policy of its own, a DNS server and upstreams that tell what they saw.
 
+pub(crate) mod asking;
 mod dns;
 mod raw;
 pub(crate) mod tls;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use pinfold_sidecar::{Config, Original, Running, start};
 use tempfile::TempDir;
 
-pub(crate) use dns::Dns;
+pub(crate) use dns::{Dns, Trick, labels};
 pub(crate) use raw::{Raw, Reply};
 pub(crate) use upstream::{Request, Upstream};
 
@@ -68,6 +69,11 @@ impl Setup {
         })
     }
 
+    /// With the DNS gate.
+    pub(crate) fn with_dns(self) -> Self {
+        self.with(|config| config.dns = vec![SocketAddr::from(([127, 0, 0, 1], 0))])
+    }
+
     pub(crate) async fn start(self) -> Sidecar {
         let running = start(self.config).await.expect("a sidecar");
         Sidecar { running, dns: self.dns, files: self.files }
@@ -81,6 +87,10 @@ impl Sidecar {
 
     pub(crate) fn transparent(&self) -> SocketAddr {
         self.running.addresses.transparent[0]
+    }
+
+    pub(crate) fn dns_gate(&self) -> SocketAddr {
+        self.running.addresses.dns[0]
     }
 
     pub(crate) fn gateway(&self) -> SocketAddr {
