@@ -69,7 +69,8 @@ pub(crate) async fn refuse(
     refusal: Refusal,
 ) -> bool {
     let refusal = gate.refused(case, refusal).await;
-    let keep_alive = head.keep_alive && head.body == BodyFraming::None && !head.expect_continue;
+    let read = head.body == BodyFraming::None && !head.expect_continue;
+    let keep_alive = head.keep_alive && read && gate.drain.is_serving();
     let bytes = refusal.answer(case).encode(head.method == Method::HEAD, keep_alive);
     client.write(&bytes, gate.limits.write_max).await.is_ok() && keep_alive
 }

@@ -134,6 +134,11 @@ impl Meter {
         Self { gate: Arc::clone(gate), used: AtomicU64::new(0) }
     }
 
+    /// Whether the connection may serve another request: not once the sidecar stops.
+    pub(crate) fn may_go_on(&self) -> bool {
+        self.gate.drain.is_serving()
+    }
+
     /// Counts bytes that were read and are about to be passed on, by the limits of the policy in force now.
     ///
     /// # Errors

@@ -91,6 +91,13 @@ impl Watched {
         Self { files, seen: Mutex::new(seen) }
     }
 
+    /// The next look is now.
+    #[cfg(test)]
+    pub(super) fn look_now(&self) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.looked = Instant::now().checked_sub(LOOK_EVERY).expect("a running machine");
+    }
+
     /// What changed since the last look; `None` most of the time.
     pub(super) async fn changed(&self) -> Option<Texts> {
         {

@@ -212,8 +212,7 @@ async fn a_new_policys_limits_count_for_open_tunnels_at_once() {
     let (mut agent, mut far) = pair(&sidecar, &listener).await;
     far.write_all(b"before").await.expect("sent");
     assert_eq!(agent.exactly(6).await, b"before");
-    let text = policy(port)
-        .replace("    allow:", "    limits: {connectionLife: 1ms}\n    allow:");
+    let text = policy(port).replace("    allow:", "    limits: {connectionLife: 1ms}\n    allow:");
     sidecar.rewrite(&text);
     assert_eq!(agent.rest().await, b"");
     let records = sidecar.verified_records().await;
