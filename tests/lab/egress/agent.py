@@ -26,6 +26,7 @@ PRIVATE = "fd00:1::3" if V6 else "10.1.2.3"
 KIND = wire.AAAA if V6 else wire.A
 INET = socket.AF_INET6 if V6 else socket.AF_INET
 WAIT = 6  # longer than any refusal may take, and what a hang is called after
+REST = 0.1  # so that a record belongs to one row
 ENTRANCES = ("transparent", "connect", "socks")
 
 
@@ -158,7 +159,7 @@ def fetch(host, path="/open/a", port=443):
 
 def requests(entrance, host, *heads, port=80):
     """HTTP requests as bytes over one connection; the answer to the last of them."""
-    with (dial(host, port) if entrance == "transparent" else proxy(b"")) as client:
+    with (dial(host.strip("[]"), port) if entrance == "transparent" else proxy(b"")) as client:
         for request in heads:
             client.sendall(request)
             answer = head(client)
@@ -227,6 +228,7 @@ def rows_of(number, title, expected, run, reason=None, entrances=ENTRANCES, **op
 
 
 def play(number, title, expected, reason, run):
+    time.sleep(REST)
     begun = time.time()
     try:
         found, detail = "reached", str(run())

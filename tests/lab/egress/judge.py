@@ -8,7 +8,7 @@ import pathlib
 import sys
 from datetime import datetime
 
-SLACK = 0.05  # clocks are one; records are written before the answer
+SLACK = 0.04  # seconds; agent.py rests longer between two rows
 
 
 def lines(path):
@@ -21,9 +21,15 @@ def audit(directory):
     for file in sorted(pathlib.Path(directory).glob("*.jsonl")):
         for record in lines(file):
             if record.get("decision") == "deny":
-                record["at"] = datetime.fromisoformat(record["time"].replace("Z", "+00:00")).timestamp()
+                record["at"] = moment(record["time"])
                 found.append(record)
     return found
+
+
+def moment(text):
+    """Seconds of a record's time, which has more digits than Python takes."""
+    head, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(head + "+00:00").timestamp() + float(f"0.{fraction or 0}")
 
 
 def judge(outcome, denials, arrivals):

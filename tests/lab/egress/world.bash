@@ -28,6 +28,9 @@ table inet pinfold-world {
     ip daddr 5.9.10.20 tcp dport { 80, 443, 5432 } accept
     ip6 daddr 2a01:4f8:10::20 tcp dport { 80, 443, 5432 } accept
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, mld-listener-report, mld2-listener-report } accept
+    # The kernel's own answers to what came from here.
+    icmp type destination-unreachable accept
+    icmpv6 type destination-unreachable accept
     counter name leak
     add @leaked { ip daddr . meta l4proto . th dport }
     add @leaked6 { ip6 daddr . meta l4proto . th dport }
