@@ -223,7 +223,13 @@ impl PolicyWatch {
         match found {
             Ok(None) => false,
             Ok(Some(found)) => self.publish(found, metrics),
-            Err(trouble) => self.failed(trouble, metrics),
+            Err(trouble) => {
+                // Files that couldn't be read come back with the content that was seen before.
+                if matches!(trouble, Trouble::Absent(_) | Trouble::Digest(_)) {
+                    self.seen = None;
+                }
+                self.failed(trouble, metrics)
+            }
         }
     }
 
