@@ -43,6 +43,8 @@ pub enum Command {
     Policy(PolicyArguments),
     /// Verify audit logs.
     Audit(AuditArguments),
+    /// Propose a policy from what the sidecar refused.
+    Learn(crate::learn::LearnArguments),
     /// Start both gates here, without a cluster, and play attacks against them.
     Demo,
 }
@@ -128,14 +130,12 @@ pub enum TryOutput {
 pub enum Attempt {
     /// A connection: a URL, or `HOST:PORT`.
     Egress {
-        /// `https://host/path`, `http://host/path`, or `host:port`.
+        /// `https://host/path`, `http://host/path`, `wss://` and `ws://` for WebSocket, `tcp://host:port` for any protocol, or `host:port`.
         destination: String,
-        /// HTTP method of an `http://` URL.
+        /// HTTP method of a URL.
         #[arg(long, default_value = "GET")]
         method: String,
     },
-    /// A tool call.
-    Tool {
     /// A DNS query.
     Dns {
         /// Name.
@@ -144,6 +144,8 @@ pub enum Attempt {
         #[arg(default_value = "A")]
         kind: String,
     },
+    /// A tool call.
+    Tool {
         /// MCP server.
         server: String,
         /// Tool.

@@ -9,6 +9,7 @@ mod case;
 mod check;
 mod demo;
 mod explain;
+mod learn;
 mod live;
 mod manifest;
 mod output;
@@ -78,6 +79,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> O
         Command::Vouch(arguments) => vouch::run(arguments, out),
         Command::Policy(arguments) => policy::run(arguments, out),
         Command::Audit(arguments) => audit::run(arguments, out),
+        Command::Learn(arguments) => learn::run(arguments, out),
         Command::Demo => demo::run(out),
     };
     match result.and_then(|outcome| Ok(out.flush().map(|()| outcome)?)) {
