@@ -84,15 +84,18 @@ pub(crate) fn inject(context: &Context<'_>, mutation: &mut Mutation) {
         Membership::Other(unknown) => return ask(mutation, unknown),
     }
     let mut edit = Edit::resumed(document, std::mem::take(&mut mutation.patch));
-    if let Some(clash) = clash(&edit.document) {
-        mutation.notes.push(note(&clash));
-    } else {
-        match Plan::of(context, object, &edit.document) {
-            Ok(plan) => place::place(context, &plan.parts, &mut edit),
-            // Validation says why, once nothing live helps.
-            Err(unapplied) => ask(mutation, unapplied.questions),
+    let plan = match clash(&edit.document) {
+        Some(clash) => {
+            mutation.notes.push(note(&clash));
+            None
         }
-    }
+        // Validation says why there is none, once nothing live helps.
+        None => Plan::of(context, object, &edit.document)
+            .map_err(|unapplied| ask(mutation, unapplied.questions))
+            .ok(),
+    };
+    // Also a pod that is refused is hardened, so that what is told is what is the matter and not all that follows from it.
+    place::place(context, plan.as_ref().map(|plan| &plan.parts), &mut edit);
     mutation.patch = edit.patch;
 }
 

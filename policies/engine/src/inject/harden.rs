@@ -31,7 +31,7 @@ fn own_mounts(members: &mut Map<String, Value>, name: &str, trust: bool) {
 }
 
 /// Fills in what is missing; says whether the root of the container becomes read-only by it.
-fn security_context(members: &mut Map<String, Value>) -> bool {
+pub(super) fn security_context(members: &mut Map<String, Value>) -> bool {
     let context = members.entry("securityContext").or_insert_with(|| Value::Object(Map::new()));
     if context.is_null() {
         *context = Value::Object(Map::new());

@@ -1,7 +1,7 @@
 //! Puts the parts into a pod: ours first, whatever others put in front of them, and nothing that is in place already.
 
 use pinfold_model::object::ObjectKey;
-use pinfold_model::policy::inject::{GUARD, POLICY_DIGEST, RESERVED_PREFIX, SIDECAR, TMP_VOLUME};
+use pinfold_model::policy::inject::{GUARD, POLICY_DIGEST, RESERVED_PREFIX, SIDECAR};
 use serde_json::{Value, json};
 
 use super::compare::{VOLUMES, carries, items, named};
@@ -48,9 +48,36 @@ pub(crate) fn clash(document: &Value) -> Option<Clash> {
     })
 }
 
-/// Changes the pod.
-pub(super) fn place(context: &Context<'_>, parts: &Parts, edit: &mut Edit) {
+/// Changes the pod; without parts it is hardened alone.
+pub(super) fn place(context: &Context<'_>, parts: Option<&Parts>, edit: &mut Edit) {
     keep_token_out(context, edit);
+    match parts {
+        Some(parts) => confine(parts, edit),
+        None => {
+            ["containers", "initContainers"].into_iter().for_each(|list| harden_all(list, edit))
+        }
+    }
+    edit.ensure("/spec", "securityContext");
+    let defaults =
+        [("runAsNonRoot", json!(true)), ("seccompProfile", json!({"type": "RuntimeDefault"}))];
+    for (field, value) in defaults {
+        if is_absent(edit, "/spec/securityContext", field) {
+            edit.set("/spec/securityContext", field, value);
+        }
+    }
+}
+
+fn harden_all(list: &str, edit: &mut Edit) {
+    let mut containers = edit.list("/spec", list);
+    for container in containers.iter_mut().filter_map(Value::as_object_mut) {
+        harden::security_context(container);
+    }
+    if !containers.is_empty() {
+        edit.set("/spec", list, Value::Array(containers));
+    }
+}
+
+fn confine(parts: &Parts, edit: &mut Edit) {
     let mut agents = edit.list("/spec", "containers");
     agents.retain(|container| !is_ours(container));
     agents.iter_mut().for_each(|container| harden::container(container, parts.trust));
@@ -65,14 +92,6 @@ pub(super) fn place(context: &Context<'_>, parts: &Parts, edit: &mut Edit) {
     edit.set("/spec", "containers", Value::Array(agents));
     let volumes = volumes(parts, tmp, edit.list("/spec", "volumes"));
     edit.set("/spec", "volumes", Value::Array(volumes));
-    edit.ensure("/spec", "securityContext");
-    let defaults =
-        [("runAsNonRoot", json!(true)), ("seccompProfile", json!({"type": "RuntimeDefault"}))];
-    for (field, value) in defaults {
-        if is_absent(edit, "/spec/securityContext", field) {
-            edit.set("/spec/securityContext", field, value);
-        }
-    }
     edit.ensure("", "metadata");
     edit.ensure("/metadata", "annotations");
     for (key, text) in &parts.annotations {
@@ -97,7 +116,6 @@ fn kept(ours: &Value, found: &[Value]) -> Value {
 fn volumes(parts: &Parts, tmp: bool, found: Vec<Value>) -> Vec<Value> {
     let mut wanted: Vec<Value> = parts.volumes.iter().map(|(_, volume)| volume.clone()).collect();
     wanted.extend(tmp.then(tmp_volume));
-    debug_assert!(tmp == wanted.iter().any(|volume| named(volume) == TMP_VOLUME));
     let is_wanted = |volume: &Value| !VOLUMES.contains(&named(volume)) || wanted.contains(volume);
     let mut volumes: Vec<Value> = Vec::with_capacity(found.len().saturating_add(wanted.len()));
     for volume in found.into_iter().filter(is_wanted) {

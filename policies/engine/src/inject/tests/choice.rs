@@ -70,7 +70,7 @@ fn where_none_applies_the_nearest_is_named() {
     ];
     for (agents, expected) in cases {
         let cluster = cluster("", agents);
-        assert!(cluster.mutation("dev", &pod()).patch.is_empty());
+        assert_eq!(cluster.compiled("dev", &pod()), None);
         let refused = cluster.refused("dev", &pod());
         assert!(refused.len() == 1 && refused[0].contains(expected), "{refused:?}");
     }

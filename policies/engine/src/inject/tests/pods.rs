@@ -1,5 +1,6 @@
 //! What a pod becomes.
 
+use pinfold_model::finding::RuleId;
 use serde_json::{Value, json};
 
 use super::fixture::{BASE, Cluster, REPLICA_SETS, cluster, pod};
@@ -180,9 +181,17 @@ fn names_of_ours_that_a_user_declares_are_refused_where_they_stand() {
         let mut own = pod();
         own["spec"][list] = items;
         let mutation = cluster.mutation("dev", &own);
-        assert!(mutation.patch.is_empty() && mutation.notes[0].path == path, "{mutation:?}");
-        let refused = cluster.refused("dev", &own);
+        assert_eq!(mutation.notes[0].path, path);
+        let left = super::fixture::apply(&own, &mutation);
+        assert_eq!(names(&left, list), names(&own, list), "what clashes is left alone");
+        let refused = cluster.refused("dev", &left);
         assert!(refused[0].starts_with(path) && refused.len() == 1, "{refused:?}");
+        let denials: Vec<String> = cluster
+            .decision("dev", &left, None)
+            .denials()
+            .map(|one| one.rule.to_string())
+            .collect();
+        assert_eq!(denials, ["PF-POD-001"], "what follows from it isn't told");
     }
     let mut own = pod();
     own["spec"]["volumes"] = json!([{"name": "pin", "emptyDir": {}}]);
