@@ -20,6 +20,9 @@ pub use address::{Special, is_metadata, special};
 pub use redirected::Redirected;
 pub use terminate::{Asked, EndPermit};
 
+/// What only a `tcp` rule allows.
+const OPAQUE: &str = "a protocol that is neither TLS nor HTTP";
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt<'a> {
@@ -43,6 +46,15 @@ pub enum Channel<'a> {
         /// Normalized path, without the query.
         path: &'a str,
     },
+    /// One request in the clear that asks to change to WebSocket.
+    WebSocket {
+        /// Normalized path, without the query.
+        path: &'a str,
+    },
+    /// One request inside TLS, which nobody sees unless the sidecar ends the TLS.
+    Https(Asked<'a>),
+    /// Bytes of any protocol.
+    Opaque,
 }
 
 /// The name and port are allowed; its addresses are still to be checked.
@@ -142,9 +154,7 @@ pub fn judge(policy: &AgentPolicy, attempt: &Attempt<'_>) -> Result<NamePermit, 
     if rules.is_empty() {
         return Err(unlisted_port(&here, host, port));
     }
-    if let Channel::Http { method, path } = channel {
-        judge_http(&rules, host, method, path)?;
-    }
+    judge_channel(&rules, host, channel)?;
     let networks = policy.egress.iter().filter(|rule| rule.ports.contains(&port));
     let networks = networks.filter_map(|rule| match &rule.target {
         Target::Network(network) => Some(*network),
@@ -159,6 +169,22 @@ pub fn judge(policy: &AgentPolicy, attempt: &Attempt<'_>) -> Result<NamePermit, 
         ech: policy.ech,
         via: policy.via.clone(),
     })
+}
+
+fn judge_channel(rules: &[EgressRule], host: &Host, channel: Channel<'_>) -> Result<(), Denial> {
+    let judged = match channel {
+        Channel::Tunnel => return Ok(()),
+        Channel::Http { method, path } => judge_http(rules, host, method, path),
+        Channel::WebSocket { path } => {
+            terminate::judge_clear(rules, host, Asked { method: "GET", path, websocket: true })
+        }
+        Channel::Https(asked) => terminate::judge_https(rules, host, asked),
+        Channel::Opaque => {
+            let opaque = rules.iter().find(|rule| rule.protocol == Protocol::Tcp);
+            opaque.ok_or_else(|| wrong_protocol(rules, host, OPAQUE))
+        }
+    };
+    judged.map(|_rule| ())
 }
 
 /// Judges a request to a named upstream of the policy.
@@ -292,7 +318,7 @@ impl AddressPermit {
     /// # Errors
     /// The denial, which is an answer.
     pub fn opaque(&self) -> Result<DialPermit, Denial> {
-        self.dial(|rule| rule.protocol == Protocol::Tcp, "a protocol that is neither TLS nor HTTP")
+        self.dial(|rule| rule.protocol == Protocol::Tcp, OPAQUE)
     }
 
     /// Whether TLS is to be ended by the sidecar, so that the requests inside are judged: an `https` rule applies, and none that is wider.

@@ -10,7 +10,7 @@ use pinfold_model::policy::agent::{AgentPolicy, EgressRule, Protocol};
 use pinfold_model::reason::{Denial, Reason};
 
 use super::{
-    AddressPermit, Attempt, Channel, DialPermit, NamePermit, denial, judge, wrong_protocol,
+    AddressPermit, Attempt, Channel, DialPermit, NamePermit, OPAQUE, denial, judge, wrong_protocol,
 };
 
 /// Where a redirected connection was going.
@@ -65,8 +65,7 @@ impl Redirected<'_> {
         };
         let permit = judge(policy, &attempt).map_err(|denial| (unlisted, denial))?;
         if !permit.rules.iter().any(|rule| rule.protocol == Protocol::Tcp) {
-            let spoken = "a protocol that is neither TLS nor HTTP";
-            return Err((Nearness::Protocol, wrong_protocol(&permit.rules, host, spoken)));
+            return Err((Nearness::Protocol, wrong_protocol(&permit.rules, host, OPAQUE)));
         }
         let permit = permit.addresses(&[self.to.ip()], own);
         permit.and_then(|permit| permit.opaque()).map_err(|denial| (Nearness::Refused, denial))

@@ -65,12 +65,7 @@ impl AddressPermit {
     /// # Errors
     /// The denial, which is an answer.
     pub fn https(&self, asked: Asked<'_>) -> Result<DialPermit, Denial> {
-        self.judged(asked, "HTTPS", |protocol| match protocol {
-            Protocol::Https(rule) => Applies::If(rule),
-            // A reload may have widened the rule while the connection was open.
-            Protocol::Tls | Protocol::Tcp => Applies::Always,
-            Protocol::Http(_) => Applies::Never,
-        })
+        judge_https(&self.rules, &self.host, asked).map(|rule| self.permit(rule))
     }
 
     /// Judges a request in the clear that asks to change to WebSocket.
@@ -79,33 +74,56 @@ impl AddressPermit {
     /// The denial, which is an answer.
     pub fn websocket(&self, method: &str, path: &str) -> Result<DialPermit, Denial> {
         let asked = Asked { method, path, websocket: true };
-        self.judged(asked, "HTTP in the clear", |protocol| match protocol {
-            Protocol::Http(rule) => Applies::If(rule),
-            Protocol::Tcp => Applies::Always,
-            Protocol::Https(_) | Protocol::Tls => Applies::Never,
-        })
+        judge_clear(&self.rules, &self.host, asked).map(|rule| self.permit(rule))
     }
+}
 
-    fn judged(
-        &self,
-        asked: Asked<'_>,
-        spoken: &str,
-        applies: impl Fn(&Protocol) -> Applies<'_>,
-    ) -> Result<DialPermit, Denial> {
-        let mut nearest = None;
-        for rule in &self.rules {
-            let judged = match applies(&rule.protocol) {
-                Applies::Always => Ok(()),
-                Applies::If(http) => check(http, &rule.place, asked),
-                Applies::Never => continue,
-            };
-            match judged {
-                Ok(()) => return Ok(self.permit(rule)),
-                Err(denial) => nearest = nearest.or(Some(denial)),
-            }
+/// Judges a request inside TLS.
+pub(super) fn judge_https<'r>(
+    rules: &'r [EgressRule],
+    host: &Host,
+    asked: Asked<'_>,
+) -> Result<&'r EgressRule, Denial> {
+    judged((rules, host), asked, "HTTPS", |protocol| match protocol {
+        Protocol::Https(rule) => Applies::If(rule),
+        // Wider; a reload may have made it so while the connection was open.
+        Protocol::Tls | Protocol::Tcp => Applies::Always,
+        Protocol::Http(_) => Applies::Never,
+    })
+}
+
+/// Judges a request in the clear that asks to change to WebSocket.
+pub(super) fn judge_clear<'r>(
+    rules: &'r [EgressRule],
+    host: &Host,
+    asked: Asked<'_>,
+) -> Result<&'r EgressRule, Denial> {
+    judged((rules, host), asked, "HTTP in the clear", |protocol| match protocol {
+        Protocol::Http(rule) => Applies::If(rule),
+        Protocol::Tcp => Applies::Always,
+        Protocol::Https(_) | Protocol::Tls => Applies::Never,
+    })
+}
+
+fn judged<'r>(
+    (rules, host): (&'r [EgressRule], &Host),
+    asked: Asked<'_>,
+    spoken: &str,
+    applies: impl Fn(&Protocol) -> Applies<'_>,
+) -> Result<&'r EgressRule, Denial> {
+    let mut nearest = None;
+    for rule in rules {
+        let judged = match applies(&rule.protocol) {
+            Applies::Always => Ok(()),
+            Applies::If(http) => check(http, &rule.place, asked),
+            Applies::Never => continue,
+        };
+        match judged {
+            Ok(()) => return Ok(rule),
+            Err(denial) => nearest = nearest.or(Some(denial)),
         }
-        Err(nearest.unwrap_or_else(|| wrong_protocol(&self.rules, &self.host, spoken)))
     }
+    Err(nearest.unwrap_or_else(|| wrong_protocol(rules, host, spoken)))
 }
 
 /// What a rule says of a request.

@@ -86,6 +86,38 @@ fn requests_in_the_clear() {
     }
 }
 
+#[test]
+fn what_would_be_spoken_is_judged_before_it_is() {
+    let text = POLICY.replace(
+        "    - {host: db.internal",
+        "    - {host: web.internal, ports: [443], protocol: https, methods: [GET], paths: [/a/**], websocket: true}\n    - {host: chat.internal, ports: [80], protocol: http, websocket: true}\n    - {host: db.internal",
+    );
+    let file = SourceFile { name: "p.yaml".to_owned(), text };
+    let policy = load(&[file]).expect("a policy").agents.remove(0);
+    let https = |method, path, websocket| Channel::Https(Asked { method, path, websocket });
+    let cases = [
+        ("web.internal", 443, https("GET", "/a/b", false), "allow"),
+        ("web.internal", 443, https("GET", "/a/b", true), "allow"),
+        ("web.internal", 443, https("POST", "/a/b", false), "method"),
+        ("web.internal", 443, https("GET", "/b", false), "path"),
+        // Nothing inside is seen.
+        ("api.github.com", 443, https("POST", "/anything", true), "allow"),
+        ("db.internal", 5432, https("GET", "/", false), "allow"),
+        ("pypi.internal", 80, https("GET", "/simple/x", false), "protocol"),
+        ("pypi.internal", 80, Channel::WebSocket { path: "/simple/x" }, "protocol"),
+        ("chat.internal", 80, Channel::WebSocket { path: "/" }, "allow"),
+        ("web.internal", 443, Channel::WebSocket { path: "/a/b" }, "protocol"),
+        ("db.internal", 5432, Channel::Opaque, "allow"),
+        ("10.20.1.1", 5432, Channel::Opaque, "allow"),
+        ("api.github.com", 443, Channel::Opaque, "protocol"),
+        ("web.internal", 443, Channel::Opaque, "protocol"),
+    ];
+    for (name, port, channel, expected) in cases {
+        let attempt = Attempt { host: &host(name), port, channel };
+        assert_eq!(outcome(judge(&policy, &attempt)), expected, "{name}:{port} {channel:?}");
+    }
+}
+
 fn tunnel(policy: &AgentPolicy, name: &str, port: u16) -> NamePermit {
     let host = host(name);
     judge(policy, &Attempt { host: &host, port, channel: Channel::Tunnel }).expect("a name")
