@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use pinfold_model::reason::{Denial, Reason};
@@ -77,8 +77,7 @@ pub(crate) async fn exchange(
     let progress = Progress::default();
     let Client { stream, buffer } = client;
     let (read, write) = stream.split();
-    let pump =
-        Pump { read, buffer, idle_max: means.limits.body_idle_max, meter: means.meter };
+    let pump = Pump { read, buffer, idle_max: means.limits.body_idle_max, meter: means.meter };
     let pumped = pump.run(BodyDecoder::new(forward.body()), feed, &progress);
     let reply = Reply { write, to_head: head.method == Method::HEAD, keep_alive: head.keep_alive };
     let replied = reply.run(upstream, request, means, &progress);
@@ -100,6 +99,23 @@ pub(crate) async fn exchange(
     }
 }
 
+/// Passes on the reply to a request without a body. Whether the agent's connection can be used again.
+///
+/// # Errors
+/// [`Failure`].
+pub(crate) async fn reply(
+    client: &mut Client,
+    head: &Head,
+    response: Response<Incoming>,
+    means: &mut Means<'_>,
+) -> Result<bool, Failure> {
+    let progress = Progress::default();
+    progress.body_done.store(true, Ordering::Relaxed);
+    let (_, write) = client.stream.split();
+    let reply = Reply { write, to_head: head.method == Method::HEAD, keep_alive: head.keep_alive };
+    reply.pass(response, means, &progress).await
+}
+
 /// What stopped a request's body when its reply had begun already.
 fn late(refusal: Refusal) -> Failure {
     if refusal.denial.reason == Reason::Limit {
@@ -109,7 +125,11 @@ fn late(refusal: Refusal) -> Failure {
     }
 }
 
-fn request(forward: &ForwardHead, body: OutBody) -> Result<Request<OutBody>, Refusal> {
+/// The request to send, in the form of HTTP/1.1.
+///
+/// # Errors
+/// A target that can't be sent.
+pub(crate) fn request(forward: &ForwardHead, body: OutBody) -> Result<Request<OutBody>, Refusal> {
     let mut request = Request::builder().method(forward.method()).uri(forward.target());
     if let Some(headers) = request.headers_mut() {
         *headers = forward.headers().clone();
@@ -211,7 +231,7 @@ struct Reply<'c> {
 
 impl Reply<'_> {
     async fn run(
-        mut self,
+        self,
         upstream: &mut HttpUpstream,
         request: Request<OutBody>,
         means: &mut Means<'_>,
@@ -221,6 +241,16 @@ impl Reply<'_> {
             .send(request, means.rule, means.limits.reply_max)
             .await
             .map_err(|failed| Failure::Unanswered(failed.denial.into()))?;
+        self.pass(response, means, progress).await
+    }
+
+    /// Passes on what the upstream answered.
+    async fn pass(
+        mut self,
+        response: Response<Incoming>,
+        means: &mut Means<'_>,
+        progress: &Progress,
+    ) -> Result<bool, Failure> {
         let (parts, body) = response.into_parts();
         if parts.status.is_informational() {
             let message = format!("the upstream answered {}, which wasn't asked for", parts.status);
@@ -232,7 +262,8 @@ impl Reply<'_> {
             let denial = denial(Reason::Reply, means.rule, message, "ask for it unencoded");
             return Err(Failure::Unanswered(denial.into()));
         }
-        let keep_alive = self.keep_alive && progress.body_done.load(Ordering::Relaxed);
+        let whole = progress.body_done.load(Ordering::Relaxed);
+        let keep_alive = self.keep_alive && whole && means.meter.may_go_on();
         let mut headers = parts.headers;
         let redacts = means.redactor.is_some();
         if let Some(redactor) = &means.redactor {

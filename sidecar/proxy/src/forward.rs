@@ -22,6 +22,7 @@ use crate::http_upstream::HttpUpstream;
 use crate::quota::Meter;
 use crate::record::Case;
 use crate::tunnels::{Spoken, Tunnel};
+use crate::websocket;
 
 /// The port of `http`.
 const HTTP_PORT: u16 = 80;
@@ -121,6 +122,7 @@ struct Judged {
     addresses: Vec<IpAddr>,
     path: RequestPath,
     permit: DialPermit,
+    websocket: bool,
 }
 
 impl<'g> Forwarder<'g> {
@@ -152,13 +154,13 @@ impl<'g> Forwarder<'g> {
         let refusal = self.gate.refused(&case, refusal).await;
         let unread = head.body != BodyFraming::None || head.expect_continue;
         let malformed = refusal.denial.reason == Reason::Malformed;
-        let keep_alive = head.keep_alive && !unread && !malformed;
+        let keep_alive = head.keep_alive && !unread && !malformed && self.meter.may_go_on();
         let bytes = refusal.answer(&case).encode(head.method == Method::HEAD, keep_alive);
         client.write(&bytes, self.gate.limits.write_max).await.is_ok() && keep_alive
     }
 
     async fn judge(&mut self, head: &Head, case: &Case) -> Result<Judged, Refusal> {
-        check_method(head)?;
+        let websocket = websocket::is_asked(head)?;
         let raw = self.raw_path(head)?;
         let path = raw.normalize().map_err(|error| {
             let status = StatusCode::BAD_REQUEST;
@@ -169,8 +171,12 @@ impl<'g> Forwarder<'g> {
         let attempt = Attempt { host: &host, port, channel };
         let name_permit = egress::judge(&case.published.policy, &attempt)?;
         let (permit, addresses) = self.addresses(name_permit).await?;
-        let permit = permit.http(head.method.as_str(), path.decoded())?;
-        Ok(Judged { host, port, addresses, path, permit })
+        let permit = if websocket {
+            permit.websocket(head.method.as_str(), path.decoded())?
+        } else {
+            permit.http(head.method.as_str(), path.decoded())?
+        };
+        Ok(Judged { host, port, addresses, path, permit, websocket })
     }
 
     fn raw_path<'h>(&self, head: &'h Head) -> Result<&'h RawPath, Refusal> {
@@ -254,13 +260,17 @@ impl<'g> Forwarder<'g> {
         };
         let tunnel = tunnel(&judged, head, upstream.address);
         let registered = self.gate.enter(&tunnel, case).map_err(failed)?;
-        let forward = ForwardHead::new(head, &judged.path);
         let mut means = Means {
             limits: &self.gate.limits,
             meter: &self.meter,
             rule: judged.permit.rule(),
             redactor: None,
         };
+        if judged.websocket {
+            let change = websocket::Change { head, path: &judged.path, registered };
+            return websocket::pass(self.gate, client, change, &mut upstream, &mut means).await;
+        }
+        let forward = ForwardHead::new(head, &judged.path);
         let keep_alive = tokio::select! {
             done = exchange(client, head, &forward, &mut upstream, &mut means) => done?,
             () = registered.cut() => return Err(Failure::Broken),
@@ -302,8 +312,12 @@ pub(crate) async fn redirected(
 }
 
 fn tunnel(judged: &Judged, head: &Head, address: SocketAddr) -> Tunnel {
-    let spoken =
-        Spoken::Http { method: head.method.to_string(), path: judged.path.decoded().to_owned() };
+    let path = judged.path.decoded().to_owned();
+    let spoken = if judged.websocket {
+        Spoken::WebSocket { path }
+    } else {
+        Spoken::Http { method: head.method.to_string(), path }
+    };
     Tunnel { host: judged.host.clone(), port: judged.port, address, spoken }
 }
 

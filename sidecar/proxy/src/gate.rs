@@ -14,6 +14,7 @@ use pinfold_wire::head::HeadError;
 use crate::answer::{Answer, denial, status_of};
 use crate::bindings::Bindings;
 use crate::config::{Limits, Original};
+use crate::drain::DrainWatch;
 use crate::dns;
 use crate::guard::Guard;
 use crate::metrics::Metrics;
@@ -24,6 +25,7 @@ use crate::relay::Pipes;
 use crate::resolve::Resolver;
 use crate::schemas::Schemas;
 use crate::sessions::Sessions;
+use crate::terminate::Trust;
 use crate::tunnels::{Registered, Tunnel, Tunnels};
 use crate::upstream::Upstreams;
 
@@ -48,6 +50,9 @@ pub(crate) struct Gate {
     pub(crate) dns: dns::State,
     pub(crate) quota: Quota,
     pub(crate) pipes: Pipes,
+    pub(crate) drain: DrainWatch,
+    /// The pod's own authority, where the agent can trust one.
+    pub(crate) trust: Option<Arc<Trust>>,
     pub(crate) guard: Guard,
     pub(crate) original: Original,
 }

@@ -43,9 +43,11 @@ mod schemas;
 mod server;
 mod sessions;
 mod socks;
+mod terminate;
 mod transparent;
 mod tunnels;
 mod upstream;
+mod websocket;
 
 pub use config::{Config, Limits, Original};
 pub use error::StartError;

@@ -11,6 +11,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use pinfold_wire::body::BodyFraming;
 use tokio::sync::mpsc;
 
+use crate::terminate::AgentBody;
+
 /// Pieces that wait for the upstream; the agent is read no faster than the upstream takes.
 const PIECES_WAITING: usize = 2;
 
@@ -37,6 +39,8 @@ pub(crate) enum OutBody {
         /// Whether the end was seen.
         ended: bool,
     },
+    /// Of a request that came over HTTP/2.
+    Agent(Box<AgentBody>),
 }
 
 /// The body broke off.
@@ -74,6 +78,7 @@ impl Body for OutBody {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Agent(body) => Pin::new(body.as_mut()).poll_frame(context),
             Self::Stream { ended: true, .. } => Poll::Ready(None),
             Self::Stream { pieces, left, ended } => match pieces.poll_recv(context) {
                 Poll::Pending => Poll::Pending,
@@ -95,6 +100,7 @@ impl Body for OutBody {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Stream { ended, left, .. } => *ended || *left == Some(0),
+            Self::Agent(body) => body.is_end_stream(),
         }
     }
 
@@ -103,6 +109,7 @@ impl Body for OutBody {
             Self::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(0)),
             Self::Stream { left: Some(left), .. } => SizeHint::with_exact(*left),
             Self::Stream { left: None, .. } => SizeHint::default(),
+            Self::Agent(body) => body.size_hint(),
         }
     }
 }

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use pinfold_engine::egress::{AddressPermit, DialPermit, Hello};
 use pinfold_model::host::Host;
-use pinfold_model::reason::{Denial, Reason};
+use pinfold_model::reason::Denial;
 use pinfold_wire::client_hello::ClientHello;
 use tokio::net::TcpStream;
 
-use crate::answer::denial;
 use crate::client::Client;
 use crate::dial::dial;
 use crate::drain::DrainWatch;
@@ -20,6 +19,7 @@ use crate::peek::alert_for;
 use crate::proxy;
 use crate::record::Case;
 use crate::relay::Established;
+use crate::terminate::{self, Ending};
 use crate::tunnels::{Registered, Spoken, Tunnel};
 
 /// A connection on its way out.
@@ -82,10 +82,13 @@ impl Passage<'_> {
         let said = Hello { server_name: hello.sni.as_ref(), has_ech: hello.has_ech };
         if permit.is_terminated() {
             self.case.protocol = "https";
-            if let Err(denial) = permit.hello(said) {
-                return self.cut_tls(client, denial).await;
-            }
-            return self.terminate(client, inside, hello).await;
+            let permit = match permit.end_tls(said) {
+                Ok(permit) => permit,
+                Err(denial) => return self.cut_tls(client, denial).await,
+            };
+            let ending = Ending { inside, permit, hello, case: self.case };
+            Box::pin(terminate::serve(self.gate, client, ending, self.drain)).await;
+            return None;
         }
         let opened = match permit.tls(said) {
             Ok(permit) => {
@@ -98,19 +101,6 @@ impl Passage<'_> {
             Ok(open) => Self::established(client, open),
             Err(denial) => self.cut_tls(client, denial).await,
         }
-    }
-
-    /// Ends the TLS, so that what is inside can be judged.
-    async fn terminate(
-        self,
-        client: Client,
-        inside: Inside,
-        _hello: ClientHello,
-    ) -> Option<Established> {
-        let Inside { host, .. } = inside;
-        let message = format!("TLS to `{host}` can't be ended here");
-        let denial = denial(Reason::Protocol, "spec.egress.allow", message, "use `protocol: tls`");
-        self.cut_tls(client, denial).await
     }
 
     /// Serves requests in the clear, each judged by itself.

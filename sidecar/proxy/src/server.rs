@@ -27,6 +27,7 @@ use crate::relay::Pipes;
 use crate::resolve::Resolver;
 use crate::schemas::Schemas;
 use crate::sessions::Sessions;
+use crate::terminate::Trust;
 use crate::tunnels::Tunnels;
 use crate::upstream::Upstreams;
 
@@ -97,6 +98,7 @@ pub(crate) async fn start_with(
     let Bound { sockets, addresses } = bind_all(&config)?;
     let resolver = Resolver::new(&config.sources(), config.limits.resolve_max)?;
     let bindings = Bindings::new(resolver.hosts());
+    let (drain, watched) = Drain::new();
     let gate = Arc::new(Gate {
         policy: policy.current(),
         resolver,
@@ -112,15 +114,19 @@ pub(crate) async fn start_with(
         bindings,
         dns: dns::State::default(),
         quota: Quota::open(config.state.as_deref())?,
+        trust: Trust::start(config.trust.as_deref(), config.upstream_ca.as_deref())?,
         pipes: Pipes::default(),
+        drain: watched.clone(),
         guard: guard(&config, &addresses)?,
         original: config.original,
     });
     gate.note(EventKind::Start).await;
-    let (drain, watched) = Drain::new();
     let (mut ports, mut admin, mut watch) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     watch.spawn(Guard::watch(Arc::clone(&gate), watched.clone()));
     watch.spawn(Quota::keep(Arc::clone(&gate), watched.clone()));
+    if let Some(trust) = &gate.trust {
+        watch.spawn(Arc::clone(trust).keep(watched.clone()));
+    }
     watch.spawn(policy.run(Arc::clone(&gate), config.limits.policy_poll, watched.clone()));
     for address in &addresses.dns {
         let socket = bind_udp(*address)?;

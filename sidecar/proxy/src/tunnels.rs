@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pinfold_engine::egress::{self, Attempt, Channel, DialPermit, Hello};
+use pinfold_engine::egress::{self, Asked, Attempt, Channel, DialPermit, Hello};
 use pinfold_engine::tool;
 use pinfold_model::host::{DnsName, Host};
 use pinfold_model::policy::agent::AgentPolicy;
@@ -31,6 +31,20 @@ pub(crate) enum Spoken {
     Http {
         /// Its method.
         method: String,
+        /// Its normalized path.
+        path: String,
+    },
+    /// A request inside TLS that the sidecar ended.
+    Https {
+        /// Its method.
+        method: String,
+        /// Its normalized path.
+        path: String,
+        /// Whether it changed to WebSocket.
+        websocket: bool,
+    },
+    /// A request in the clear that changed to WebSocket.
+    WebSocket {
         /// Its normalized path.
         path: String,
     },
@@ -81,6 +95,10 @@ impl Tunnel {
                 self.tunnel(policy, own)?.tls(hello)?
             }
             Spoken::Http { method, path } => self.tunnel(policy, own)?.http(method, path)?,
+            Spoken::Https { method, path, websocket } => {
+                self.tunnel(policy, own)?.https(Asked { method, path, websocket: *websocket })?
+            }
+            Spoken::WebSocket { path } => self.tunnel(policy, own)?.websocket("GET", path)?,
             Spoken::Upstream { name, method, path } => upstream(name, method, path)?,
             Spoken::Mcp { server, tool } => {
                 let listed = policy.server(server).ok_or_else(|| gone(server))?;

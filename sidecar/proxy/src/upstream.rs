@@ -25,9 +25,19 @@ const IDLE_MAX: usize = 16;
 /// How long one is kept.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(20);
 
+/// Which versions of HTTP an upstream may choose from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 as well.
+    Both,
+}
+
 /// What is needed to reach upstreams.
 pub(crate) struct Upstreams {
-    tls: TlsConnector,
+    http1: TlsConnector,
+    both: TlsConnector,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -66,7 +76,8 @@ impl Upstreams {
     /// Certificates of `extra` that can't be used.
     pub(crate) fn new(extra: Option<&Path>) -> Result<Self, StartError> {
         let mut roots = RootCertStore::empty();
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        // The very certificates that the agent is told to trust.
+        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
         if let Some(path) = extra {
             add_roots(&mut roots, path)?;
         }
@@ -78,8 +89,11 @@ impl Upstreams {
                 message: error.to_string(),
             })?;
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let both = TlsConnector::from(Arc::new(config.clone()));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), idle: Mutex::default() })
+        let http1 = TlsConnector::from(Arc::new(config));
+        Ok(Self { http1, both, idle: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
@@ -150,18 +164,39 @@ pub(crate) async fn open(
     permit: &DialPermit,
 ) -> Result<HttpUpstream, Denial> {
     gate.quota.connect(&gate.policy.load().policy)?;
+    if upstream.tls {
+        return open_tls(gate, permit, Offered::Http1).await;
+    }
     let dialled = dial(gate, permit).await?;
-    if !upstream.tls {
-        return HttpUpstream::over(dialled.stream, dialled.address, permit.rule()).await;
-    }
+    HttpUpstream::over(dialled.stream, dialled.address, permit.rule()).await
+}
+
+/// Opens a connection over TLS, verified for the host that was judged.
+///
+/// # Errors
+/// A denial of reason `upstream`.
+pub(crate) async fn open_tls(
+    gate: &Gate,
+    permit: &DialPermit,
+    offered: Offered,
+) -> Result<HttpUpstream, Denial> {
+    let dialled = dial(gate, permit).await?;
     let failed = |cause: &str| unreachable(permit.rule(), cause);
-    let name = server_name(&upstream.host).ok_or_else(|| failed("its name isn't one of TLS"))?;
-    let handshake = gate.upstreams.tls.connect(name, dialled.stream);
-    match tokio::time::timeout(gate.limits.handshake_max, handshake).await {
-        Ok(Ok(stream)) => HttpUpstream::over(stream, dialled.address, permit.rule()).await,
-        Ok(Err(error)) => Err(failed(&format!("TLS: {error}"))),
-        Err(_) => Err(failed("the TLS handshake took too long")),
+    let name = server_name(permit.host()).ok_or_else(|| failed("its name isn't one of TLS"))?;
+    let connector = match offered {
+        Offered::Http1 => &gate.upstreams.http1,
+        Offered::Both => &gate.upstreams.both,
+    };
+    let handshake = connector.connect(name, dialled.stream);
+    let stream = match tokio::time::timeout(gate.limits.handshake_max, handshake).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(failed(&format!("TLS: {error}"))),
+        Err(_) => return Err(failed("the TLS handshake took too long")),
+    };
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        return HttpUpstream::over_http2(stream, dialled.address, permit.rule()).await;
     }
+    HttpUpstream::over(stream, dialled.address, permit.rule()).await
 }
 
 fn server_name(host: &Host) -> Option<ServerName<'static>> {
@@ -172,14 +207,27 @@ fn server_name(host: &Host) -> Option<ServerName<'static>> {
 }
 
 fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), StartError> {
+    for certificate in read_certificates(path)? {
+        roots.add(certificate).map_err(|error| StartError::Certificates {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+/// The certificates of a file of PEM; at least one.
+///
+/// # Errors
+/// A file that can't be read, or holds none.
+pub(crate) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
     let failed = |message: String| StartError::Certificates { path: path.to_owned(), message };
     let certificates =
         CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
-    let mut found = false;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-        found = true;
+    let found: Result<Vec<_>, _> = certificates.collect();
+    let found = found.map_err(|error| failed(error.to_string()))?;
+    if found.is_empty() {
+        return Err(failed("expected certificates in PEM, found none".to_owned()));
     }
-    if found { Ok(()) } else { Err(failed("expected certificates in PEM, found none".to_owned())) }
+    Ok(found)
 }

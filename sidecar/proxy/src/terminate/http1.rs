@@ -1,0 +1,73 @@
+//! HTTP/1.1 inside TLS that ended here: head after head by the sidecar's own strict reader, each judged.
+
+use std::sync::Arc;
+
+use pinfold_wire::encode::ForwardHead;
+use pinfold_wire::head::Head;
+
+use super::site::{Judged, Site};
+use crate::client::Client;
+use crate::drain::DrainWatch;
+use crate::exchange::{Failure, Means, exchange};
+use crate::gateway::refuse;
+use crate::proxy;
+use crate::record::Case;
+use crate::upstream::Offered;
+use crate::websocket;
+
+/// Serves the requests of one connection.
+pub(super) async fn serve(site: &Arc<Site>, mut client: Client, mut drain: DrainWatch) {
+    loop {
+        let head = match client.read_head(&site.gate.limits, &mut drain).await {
+            Ok(head) => head,
+            Err(none) => return proxy::no_head(&site.gate, client, none).await,
+        };
+        if !Box::pin(request(site, &mut client, &head)).await {
+            return client.close().await;
+        }
+    }
+}
+
+/// Judges one request and forwards it, or answers why not. Whether the connection goes on.
+async fn request(site: &Arc<Site>, client: &mut Client, head: &Head) -> bool {
+    let case = site.case(Some(head));
+    let refusal = match site.judge(head, &case).await {
+        Ok(judged) => match forward(site, client, head, &judged, &case).await {
+            Ok(keep_alive) => return keep_alive,
+            Err(Failure::Broken) => return false,
+            Err(Failure::Cut(denial)) => {
+                site.gate.refused(&case, denial).await;
+                return false;
+            }
+            Err(Failure::Unanswered(refusal)) => refusal,
+        },
+        Err(refusal) => refusal,
+    };
+    refuse(&site.gate, client, head, &case, refusal).await
+}
+
+async fn forward(
+    site: &Arc<Site>,
+    client: &mut Client,
+    head: &Head,
+    judged: &Judged,
+    case: &Case,
+) -> Result<bool, Failure> {
+    let gate = &site.gate;
+    let failed = |denial| Failure::Unanswered(crate::gate::Refusal::from(denial));
+    let mut upstream = site.connect(judged, case, Offered::Http1).await.map_err(failed)?;
+    let registered = site.enter(head, judged, &upstream, case).map_err(failed)?;
+    let rule = judged.permit.rule();
+    let mut means = Means { limits: &gate.limits, meter: &site.meter, rule, redactor: None };
+    if judged.websocket {
+        let change = websocket::Change { head, path: &judged.path, registered };
+        return websocket::pass(gate, client, change, &mut upstream, &mut means).await;
+    }
+    let forward = ForwardHead::new(head, &judged.path);
+    let keep_alive = tokio::select! {
+        done = exchange(client, head, &forward, &mut upstream, &mut means) => done?,
+        () = registered.cut() => return Err(Failure::Broken),
+    };
+    site.pool.keep(upstream);
+    Ok(keep_alive)
+}
