@@ -172,7 +172,7 @@ fn judge_privileges(pod: &Pod<'_>, container: &Container, at: &str, found: &mut 
 
 /// What has to be said. Mutation says it for the pods of a template, but never for ephemeral containers.
 fn judge_unset(pod: &Pod<'_>, container: &Container, at: &str, found: &mut Found) {
-    if pod.is_template {
+    if pod.leaves_unset(container, &RULE) {
         return;
     }
     let security = pod.security;

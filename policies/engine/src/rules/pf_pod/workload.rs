@@ -20,13 +20,22 @@ pub(super) struct Pod<'c> {
     pub(super) security: &'c PodSecurity,
     /// Whether pods are made from it: mutation fills in defaults then, not here.
     pub(super) is_template: bool,
+    /// PF-POD-001 says that mutation didn't do its work.
+    unconfined: bool,
 }
 
 impl<'c> Pod<'c> {
     fn of(context: &'c Context<'c>, object: &Object, workload: &'c Workload) -> Option<Self> {
         let security = workload.security.as_deref()?;
         let is_template = (object.key.group.as_str(), object.key.kind.as_str()) != ("", "Pod");
-        Some(Self { context, workload, security, is_template })
+        Some(Self { context, workload, security, is_template, unconfined: false })
+    }
+
+    /// Whether what a container leaves unset is mutation's to say, and not said here: in a template, and in a pod that PF-POD-001 refuses anyway
+    /// because mutation did nothing. No mutation reaches ephemeral containers.
+    pub(super) fn leaves_unset(&self, container: &Container, rule: &RuleId) -> bool {
+        let refused = self.unconfined && self.vouches_for_own(rule);
+        self.is_template || (refused && container.list != ContainerList::Ephemeral)
     }
 
     /// JSON path of the pod spec.
@@ -89,12 +98,13 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
         Membership::Other(unknown) if unknown.is_empty() => return,
         Membership::Other(unknown) => unknown,
     };
-    let mut faults = faults(context, object);
+    let unconfined = found.raw.iter().any(|raw| raw.rule == RuleId::POD_CONFINED);
+    let mut faults = faults(context, object, unconfined);
     if faults.raw.is_empty() {
         return;
     }
     let old = facts.old_object.as_ref().filter(|old| is_agent(context, old));
-    let before = old.map(|old| self::faults(context, old)).unwrap_or_default();
+    let before = old.map(|old| self::faults(context, old, false)).unwrap_or_default();
     faults.raw.retain(|fault| !before.raw.contains(fault));
     if unsure.is_empty() {
         found.raw.append(&mut faults.raw);
@@ -109,10 +119,11 @@ fn is_agent(context: &Context<'_>, object: &Object) -> bool {
 }
 
 /// What is wrong with a pod or template, whoever asks.
-fn faults(context: &Context<'_>, object: &Object) -> Found {
+fn faults(context: &Context<'_>, object: &Object, unconfined: bool) -> Found {
     let mut found = Found::default();
     let pod = object.facts.workload().and_then(|workload| Pod::of(context, object, workload));
-    let Some(pod) = pod else { return found };
+    let Some(mut pod) = pod else { return found };
+    pod.unconfined = unconfined;
     standard::judge(&pod, &mut found);
     if context.policy.inject.profile == Profile::Default {
         identity::judge(&pod, &mut found);

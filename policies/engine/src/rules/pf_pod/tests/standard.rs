@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{check, container, honest, judged, put, template, told};
-use crate::organization::fixture::{policy, spoken};
+use crate::organization::fixture::{found, policy, request, spoken, view};
 
 const RULE: &str = "PF-POD-002";
 
@@ -207,4 +207,19 @@ fn nobody_counts_containers_without_end() {
     assert!(told(&put(honest(), "/spec/containers", many(256))).is_empty());
     let told = told(&put(honest(), "/spec/containers", many(257)));
     assert_eq!(told, ["PF-POD-002 $.spec.containers"]);
+}
+
+/// A pod that mutation didn't reach is refused for that, and not for each thing that mutation would have said.
+#[test]
+fn what_mutation_would_have_said_is_told_once() {
+    let pod = put(honest(), "/spec/containers/0/securityContext", json!({"privileged": true}));
+    let said = |policy_text: &str| {
+        let (request, view) = (request("alice", &pod, None), view(super::CLUSTER));
+        spoken(&found(super::super::judge, &request, &view, &policy(policy_text)))
+    };
+    let standard = |said: &[String]| said.iter().filter(|line| line.starts_with(RULE)).count();
+    let both = said("mode: enforce");
+    assert!(both.iter().any(|line| line.starts_with("PF-POD-001")), "{both:?}");
+    assert_eq!(standard(&both), 1, "{both:?}");
+    assert_eq!(standard(&said("rules: [{id: PF-POD-001, mode: warn}]")), 4);
 }
