@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use pinfold_engine::dns::{self, Question, RecordType};
 use pinfold_engine::egress::{self, Attempt, Channel};
 use pinfold_engine::rbac::coverage::{Coverage, covers};
 use pinfold_engine::{admit, tool};
@@ -21,6 +22,7 @@ use pinfold_model::sources::{self, SourceFile};
 use pinfold_model::strict_json::{self, ADMISSION_OBJECT, MCP_MESSAGE};
 use pinfold_review::parse;
 use pinfold_review::respond::{self, Reasons};
+use pinfold_wire::dns::{self as wire, AskedName, Reply, ResponseCode};
 use serde_json::{Value, json};
 
 use crate::material::cluster::{self, DEVELOPERS, NAMESPACE};
@@ -97,6 +99,19 @@ impl Input {
         egress::judge(&self.agent, &attempt).is_ok()
     }
 
+    /// Reads a DNS query and answers what policy says of it.
+    fn asks(&self, query: &[u8], expected: ResponseCode) -> bool {
+        let Ok(query) = wire::read(black_box(query)) else { return false };
+        let AskedName::Host(name) = &query.name else { return false };
+        let question = Question { name, kind: RecordType(query.kind), search: &[] };
+        let code = match dns::judge(&self.agent, &question) {
+            Ok(_) => ResponseCode::NoError,
+            Err(_) => ResponseCode::Refused,
+        };
+        let reply = Reply { query: &query, code, answers: &[], error: None };
+        !black_box(reply.encode(query.udp_reply_bytes_max())).is_empty() && code == expected
+    }
+
     /// Reads a message and judges its arguments.
     fn calls(&self) -> bool {
         let Ok(message) = strict_json::parse(black_box(&self.call), MCP_MESSAGE) else {
@@ -143,6 +158,17 @@ fn binding(role: &str) -> Outcome<Vec<u8>> {
     let object = cluster::binding(NAMESPACE, "deployers", role, &deployer);
     let names = Names { group: RBAC_GROUP, kind: "RoleBinding", resource: "rolebindings" };
     Ok(serde_json::to_vec(&reviews::review(&names, &user, &object))?)
+}
+
+/// A query for an A record, as musl sends it.
+fn dns_query(name: &str) -> Vec<u8> {
+    let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        query.extend(u8::try_from(label.len()));
+        query.extend(label.bytes());
+    }
+    query.extend([0, 0, 1, 0, 1]);
+    query
 }
 
 /// A `tools/call` of about 1 KB, most of it the fields that it wants.
@@ -231,6 +257,7 @@ fn other_cases(input: &Input) -> Outcome<Vec<Case<'_>>> {
     if rules.len() != admin_role::rules().len() {
         return Err("the rules of `admin` were not all read".into());
     }
+    let (listed, unlisted) = (dns_query("codeload.github.com"), dns_query("data.evil.example"));
     // Rules that are the very same would not be looked into.
     let copies: Vec<PolicyRule> = rules.iter().cloned().collect();
     Ok(vec![
@@ -238,6 +265,12 @@ fn other_cases(input: &Input) -> Outcome<Vec<Case<'_>>> {
             covers(black_box(&copies), rules) == Coverage::Covered
         }),
         Case::new("connection to a host", || input.connects()),
+        Case::new("DNS query to permit and reply", move || {
+            input.asks(&listed, ResponseCode::NoError)
+        }),
+        Case::new("DNS query to denial and reply", move || {
+            input.asks(&unlisted, ResponseCode::Refused)
+        }),
         Case::new("tool call from 1 KB", || input.calls()),
         Case::new("policy documents parsed", || load(black_box(&input.sources)).is_ok()),
     ])

@@ -27,6 +27,8 @@ const BUDGETS: &[(&str, &str)] = &[
     ("role binding facts to decision", "≤ 50 µs, p99 ≤ 500 µs"),
     ("role binding facts to decision, 100,000 RoleBindings", "≤ 1.5 times the line above"),
     ("admin covers admin", "≤ 100 µs"),
+    ("DNS query to permit and reply", "≤ 20 µs"),
+    ("DNS query to denial and reply", "≤ 20 µs"),
     ("tool call from 1 KB", "≤ 100 µs"),
 ];
 

@@ -62,7 +62,7 @@ pub(crate) fn plain_query(name: &str, kind: u16) -> Vec<u8> {
 
 fn plain_message(name: &str, kind: u16) -> Message {
     let mut message = Message::query();
-    message.recursion_desired = true;
+    message.metadata.recursion_desired = true;
     let name = Name::from_ascii(format!("{name}.")).expect("a name");
     message.add_query(Query::query(name, RecordType::from(kind)));
     message

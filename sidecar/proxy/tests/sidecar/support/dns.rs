@@ -29,6 +29,8 @@ pub(crate) enum Trick {
     Silence,
     /// SERVFAIL.
     Failure,
+    /// SERVFAIL for AAAA.
+    HalfFailure,
     /// Over UDP only a header that says so; over TCP everything.
     Truncation,
     /// Before the reply, others with the wrong id, the wrong question and from the wrong port, which all lead elsewhere.
@@ -150,7 +152,11 @@ async fn serve_udp(socket: Arc<UdpSocket>, state: Arc<Mutex<State>>, release: Ar
         let query = Query::read(&buffer[..length]);
         let trick = query.note(&state, peer.port(), false);
         match trick {
-            None => {}
+            Some(Trick::HalfFailure) if query.kind == AAAA => {
+                let _ = socket.send_to(&query.broken(trick), peer).await;
+                continue;
+            }
+            None | Some(Trick::HalfFailure) => {}
             Some(Trick::Silence) => continue,
             Some(Trick::Failure | Trick::Garbage | Trick::Truncation) => {
                 let reply = query.broken(trick);
