@@ -74,6 +74,7 @@ attacking() {
   check "pinfold audit verify" "$PINFOLD_BIN/pinfold" audit verify "$scratch/state/audit"
 }
 
+check "docs/egress-attacks.md lists what is played" diff <(python3 "$suite/page.py" <"$suite/page-head.md") "$root/docs/egress-attacks.md"
 starting
 attacking 4 10.55.0.1
 attacking 6 fd55::1
