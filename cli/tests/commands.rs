@@ -174,6 +174,8 @@ fn try_answers_as_the_sidecar_would() {
         ("egress http://pypi.internal/admin", "path"),
         ("egress --method POST http://pypi.internal/simple/a", "method"),
         ("egress https://169.254.169.254/", "address"),
+        ("egress tcp://api.github.com:443", "protocol"),
+        ("egress ws://pypi.internal/simple/a", "protocol"),
         (r#"tool files read {"path":"a"}"#, ""),
         (r#"tool files read {"path":"../a"}"#, "argument"),
         ("tool files write", "tool"),
