@@ -54,7 +54,7 @@ pub(super) fn place(context: &Context<'_>, parts: Option<&Parts>, edit: &mut Edi
     match parts {
         Some(parts) => confine(parts, edit),
         None => {
-            ["containers", "initContainers"].into_iter().for_each(|list| harden_all(list, edit))
+            ["containers", "initContainers"].into_iter().for_each(|list| harden_all(list, edit));
         }
     }
     edit.ensure("/spec", "securityContext");

@@ -114,10 +114,10 @@ pub fn compile(
     }
     let mut spec = merge::merged(specs)?;
     narrow::narrow(&mut spec, narrowing);
-    ready(&names, spec)
+    ready(&names, &spec)
 }
 
-fn ready(names: &str, spec: Map<String, Value>) -> Result<Compiled, CompileError> {
+fn ready(names: &str, spec: &Map<String, Value>) -> Result<Compiled, CompileError> {
     let document = json!({"apiVersion": API_VERSION, "kind": "AgentPolicy", "metadata": {"name": names}, "spec": spec});
     let text: Arc<str> = document.to_string().into();
     if text.len() > POLICY_BYTES_MAX {

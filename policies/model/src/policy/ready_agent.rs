@@ -46,8 +46,15 @@ pub(super) fn agent(
         errors.push(error);
         None
     });
-    if raw.egress.loopback_ports.contains(&0) {
-        errors.push(at.field("loopbackPorts").error("expected ports from 1 to 65535"));
+    let ports = &raw.egress.loopback_ports;
+    if ports.contains(&0) || ports.len() > inject::LOOPBACK_PORTS_MAX {
+        let most = inject::LOOPBACK_PORTS_MAX;
+        let text = format!("expected at most {most} ports from 1 to 65535");
+        errors.push(at.field("loopbackPorts").error(text));
+    }
+    if let Some(port) = ports.iter().find(|port| inject::CLOSED_PORTS.contains(port)) {
+        let text = format!("`{port}` is the sidecar's own or DNS, and stays closed to agents");
+        errors.push(at.field("loopbackPorts").error(text));
     }
     if !errors.is_empty() {
         return Err(errors);
@@ -291,8 +298,8 @@ fn credential(raw: &RawCredential, place: &Place<'_>) -> Result<Credential, Docu
             header,
             prefix: prefix.to_owned(),
             suffix: suffix.to_owned(),
-            file: file.clone(),
-            secret: secret.clone(),
+            file,
+            secret,
         }),
         Some(_) | None => Err(place.field("format").error("expected text with one `{}`")),
     }

@@ -70,6 +70,14 @@ pub(in crate::inject) fn apply(document: &Value, mutation: &Mutation) -> Value {
     patched
 }
 
+/// A document after one more step.
+pub(in crate::inject) fn patched(document: &Value, step: &str) -> Value {
+    let patch: json_patch::Patch = serde_json::from_str(&format!("[{step}]")).expect("a step");
+    let mut patched = document.clone();
+    json_patch::patch(&mut patched, &patch).expect("it applies");
+    patched
+}
+
 impl Cluster {
     pub(in crate::inject) fn mutation(&self, user: &str, pod: &Value) -> Mutation {
         admit::mutate(&request(user, pod, None), &self.view, &self.policy, NOW)

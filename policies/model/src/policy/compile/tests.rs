@@ -204,7 +204,7 @@ fn what_was_compiled_once_is_kept() {
     let first = memo.compiled(&policies, &[]).expect("compiles");
     assert!(std::sync::Arc::ptr_eq(
         &first,
-        &memo.clone().compiled(&policies, &[]).expect("compiles")
+        &memo.compiled(&policies, &[]).expect("compiles")
     ));
     assert_ne!(first.digest, memo.compiled(&policies[..1], &[]).expect("compiles").digest);
 }
