@@ -10,12 +10,10 @@ gate=127.0.0.1 upstream=127.0.0.2
 
 world() {
   rustc --edition 2024 -O -o "$scratch/upstream" "$here/dns/upstream.rs" &&
-    ip netns add $namespace && at_end+=('ip netns del $namespace; rm -rf /etc/netns/$namespace') && inside ip link set lo up &&
+    ip netns add $namespace && inside ip link set lo up &&
     mkdir -p /etc/netns/$namespace &&
     printf 'nameserver %s\nsearch ns.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n' $gate >/etc/netns/$namespace/resolv.conf &&
     printf '127.0.0.1 localhost\n127.0.0.9 pod.example\n' >/etc/netns/$namespace/hosts || return
-  inside "$scratch/upstream" $upstream:53 &
-  at_end+=("kill $!")
   cat >"$scratch/policy.yaml" <<'YAML'
 apiVersion: pinfold.dev/v1alpha1
 kind: AgentPolicy
@@ -30,12 +28,8 @@ spec:
     - {host: "*.wild.example", ports: [443], protocol: tls}
 YAML
 }
-sidecar() {
-  inside "$PINFOLD_BIN/pinfold-sidecar" run --policy "$scratch/policy.yaml" --dns "$gate:53,[::1]:53" --resolver $upstream:53 --proxy off --gateway off --admin $gate:15090 \
-    --ready-file "$scratch/ready" "$@" >"$scratch/sidecar.log" 2>&1 &
-  at_end+=("kill $!")
-  within 15 test -s "$scratch/ready"
-}
+# In the background: these must not hold the output of a check open, and their ids must be known here.
+serve() { inside "$@" >>"$scratch/log" 2>&1 & at_end+=("kill $!"); }
 # How many questions came to the upstream so far.
 asked() { local a b c d; IFS=. read -r a b c d < <(inside dig +short @$upstream count.test A); echo $(((a << 24) + (b << 16) + (c << 8) + d)); }
 ask() { inside dig +tries=1 +time=5 "$@"; }
@@ -84,7 +78,11 @@ performance() {
   check "cached answers and denials ask the upstream next to nothing" at_least "$(($(asked) - before))" 50
 }
 
+at_end+=('ip netns del $namespace; rm -rf /etc/netns/$namespace')
 required "a namespace with an upstream" world
-required "the gate answers" sidecar
+serve "$scratch/upstream" $upstream:53
+serve "$PINFOLD_BIN/pinfold-sidecar" run --policy "$scratch/policy.yaml" --dns "$gate:53,[::1]:53" --resolver $upstream:53 --proxy off --gateway off --admin $gate:15090 \
+  --ready-file "$scratch/ready"
+required "the gate answers" within 15 test -s "$scratch/ready"
 programs
 performance

@@ -137,8 +137,8 @@ async fn changed_files_are_read_again_and_broken_ones_are_not_taken() {
 fn the_system_s_files_are_for_who_names_no_server() {
     let server = "127.0.0.1:53".parse().expect("an address");
     let given = Sources { servers: vec![server], hosts: None, resolv_conf: None };
-    let files = format!("{:?}", system::SystemFiles::new(&given));
+    let files = format!("{:?}", SystemFiles::new(&given));
     assert!(!files.contains("/etc"), "{files}");
-    let files = format!("{:?}", system::SystemFiles::new(&Sources::default()));
+    let files = format!("{:?}", SystemFiles::new(&Sources::default()));
     assert!(files.contains("/etc/resolv.conf") && files.contains("/etc/hosts"), "{files}");
 }
