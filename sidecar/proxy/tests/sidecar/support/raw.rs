@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -19,8 +19,8 @@ pub(crate) fn destination(peer: SocketAddr) -> Option<SocketAddr> {
 }
 
 /// A connection.
-pub(crate) struct Raw {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Raw<S = TcpStream> {
+    pub(crate) stream: S,
     pub(crate) buffer: Vec<u8>,
 }
 
@@ -79,6 +79,22 @@ impl Raw {
         (reply[1], raw)
     }
 
+    /// Opens a tunnel.
+    pub(crate) async fn tunnel(address: SocketAddr, authority: &str) -> Self {
+        let mut raw = Self::connect(address).await;
+        raw.send(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n")).await;
+        let reply = raw.head().await;
+        assert_eq!(reply.status, 200, "{authority}");
+        raw
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    /// Over any stream.
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
     /// Everything until the other side ends, and whether it ended with a reset.
     pub(crate) async fn rest_or_reset(&mut self) -> (Vec<u8>, bool) {
         loop {
@@ -93,15 +109,7 @@ impl Raw {
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.expect("sent");
-    }
-
-    /// Opens a tunnel.
-    pub(crate) async fn tunnel(address: SocketAddr, authority: &str) -> Self {
-        let mut raw = Self::connect(address).await;
-        raw.send(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n")).await;
-        let reply = raw.head().await;
-        assert_eq!(reply.status, 200, "{authority}");
-        raw
+        self.stream.flush().await.expect("sent");
     }
 
     /// Sends one request and reads its reply.

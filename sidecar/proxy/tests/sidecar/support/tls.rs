@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
-use rustls_pki_types::{PrivateKeyDer, ServerName};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// A server's certificate for one name, and who trusts it.
@@ -16,11 +17,19 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn new(name: &str) -> Self {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-        let chain = vec![made.cert.der().clone()];
+        Self::with(name, |_| {})
+    }
+
+    /// With a certificate of other contents.
+    pub(crate) fn with(name: &str, change: impl FnOnce(&mut rcgen::CertificateParams)) -> Self {
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+        change(&mut params);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let made = params.self_signed(&key).expect("a certificate");
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let chain = vec![made.der().clone()];
         let mut roots = RootCertStore::empty();
-        roots.add(made.cert.der().clone()).expect("a root");
+        roots.add(made.der().clone()).expect("a root");
         let server = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("versions")
@@ -30,9 +39,29 @@ impl Identity {
         Self {
             acceptor: TlsAcceptor::from(Arc::new(server)),
             connector: TlsConnector::from(Arc::new(client(roots))),
-            pem: made.cert.pem(),
+            pem: made.pem(),
         }
     }
+}
+
+impl Identity {
+    /// A server that speaks these protocols.
+    pub(crate) fn speaking(&self, protocols: &[&str]) -> TlsAcceptor {
+        let mut config = self.acceptor.config().as_ref().clone();
+        config.alpn_protocols = protocols.iter().map(|one| one.as_bytes().to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+/// A client that trusts the certificates of some PEM, and offers these protocols.
+pub(crate) fn trusting(pem: &[u8], protocols: &[&str]) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.expect("PEM")).expect("a root");
+    }
+    let mut config = client(roots);
+    config.alpn_protocols = protocols.iter().map(|one| one.as_bytes().to_vec()).collect();
+    TlsConnector::from(Arc::new(config))
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
