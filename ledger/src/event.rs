@@ -152,6 +152,9 @@ pub struct Event {
     pub protocol: Option<String>,
     /// HTTP or MCP method.
     pub method: Option<String>,
+    /// HTTP path as judged, without the query. Only of refused requests, and only where somebody asked to learn: paths can be long, and
+    /// can hold what isn't for everybody.
+    pub path: Option<String>,
     /// IP address that was connected to.
     pub address: Option<String>,
     /// Session id.
@@ -206,6 +209,7 @@ impl Event {
             port: None,
             protocol: None,
             method: None,
+            path: None,
             address: None,
             session_id: None,
             run_id: None,

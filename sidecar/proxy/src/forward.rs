@@ -136,6 +136,10 @@ impl<'g> Forwarder<'g> {
         let mut case = self.gate.case(EventKind::Egress);
         case.protocol = "http";
         case.method = Some(head.method.to_string());
+        if case.learns() {
+            let path = self.raw_path(head).ok().and_then(|raw| raw.normalize().ok());
+            case.path = path.map(|path| path.decoded().to_owned());
+        }
         case.trace(&head.headers);
         let port = self.route.port().unwrap_or(HTTP_PORT);
         case.endpoint = Some((head.authority.host.to_string(), head.authority.port_or(port)));

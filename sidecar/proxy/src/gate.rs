@@ -17,6 +17,7 @@ use crate::config::{Limits, Original};
 use crate::drain::DrainWatch;
 use crate::dns;
 use crate::guard::Guard;
+use crate::learn::Sinkhole;
 use crate::metrics::Metrics;
 use crate::policy_watch::Published;
 use crate::quota::Quota;
@@ -48,6 +49,8 @@ pub(crate) struct Gate {
     pub(crate) schemas: Schemas,
     pub(crate) bindings: Bindings,
     pub(crate) dns: dns::State,
+    /// Where names lead that a policy in learn mode refuses; none without redirected connections, which alone come back from there.
+    pub(crate) sinkhole: Option<Sinkhole>,
     pub(crate) quota: Quota,
     pub(crate) pipes: Pipes,
     pub(crate) drain: DrainWatch,
@@ -187,8 +190,12 @@ fn no_policy() -> Denial {
 
 fn log_denial(case: &Case, denial: &Denial) {
     let (host, port) = case.endpoint.clone().unwrap_or_default();
+    let learned = |text: &Option<String>| text.clone().filter(|_| case.learns());
     tracing::info!(
         id = case.id,
+        agent = case.published.policy.name,
+        method = learned(&case.method),
+        path = learned(&case.path),
         reason = denial.reason.as_str(),
         rule = denial.rule,
         protocol = case.protocol,

@@ -20,6 +20,7 @@ mod gate;
 mod gateway;
 mod guard;
 mod http_upstream;
+mod learn;
 mod listen;
 mod log;
 mod mcp_forward;

@@ -220,6 +220,9 @@ fn describe(case: &mut Case, message: &ClientMessage) {
         case.tool = Some(call.name.to_owned());
         let arguments = call.arguments.cloned().unwrap_or_default();
         case.arguments_digest = Some(arguments_digest(&arguments));
+        if case.learns() {
+            case.argument_names = arguments.keys().cloned().collect();
+        }
     }
 }
 

@@ -33,6 +33,10 @@ pub(crate) struct Case {
     pub(crate) protocol: &'static str,
     /// HTTP or MCP method.
     pub(crate) method: Option<String>,
+    /// HTTP path as judged; only while the policy learns.
+    pub(crate) path: Option<String>,
+    /// Names of the arguments of a call; only while the policy learns.
+    pub(crate) argument_names: Vec<String>,
     /// MCP server.
     pub(crate) server: Option<String>,
     /// Tool.
@@ -55,12 +59,19 @@ impl Case {
             endpoint: None,
             protocol: "unknown",
             method: None,
+            path: None,
+            argument_names: Vec::new(),
             server: None,
             tool: None,
             arguments_digest: None,
             traceparent: None,
             started: Instant::now(),
         }
+    }
+
+    /// Whether the policy records what would be needed.
+    pub(crate) fn learns(&self) -> bool {
+        self.published.policy.learns()
     }
 
     /// Takes the trace context of a request over, if it is one.
@@ -84,6 +95,7 @@ impl Case {
             ),
         };
         let (host, port) = self.endpoint.clone().unzip();
+        let learned = verdict.is_err() && self.learns();
         Event {
             rules: (!rule.is_empty()).then(|| rule.to_owned()).into_iter().collect(),
             reason,
@@ -96,6 +108,8 @@ impl Case {
             port,
             protocol: Some(self.protocol.to_owned()),
             method: self.method.clone(),
+            path: self.path.clone().filter(|_| learned),
+            keys: if learned { self.argument_names.clone() } else { Vec::new() },
             address,
             policy_digest: Some(self.published.digest.clone()),
             correlation_id: Some(self.id.clone()),

@@ -18,6 +18,7 @@ use crate::drain::{Drain, Phase};
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::guard::Guard;
+use crate::learn::Sinkhole;
 use crate::listen::{Port, Service, bind, bind_udp};
 use crate::metrics::Metrics;
 use crate::policy_watch::PolicyWatch;
@@ -113,6 +114,7 @@ pub(crate) async fn start_with(
         schemas: Schemas::default(),
         bindings,
         dns: dns::State::default(),
+        sinkhole: (!addresses.transparent.is_empty()).then(Sinkhole::default),
         quota: Quota::open(config.state.as_deref())?,
         trust: Trust::start(config.trust.as_deref(), config.upstream_ca.as_deref())?,
         pipes: Pipes::default(),

@@ -22,6 +22,7 @@ use crate::config::Original;
 use crate::drain::DrainWatch;
 use crate::forward::{Inside, Route, redirected};
 use crate::gate::Gate;
+use crate::learn;
 use crate::passage::{Farewell, Passage, let_go};
 use crate::peek::{First, alert_for, look};
 use crate::proxy;
@@ -47,7 +48,7 @@ pub(crate) async fn serve(
     case.endpoint = Some((host.to_string(), to.port()));
     let names = gate.bindings.names_of(to.ip());
     let opaque = Redirected { to, names: &names }.opaque(&case.published.policy, &gate.own);
-    let passage = Passage { gate, case, host, port: to.port(), drain };
+    let mut passage = Passage { gate, case, host, port: to.port(), drain };
     match opaque {
         Ok((host, permit)) => {
             let mut passage = Passage { host, ..passage };
@@ -58,7 +59,10 @@ pub(crate) async fn serve(
                 Err(denial) => passage.cut(client, denial, Farewell::Reset).await,
             }
         }
-        Err(unseen) => seen(passage, client, to, unseen).await,
+        Err(unseen) => {
+            let unseen = learn::sunk(gate, &mut passage.case, to).unwrap_or(unseen);
+            seen(passage, client, to, unseen).await
+        }
     }
 }
 

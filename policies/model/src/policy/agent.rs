@@ -260,6 +260,12 @@ pub struct ValueRule {
 }
 
 impl AgentPolicy {
+    /// Whether what would be needed is recorded.
+    #[must_use]
+    pub fn learns(&self) -> bool {
+        self.mode == AgentMode::Learn
+    }
+
     /// The upstream of that name.
     #[must_use]
     pub fn upstream(&self, name: &str) -> Option<&Upstream> {

@@ -15,6 +15,7 @@ use pinfold_wire::dns::{
 use super::burst::{Kind, Summary};
 use crate::answer::denial;
 use crate::gate::Gate;
+use crate::learn;
 use crate::policy_watch::Published;
 use crate::record::Case;
 use crate::resolve::Found;
@@ -78,9 +79,27 @@ pub(super) async fn answer(
         }
         Err(denial) => {
             refuse(gate, &published, Some(&query), &denial).await;
-            Some(refusal(&query, &denial, transport))
+            let learned = learned(gate, &published.policy, &query, &denial);
+            Some(match &learned {
+                Some(answers) => {
+                    let code = ResponseCode::NoError;
+                    let reply = Reply { query: &query, code, answers, error: None };
+                    reply.encode(transport.reply_bytes_max(&query))
+                }
+                None => refusal(&query, &denial, transport),
+            })
         }
     }
+}
+
+fn learned(
+    gate: &Gate,
+    policy: &AgentPolicy,
+    query: &Query,
+    denial: &Denial,
+) -> Option<Vec<Answer>> {
+    let AskedName::Host(name) = &query.name else { return None };
+    learn::answers(gate, policy, (name, RecordType(query.kind)), denial)
 }
 
 /// Answers one message when too many are being worked on: nothing is looked at, and nothing waits.

@@ -62,6 +62,9 @@ impl Site {
         case.endpoint = Some((self.inside.host.to_string(), self.inside.port));
         if let Some(head) = head {
             case.method = Some(head.method.to_string());
+            if case.learns() {
+                case.path = self.path(head).ok().map(|path| path.decoded().to_owned());
+            }
             case.trace(&head.headers);
         }
         case

@@ -12,6 +12,7 @@ mod dns_upstream;
 mod egress;
 mod entrances;
 mod leaks;
+mod learn;
 mod lifecycle;
 mod limits;
 mod mcp;
