@@ -77,6 +77,24 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
+    /// Judges again what was judged by another policy, and opened on the way out that it had.
+    ///
+    /// # Errors
+    /// The denial, which is an answer.
+    pub(crate) fn judge_again(
+        &self,
+        case: &Case,
+        policy: &AgentPolicy,
+        own: &[SocketAddr],
+    ) -> Result<(), Denial> {
+        let named = matches!(self.spoken, Spoken::Upstream { .. } | Spoken::Mcp { .. });
+        if !named && case.published.policy.via != policy.via {
+            let message = "the new policy has another way out";
+            return Err(denial(Reason::Upstream, "spec.egress.via", message, "connect again"));
+        }
+        self.judge(policy, own)
+    }
+
     /// Judges again, without asking a resolver: by the address that is in use.
     ///
     /// # Errors
@@ -193,7 +211,7 @@ impl Tunnels {
         let open: Vec<Arc<Entry>> = self.lock().values().map(Arc::clone).collect();
         let mut cut = Vec::new();
         for entry in open {
-            match entry.tunnel.judge(policy, own) {
+            match entry.tunnel.judge_again(&entry.case, policy, own) {
                 Ok(()) => entry.told.notify_one(),
                 Err(denial) => {
                     entry.cut();

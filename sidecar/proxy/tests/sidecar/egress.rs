@@ -106,7 +106,7 @@ fn heads(port: u16) -> Vec<Case> {
         (with("A: b\0c\r\n"), 400, "malformed"),
         (bare_lf, 400, "malformed"),
         (with(h2c), 403, "protocol"),
-        (with("Connection: Upgrade\r\nUpgrade: websocket\r\n"), 403, "protocol"),
+        (with(WEBSOCKET), 403, "protocol"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), 505, "malformed"),
         (with(&format!("X: {}\r\n", "a".repeat(17_000))), 431, "malformed"),
         (with(&"X: a\r\n".repeat(101)), 431, "malformed"),
@@ -114,6 +114,9 @@ fn heads(port: u16) -> Vec<Case> {
         (b"\x16\x03\x01\x02\x00\x01\x00".to_vec(), 400, "malformed"),
     ]
 }
+
+const WEBSOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
 
 /// Row 54: paths are normalized before they are judged, and refused where that is ambiguous.
 fn paths(port: u16) -> Vec<Case> {

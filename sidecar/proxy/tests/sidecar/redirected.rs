@@ -151,7 +151,7 @@ async fn both_entrances_share_the_limit_of_connections() {
     let mut agent = Raw::redirected(sidecar.transparent(), to).await;
     agent.send("SSH-2.0-x\r\n").await;
     assert_eq!(agent.rest_or_reset().await, (Vec::new(), true));
-    drop(tunnel);
+    drop((tunnel, listener));
     sidecar.until_metric("pinfold_egress_open_connections", 0.0).await;
 }
 

@@ -184,3 +184,25 @@ async fn a_refusal_of_the_proxy_is_told_and_its_credential_is_not() {
     assert_eq!((reply.status, reply.reason().as_str()), (502, "upstream"));
     assert!(corporate.heads().is_empty());
 }
+
+#[tokio::test]
+async fn a_reload_ends_what_left_by_another_way() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+    let port = listener.local_addr().expect("an address").port();
+    let corporate = Corporate::start(OK, port).await;
+    let sidecar = through(port, &corporate).await.start().await;
+    let mut tunnels = Vec::new();
+    for host in ["raw.internal", "outside.internal"] {
+        let mut agent = Raw::tunnel(sidecar.proxy(), &format!("{host}:{port}")).await;
+        agent.send(hello(host)).await;
+        let (stream, _) = listener.accept().await.expect("a connection");
+        tunnels.push((agent, stream));
+    }
+    sidecar.rewrite(&policy(port, "null").replace("    via: null\n", ""));
+    for (agent, _) in &mut tunnels {
+        agent.rest().await;
+    }
+    let records = sidecar.verified_records().await;
+    let reasons: Vec<_> = records.iter().map(|record| record["reason"].as_str()).collect();
+    assert_eq!(reasons, [None, None, Some("upstream"), Some("upstream")]);
+}
