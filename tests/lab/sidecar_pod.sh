@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The sidecar in a pod of a real node, as manifests/examples/agent-pod.yaml shows it: start order, allowed and denied requests of an agent,
+# The sidecar in a pod of a real node, as tests/lab/sidecar/agent-pod.yaml declares it: start order, allowed and denied requests of an agent,
 # credentials, metrics, and policy that arrives by a mounted ConfigMap.
 source "$(dirname "$0")/checks.bash"
 namespace=acme-agents
