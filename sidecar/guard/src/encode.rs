@@ -122,6 +122,7 @@ fn chain(table: &str, chain: &Chain) -> Request {
             Place::Prerouting => 0,
             Place::Forward => 2,
             Place::Output => 3,
+            Place::Postrouting => 4,
         };
         let hook = Attributes::new().big(1, number).bytes(2, &priority.to_be_bytes());
         attributes =
@@ -231,6 +232,7 @@ fn match_expressions(one: Match) -> Vec<Attributes> {
         Match::OtherUid(uid) => vec![meta(META_UID), compare(NOT_EQUAL, &uid.to_ne_bytes())],
         Match::NotFromLoopback => vec![meta(META_IIFNAME), compare(NOT_EQUAL, &interface_name())],
         Match::ToLoopback => vec![meta(META_OIFNAME), compare(EQUAL, &interface_name())],
+        Match::NotToLoopback => vec![meta(META_OIFNAME), compare(NOT_EQUAL, &interface_name())],
         Match::Protocol(protocol) => of_protocol(protocol).to_vec(),
         Match::To4(address) => destination_v4(4, &address.octets()),
         Match::ToLoopback4 => {
@@ -324,3 +326,6 @@ fn verdict(code: i32, chain: Option<&str>) -> Attributes {
     let data = Attributes::new().nested(2, &inner);
     expression("immediate", &Attributes::new().big(1, VERDICT).nested(2, &data))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,5 +14,5 @@ mod ruleset;
 mod text;
 
 pub use error::GuardError;
-pub use plan::{LOOPBACK_PORTS_MAX, PROBE_V4, PROBE_V6, Plan, RouteMode};
+pub use plan::{PROBE_V4, PROBE_V6, Plan, RouteMode};
 pub use routes::{Leak, routes_hold};

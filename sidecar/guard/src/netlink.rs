@@ -319,3 +319,6 @@ fn messages(mut left: &[u8]) -> Vec<Message> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use pinfold_model::policy::inject;
+use pinfold_model::policy::inject::{self, LOOPBACK_PORTS_MAX};
 
 use crate::encode;
 use crate::error::GuardError;
@@ -12,8 +12,6 @@ use crate::rules;
 use crate::ruleset::Table;
 use crate::text;
 
-/// Most ports of loopback that agents may use beside the sidecar's.
-pub const LOOPBACK_PORTS_MAX: usize = 64;
 /// The sidecar's packets to this address meet the rules that agents' meet: so it sees that the rules are there. Of TEST-NET-1
 /// (RFC 5737), where nothing is.
 pub const PROBE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -55,9 +53,8 @@ impl Plan {
                 "{count} `--loopback-port`s: expected at most {LOOPBACK_PORTS_MAX}"
             )));
         }
-        let closed =
-            [inject::TRANSPARENT_PORT, inject::DNS_PORT, inject::ADMIN_PORT, DNS_SERVICE, 0];
-        if let Some(port) = loopback_ports.iter().find(|port| closed.contains(port)) {
+        let closed = |port: &&u16| **port == 0 || inject::CLOSED_PORTS.contains(port);
+        if let Some(port) = loopback_ports.iter().find(closed) {
             return Err(GuardError::Settings(format!(
                 "`--loopback-port {port}` can't be opened to agents: it is the sidecar's own, DNS or no port"
             )));
@@ -94,9 +91,6 @@ impl Plan {
     }
 }
 
-/// DNS, wherever its server is said to be, is the sidecar's.
-const DNS_SERVICE: u16 = 53;
-
 /// What is to be said about what was loaded.
 #[derive(Debug)]
 pub struct Loaded(Vec<String>);
@@ -108,3 +102,6 @@ impl Loaded {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

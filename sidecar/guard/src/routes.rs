@@ -421,3 +421,6 @@ fn leads_to_loopback(
     let out = messages.first().and_then(|message| attribute(message, 12, 4)).and_then(number);
     Ok(out == Some(LOOPBACK))
 }
+
+#[cfg(test)]
+mod tests;

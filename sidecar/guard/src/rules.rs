@@ -4,17 +4,17 @@
 //! one is missing is closed too. A packet without a socket (a reset, an acknowledgement after the socket was closed, an ICMP error) has
 //! no UID that could be asked: of these only replies go, and the rest of connections that the sidecar opened itself.
 
-use crate::plan::{LOOPBACK_PORTS_MAX, PROBE_V4, PROBE_V6};
+use crate::plan::{PROBE_V4, PROBE_V6};
 use crate::ruleset::{
     Action, Chain, ChainKind, Hook, IcmpKind, Match, Place, PortSet, Protocol, Rule, Table,
 };
-use pinfold_model::policy::inject;
+use pinfold_model::policy::inject::{self, LOOPBACK_PORTS_MAX};
 use std::net::Ipv6Addr;
 
 use Action::{Accept, Drop, Goto, MarkConnection, MarkPacket, Prohibit, Redirect, Reset, Return};
 use Match::{
-    ConnectionMark, Icmp, Invalid, New, NotFromLoopback, OtherUid, Port, PortIn, Redirected, Reply,
-    To4, To6, ToLoopback, ToLoopback4, Uid,
+    ConnectionMark, Icmp, Invalid, New, NotFromLoopback, NotToLoopback, OtherUid, Port, PortIn,
+    Redirected, Reply, To4, To6, ToLoopback, ToLoopback4, Uid,
 };
 
 /// Name of the table.
@@ -39,8 +39,16 @@ const AFTER_NAT: i32 = 0;
 pub(crate) fn table(uid: u32, ports: Vec<u16>) -> Table {
     // The proxy's and the gateway's come on top.
     let size = u32::try_from(LOOPBACK_PORTS_MAX).unwrap_or(u32::MAX).saturating_add(2);
-    let chains =
-        vec![inbound(), through(), reroute(uid), steer(uid), steered(), egress(uid), agents()];
+    let chains = vec![
+        inbound(),
+        through(),
+        reroute(uid),
+        steer(uid),
+        steered(),
+        egress(uid),
+        agents(),
+        leaving(),
+    ];
     Table { name: TABLE, set: PortSet { name: PORTS, size, ports }, chains }
 }
 
@@ -67,6 +75,15 @@ fn through() -> Chain {
         name: "through",
         hook: hooked(ChainKind::Filter, Place::Forward, AFTER_NAT, true),
         rules: Vec::new(),
+    }
+}
+
+/// A socket that is bound to an interface takes it even to 127.0.0.1, where its connection was redirected to.
+fn leaving() -> Chain {
+    Chain {
+        name: "leaving",
+        hook: hooked(ChainKind::Filter, Place::Postrouting, AFTER_NAT, false),
+        rules: vec![rule(&[NotToLoopback, Redirected], &[Drop])],
     }
 }
 
@@ -171,3 +188,6 @@ fn agents() -> Chain {
         ],
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,7 @@ pub(crate) enum Place {
     Prerouting,
     Forward,
     Output,
+    Postrouting,
 }
 
 /// All matches hold, then the actions are done in turn.
@@ -69,8 +70,10 @@ pub(crate) enum Match {
     OtherUid(u32),
     /// It came from outside the pod.
     NotFromLoopback,
-    /// It was routed to loopback.
+    /// It was routed to loopback, or was before it was redirected: the kernel keeps that for chains of output.
     ToLoopback,
+    /// It leaves the pod.
+    NotToLoopback,
     Protocol(Protocol),
     To4(Ipv4Addr),
     /// 127.0.0.0/8.

@@ -56,6 +56,7 @@ fn place_name(place: Place) -> &'static str {
         Place::Prerouting => "prerouting",
         Place::Forward => "forward",
         Place::Output => "output",
+        Place::Postrouting => "postrouting",
     }
 }
 
@@ -72,6 +73,7 @@ fn match_text(one: Match) -> String {
         Match::OtherUid(uid) => format!("meta skuid != {uid}"),
         Match::NotFromLoopback => "iifname != \"lo\"".to_owned(),
         Match::ToLoopback => "oifname \"lo\"".to_owned(),
+        Match::NotToLoopback => "oifname != \"lo\"".to_owned(),
         Match::Protocol(protocol) => format!("meta l4proto {}", protocol_name(protocol)),
         Match::To4(address) => format!("ip daddr {address}"),
         Match::ToLoopback4 => "ip daddr 127.0.0.0/8".to_owned(),

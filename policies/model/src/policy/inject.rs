@@ -65,6 +65,11 @@ pub const ADMIN_PORT: u16 = 15_090;
 pub const ADMIN_PORT_NAME: &str = "pinfold-admin";
 /// Every port of the sidecar.
 pub const PORTS: [u16; 5] = [TRANSPARENT_PORT, PROXY_PORT, DNS_PORT, GATEWAY_PORT, ADMIN_PORT];
+/// Ports of loopback that no policy may open to agents: listeners that only the guard leads to, the admin port, and DNS, which is the
+/// sidecar's wherever its server is said to be.
+pub const CLOSED_PORTS: [u16; 4] = [TRANSPARENT_PORT, DNS_PORT, ADMIN_PORT, 53];
+/// Most ports of loopback that a policy may open to agents.
+pub const LOOPBACK_PORTS_MAX: usize = 64;
 /// Largest compiled policy that an annotation takes.
 pub const POLICY_BYTES_MAX: usize = 200 * 1024;
 
