@@ -120,7 +120,8 @@ pub(crate) fn mounts(document: &Value) -> Vec<Fault> {
     for list in LISTS {
         for (at, container) in items(document, list).iter().enumerate() {
             let name = named(container);
-            if list == "initContainers" && [GUARD, SIDECAR].contains(&name) {
+            // Ours are in front; a name further behind is somebody else's.
+            if list == "initContainers" && [GUARD, SIDECAR].get(at) == Some(&name) {
                 continue;
             }
             let devices = container.get("volumeDevices").and_then(Value::as_array);

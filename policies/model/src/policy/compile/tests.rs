@@ -201,11 +201,9 @@ fn what_was_compiled_once_is_kept() {
     let agents = agents(&[("one", "{}"), ("other", "{}")]);
     let policies: Vec<&AgentPolicy> = agents.iter().collect();
     let memo = super::Memo::default();
-    let first = memo.compiled(&policies, &[]).expect("compiles");
-    assert!(std::sync::Arc::ptr_eq(
-        &first,
-        &memo.compiled(&policies, &[]).expect("compiles")
-    ));
+    let shared = memo.clone();
+    let first = shared.compiled(&policies, &[]).expect("compiles");
+    assert!(std::sync::Arc::ptr_eq(&first, &memo.compiled(&policies, &[]).expect("compiles")));
     assert_ne!(first.digest, memo.compiled(&policies[..1], &[]).expect("compiles").digest);
 }
 
