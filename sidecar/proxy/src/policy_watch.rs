@@ -138,8 +138,12 @@ pub(crate) struct PolicyWatch {
     seen: Option<Digest>,
     /// What was last reported as wrong, so that it is reported once.
     reported: String,
-    /// Since when there is no policy, or one with another digest.
-    wrong_since: Option<Instant>,
+    /// Of what was read last.
+    looked: Option<Digest>,
+    /// Since when there is no policy.
+    absent_since: Option<Instant>,
+    /// Since when it has another digest than was announced.
+    torn_since: Option<Instant>,
     gone_max: Duration,
     digest_max: Duration,
 }
@@ -171,7 +175,9 @@ impl PolicyWatch {
             current: Arc::new(ArcSwap::from_pointee(published)),
             seen: Some(seen),
             reported: String::new(),
-            wrong_since: None,
+            looked: None,
+            absent_since: None,
+            torn_since: None,
             gone_max: limits.policy_gone_max,
             digest_max: limits.policy_digest_max,
         })
@@ -214,6 +220,9 @@ impl PolicyWatch {
             if self.seen == Some(now) {
                 return Ok(None);
             }
+            if self.looked.replace(now) != Some(now) {
+                self.reported.clear();
+            }
             let found = self.origin.choose(&files, announced.as_deref());
             // What is invalid stays so until it changes; what is absent or torn is a matter of time.
             let settled = matches!(found, Ok(_) | Err(Trouble::Invalid(_)));
@@ -235,7 +244,7 @@ impl PolicyWatch {
 
     fn publish(&mut self, Found { policy, set }: Found, metrics: &Metrics) -> bool {
         self.reported.clear();
-        self.wrong_since = None;
+        (self.absent_since, self.torn_since) = (None, None);
         let digest = policy.digest.to_string();
         let published = self.next(policy, digest, true);
         // Files that are back as they were: then nothing has changed.
@@ -256,13 +265,11 @@ impl PolicyWatch {
     }
 
     fn failed(&mut self, trouble: Trouble, metrics: &Metrics) -> bool {
-        let (waits, gone) = match &trouble {
-            Trouble::Absent(_) => (None, true),
-            Trouble::Digest(_) => (Some(self.digest_max), false),
-            Trouble::Invalid(_) => (None, false),
-        };
-        let since = *self.wrong_since.get_or_insert_with(Instant::now);
-        if waits.is_some_and(|most| since.elapsed() < most) {
+        let now = Instant::now();
+        let since = |set: bool, since: Option<Instant>| set.then(|| since.unwrap_or(now));
+        self.absent_since = since(matches!(trouble, Trouble::Absent(_)), self.absent_since);
+        self.torn_since = since(matches!(trouble, Trouble::Digest(_)), self.torn_since);
+        if self.torn_since.is_some_and(|since| since.elapsed() < self.digest_max) {
             return false;
         }
         let message = trouble.error().to_string();
@@ -271,10 +278,8 @@ impl PolicyWatch {
             tracing::error!(reason = message, "policy not reloaded, the old one stays in force");
             self.reported = message;
         }
-        if !gone {
-            return false;
-        }
-        since.elapsed() >= self.gone_max && self.deny_everything(metrics)
+        let gone = self.absent_since.is_some_and(|since| since.elapsed() >= self.gone_max);
+        gone && self.deny_everything(metrics)
     }
 
     /// A policy that was taken away must not rule for ever. Whether that is news.

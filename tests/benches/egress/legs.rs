@@ -151,25 +151,25 @@ fn sidecar(
 
 fn haproxy(folder: &Path, (first, server): (SocketAddr, SocketAddr)) -> Outcome<Command> {
     let text = format!(
-        "global\n  maxconn 20000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 600s\n  timeout server 600s\n\
+        "global\n  maxconn 9800\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 600s\n  timeout server 600s\n\
          frontend in\n  bind {first}\n  default_backend out\nbackend out\n  server one {server}\n"
     );
     let path = written(folder, "haproxy.cfg", &text)?;
     let mut command = Command::new("haproxy");
-    command.arg("-db").arg("-q").arg("-f").arg(path);
+    command.arg("-db").arg("-f").arg(path);
     Ok(command)
 }
 
 fn squid(folder: &Path, first: SocketAddr) -> Outcome<Command> {
-    let at = folder.display();
     let text = format!(
-        "http_port {first}\nhttp_access allow all\ncache deny all\naccess_log none\ncache_log {at}/cache.log\ncache_mem 8 MB\n\
-         pid_filename none\nmax_filedescriptors 65536\ncoredump_dir {at}\npinger_enable off\ncache_effective_user root\n\
+        "http_port {first}\nhttp_access allow all\ncache deny all\naccess_log none\ncache_log /dev/null\ncache_mem 8 MB\n\
+         pid_filename none\nmax_filedescriptors 20000\ncoredump_dir /\npinger_enable off\n\
          shutdown_lifetime 0 seconds\n"
     );
     let path = written(folder, "squid.conf", &text)?;
     let mut command = Command::new("squid");
-    command.arg("-N").arg("-f").arg(path);
+    // By this name it calls its shared memory, which it leaves behind when it is killed; `run.sh` clears it away.
+    command.arg("-N").arg("-n").arg(format!("pinfoldbench{}", first.port())).arg("-f").arg(path);
     Ok(command)
 }
 

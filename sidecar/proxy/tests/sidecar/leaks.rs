@@ -149,7 +149,7 @@ async fn play(program: &Program, listener: &TcpListener, gone: u16, ending: Endi
             assert_eq!(rest, b"still");
         }
         Ending::OverLimit => {
-            let sent = tokio::spawn(async move { far.write_all(&vec![b'i'; 8 << 20]).await });
+            let sent = tokio::spawn(async move { far.write_all(&vec![b'i'; 32 << 20]).await });
             assert!(agent.rest().await.len() < 4 << 20);
             sent.await.expect("no panic").expect_err("a reset");
         }

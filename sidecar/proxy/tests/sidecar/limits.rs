@@ -60,7 +60,7 @@ async fn a_connection_gets_its_bytes_and_not_one_more() {
     // Little, which is copied, and much, which is spliced; each way, and both together.
     for (limit, back, out) in [(1024, 4096, 0), (1024, 0, 4096), (8 << 20, 32 << 20, 1000)] {
         let (listener, port) = listener().await;
-        let limits = format!("{{bytesPerConnection: {limit}}}");
+        let limits = format!(r#"{{bytesPerConnection: "{limit}"}}"#);
         let sidecar = limited(&limits, port).await.start().await;
         let (mut agent, far) = pair(&sidecar, &listener).await;
         let (mut far_read, mut far_write) = far.into_split();
@@ -186,7 +186,7 @@ async fn the_policy_says_how_long_a_tunnel_may_be_idle() {
 async fn bodies_count_too() {
     let upstream = Upstream::saying("b".repeat(600).leak()).await;
     let port = upstream.port();
-    let sidecar = limited("{bytesPerConnection: 1000}", port).await.start().await;
+    let sidecar = limited(r#"{bytesPerConnection: "1000"}"#, port).await.start().await;
     let host = format!("pypi.internal:{port}");
     let get = format!("GET http://{host}/simple/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
     let mut agent = Raw::connect(sidecar.proxy()).await;
