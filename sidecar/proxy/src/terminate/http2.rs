@@ -52,8 +52,8 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 /// A peer that doesn't answer a ping is dead.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_MAX: Duration = Duration::from_secs(20);
-/// How long a connection that was told to go may take.
-const GOING_MAX: Duration = Duration::from_secs(5);
+/// How long a connection that was told to go may stay without an open request.
+const GOING_MAX: Duration = Duration::from_secs(1);
 
 /// An open request: a connection without any ends after some time.
 pub(super) struct Open(Arc<watch::Sender<usize>>);
@@ -86,14 +86,14 @@ pub(super) async fn serve(site: Arc<Site>, stream: TlsStream<Replayed>, mut drai
     tokio::select! {
         // An error is the agent's, and it knows.
         _ = &mut connection => return,
-        () = drain.reached(Phase::Draining) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-            return;
-        }
-        () = unused(&mut counted, unused_max) => connection.as_mut().graceful_shutdown(),
+        () = drain.reached(Phase::Draining) => {}
+        () = unused(&mut counted, unused_max) => {}
     }
-    let _ = tokio::time::timeout(GOING_MAX, connection).await;
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = connection => {}
+        () = unused(&mut counted, GOING_MAX) => {}
+    }
 }
 
 fn builder() -> Builder<Tasks> {
