@@ -13,7 +13,8 @@ const WORLD: &str = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: def
 const POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: acme}, spec: {automountServiceAccountToken: false, containers: [{name: c, image: 'registry.example/a:1', \
      env: [{name: KEY, valueFrom: {secretKeyRef: {name: model-key, key: k}}}]}]}}";
 const SECRET: &str = "{apiVersion: v1, kind: Secret, metadata: {name: model-key, namespace: acme}, stringData: {k: canary-value}}";
-const POLICY: &str = "apiVersion: pinfold.dev/v1alpha1\nkind: AdmissionPolicy\nmetadata: {name: site}\nspec: {grants: {checkExistence: true}}\n";
+const POLICY: &str = "apiVersion: pinfold.dev/v1alpha1\nkind: AdmissionPolicy\nmetadata: {name: site}\nspec: {grants: {checkExistence: true}, inject: {profile: none}, \
+     rules: [{id: PF-POD-002, mode: \"off\"}]}\n";
 
 #[test]
 fn a_granted_secret_has_to_be_there() -> Outcome {
