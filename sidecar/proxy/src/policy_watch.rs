@@ -294,7 +294,10 @@ impl PolicyWatch {
         policy.servers.clear();
         policy.via = None;
         let published = self.next(policy, NO_DIGEST.to_owned(), false);
-        tracing::error!(seconds = self.gone_max.as_secs(), "the policy is gone: everything is denied");
+        tracing::error!(
+            seconds = self.gone_max.as_secs(),
+            "the policy is gone: everything is denied"
+        );
         metrics.policy_in_force(NO_DIGEST);
         self.current.store(Arc::new(published));
         true

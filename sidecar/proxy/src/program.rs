@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Arguments, Command, Config};
@@ -25,6 +26,7 @@ pub fn main() -> ExitCode {
         Command::CheckGuard(flags) => return guard::check(&flags),
     };
     log::install(flags.log());
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .max_blocking_threads(BLOCKING_THREADS_MAX)
@@ -54,6 +56,14 @@ async fn run(config: Config) -> Result<(), StartError> {
     }
     running.shutdown().await;
     Ok(())
+}
+
+/// Two sockets for each connection that a policy allows: as many descriptors as the system lets this process have.
+fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn system(action: &'static str, error: &std::io::Error) -> StartError {

@@ -97,7 +97,8 @@ fn too_fast(rate: Rate, wait: Duration) -> Denial {
 
 fn day_spent(most: u64) -> Denial {
     let message = format!("the agent's {most} bytes of this day are used up");
-    let remedy = format!("wait until the next 24 hours begin, or ask for more in `{BYTES_PER_DAY}`");
+    let remedy =
+        format!("wait until the next 24 hours begin, or ask for more in `{BYTES_PER_DAY}`");
     denial(Reason::Limit, BYTES_PER_DAY, message, remedy)
 }
 

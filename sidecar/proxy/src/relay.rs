@@ -145,12 +145,8 @@ pub(crate) async fn run(gate: &Arc<Gate>, established: Established) {
 }
 
 /// Relays between ends that aren't both sockets, such as TLS that the sidecar ended. They are closed when this returns.
-pub(crate) async fn streams<A, U>(
-    gate: &Arc<Gate>,
-    agent: A,
-    upstream: U,
-    registered: Registered,
-) where
+pub(crate) async fn streams<A, U>(gate: &Arc<Gate>, agent: A, upstream: U, registered: Registered)
+where
     A: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {

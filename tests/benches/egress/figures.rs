@@ -136,8 +136,7 @@ fn memories(
 fn report(rounds: usize, samples: &[(usize, Leg, Sample)], memory: &Memory) -> Outcome<String> {
     let mut text = format!("{rounds} rounds of {TIME:?} for each figure.\n\n");
     let row = |text: &mut String, cells: &[String]| writeln!(text, "| {} |", cells.join(" | "));
-    let titles: Vec<String> =
-        std::iter::once("").chain(MEASURES).map(str::to_owned).collect();
+    let titles: Vec<String> = std::iter::once("").chain(MEASURES).map(str::to_owned).collect();
     row(&mut text, &titles)?;
     row(&mut text, &vec!["---".to_owned(); titles.len()])?;
     for leg in Leg::ALL {

@@ -30,14 +30,8 @@ pub(crate) enum Leg {
 }
 
 impl Leg {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Direct,
-        Self::Sidecar,
-        Self::Audited,
-        Self::Haproxy,
-        Self::Squid,
-        Self::Tinyproxy,
-    ];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Direct, Self::Sidecar, Self::Audited, Self::Haproxy, Self::Squid, Self::Tinyproxy];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 use std::sync::atomic::AtomicU32;
 
-use pinfold_model::sources::SourceFile;
 use pinfold_model::policy::load;
+use pinfold_model::sources::SourceFile;
 
 use super::*;
 

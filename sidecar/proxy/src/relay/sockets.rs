@@ -127,6 +127,9 @@ impl Direction<'_> {
     fn step(&self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
         with_scratch(|scratch| {
             let read = ready!(receive(self.from, context, scratch))?;
+            if read == 0 {
+                return Poll::Ready(Ok(Step { read, left: Vec::new(), denial: None }));
+            }
             let (granted, denial) = self.flow.count(self.way, read);
             let granted = scratch.get(..granted).unwrap_or_default();
             let written = match self.to.try_write(granted) {

@@ -137,7 +137,8 @@ async fn a_stop_lets_requests_finish_and_cuts_what_does_not_end() {
     let stopping = tokio::spawn(sidecar.running.shutdown());
     assert_eq!(idle.rest().await, b"", "idle connections end first");
     far.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await.expect("sent");
-    assert_eq!(request.reply().await.text(), "hello");
+    let last = request.reply().await;
+    assert_eq!((last.headers["connection"].as_str(), last.text().as_str()), ("close", "hello"));
     assert_eq!(tunnel.rest().await, b"");
     assert_eq!(tunnel_far.read(&mut [0]).await.unwrap_or(0), 0);
     stopping.await.expect("stopped");
