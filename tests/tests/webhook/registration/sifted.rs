@@ -29,7 +29,7 @@ const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: s, names
 const SLICE: &str = "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: s, namespace: acme}, addressType: IPv4, \
      endpoints: [{addresses: [10.0.0.1]}], ports: [{name: p, port: TARGET}]}";
 const ENDPOINTS: &str = "{apiVersion: v1, kind: Endpoints, metadata: {name: s, namespace: acme}, subsets: [{addresses: [{ip: 10.0.0.1}], ports: [{port: TARGET}]}]}";
-const NO_PORTS: &str = "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: n, namespace: acme}, addressType: IPv4, endpoints: []}";
+const NO_PORTS: &str = "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: unported, namespace: acme}, addressType: IPv4, endpoints: []}";
 
 const DEV: User<'_> = User { name: "dev", groups: &[] };
 const DANA: User<'_> = User { name: "dana", groups: &[] };
