@@ -6,7 +6,7 @@ source "$(dirname "$0")/checks.bash"
 suite=$here/guard
 python=/usr/bin/python3
 uid=64646
-pod=pinfold-gpod out=pinfold-gout
+pod=pinfold-gpod-$$ out=pinfold-gout-$$
 sidecar_pid=
 
 in_pod() { ip netns exec $pod "$@"; }
@@ -29,8 +29,11 @@ nothing_left() {
   [ "$count" = 0 ] || { echo "$count packets left"; outside nft list table inet outside | grep -A4 'elements'; forget; return 1; }
 }
 
+# A check runs in a shell of its own, so what it began is ended by what it left here.
+remove() { kill $(cat "$scratch/pids" 2>/dev/null) 2>/dev/null; ip netns del $pod; ip netns del $out; }
+at_end+=(remove)
 namespaces() {
-  ip netns add $out && at_end+=("ip netns del $out") && ip netns add $pod && at_end+=("ip netns del $pod") &&
+  ip netns add $out && ip netns add $pod &&
     ip link add eth0 netns $pod type veth peer name pod netns $out &&
     ip -n $out addr add 10.77.0.1/24 dev pod && ip -n $out addr add fd77::1/64 dev pod nodad && ip -n $out addr add fe80::1/64 dev pod nodad &&
     ip -n $out link set lo up && ip -n $out link set pod up &&
@@ -57,15 +60,16 @@ table inet outside {
 }
 N
 }
-servers() { # servers NAME COMMAND...: runs it until the end
+servers() { # servers NAME COMMAND...: runs it until the end of the script
   local name=$1
   shift
   "$@" >"$scratch/$name.out" 2>"$scratch/$name.err" &
-  at_end+=("kill $! 2>/dev/null; wait $! 2>/dev/null")
+  echo $! >>"$scratch/pids"
   within 10 grep -q ready "$scratch/$name.out"
 }
+# Not by `as`: a function in the background would be a shell, whose process id is not the sidecar's.
 start_sidecar() {
-  as $uid "$PINFOLD_BIN/pinfold-sidecar" run --policy "$scratch/policy.yaml" --guard required --transparent '127.0.0.1:15001,[::1]:15001' --dns '127.0.0.1:15053,[::1]:15053' \
+  ip netns exec $pod setpriv --reuid $uid --regid $uid --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all "$PINFOLD_BIN/pinfold-sidecar" run --policy "$scratch/policy.yaml" --guard required --transparent '127.0.0.1:15001,[::1]:15001' --dns '127.0.0.1:15053,[::1]:15053' \
     --proxy '127.0.0.1:15002,[::1]:15002' --gateway 127.0.0.1:15080 --admin 0.0.0.0:15090 --resolver 10.77.0.1:5353 --audit "$scratch/audit" --drain 1 "$@" >>"$scratch/sidecar.log" 2>&1 &
   sidecar_pid=$!
 }
@@ -190,11 +194,20 @@ times_broken() { grep -c 'guard is broken' "$scratch/sidecar.log"; }
 more_than() { at_least $(($1 + 1)) "$($2)"; }
 changes_recorded() { at_least 2 "$(grep -h '"event":"guard"' "$scratch"/audit/*.jsonl | wc -l)"; }
 
+allowed_one() {
+  as 10001 $python -c "
+import socket
+try:
+    s = socket.create_connection(('10.77.0.1', 8080), 1); s.sendall(b'x'); print(s.recv(4).decode())
+except ConnectionRefusedError:
+    print('refused')"
+}
 ending() {
   echo "# Without a sidecar"
+  check "with a sidecar an allowed connection is answered" same peer "$(allowed_one)"
   stop_sidecar -KILL
   forget
-  check "[78] the sidecar killed: connections are refused" not as 10001 curl -sS --max-time 3 http://10.77.0.1:8080/
+  check "[78] the sidecar killed: an allowed connection is refused at once" same refused "$(allowed_one)"
   check "[78] and nothing leaves" nothing_left
   start_sidecar
   check "a new one serves" within 10 ready
@@ -208,6 +221,9 @@ ending() {
     check "rp_filter $filter: the sidecar is ready" within 3 ready
   done
   sysctl_pod ipv4/conf/all/rp_filter 0
+  check "rp_filter loose again: routes could hold UID 0 and don't, which the sidecar says" within 3 broken 'UID 0 '
+  check "and the guard mends" guard
+  check "so it serves" within 3 ready
   full
   ip -n $pod link add extra type veth peer name extra0 netns $out && ip -n $out link set extra0 up && ip -n $pod addr add 10.78.0.2/24 dev extra && ip -n $pod link set extra up
   check "an interface that came later is noticed: it has no route of its own" within 3 broken 'by extra'
