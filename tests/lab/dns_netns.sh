@@ -28,8 +28,8 @@ spec:
     - {host: "*.wild.example", ports: [443], protocol: tls}
 YAML
 }
-# In the background: these must not hold the output of a check open, and their ids must be known here.
-serve() { inside "$@" >>"$scratch/log" 2>&1 & at_end+=("kill $!"); }
+# In the background. Not by `inside`, whose process would be a shell; the output of a check must not be held open.
+serve() { ip netns exec $namespace "$@" >>"$scratch/log" 2>&1 & at_end+=("kill $!"); }
 # How many questions came to the upstream so far.
 asked() { local a b c d; IFS=. read -r a b c d < <(inside dig +short @$upstream count.test A); echo $(((a << 24) + (b << 16) + (c << 8) + d)); }
 ask() { inside dig +tries=1 +time=5 "$@"; }

@@ -57,7 +57,7 @@ impl Bindings {
         let Some(until) = now.checked_add(life) else { return };
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         for address in addresses {
-            table.bind(group, name, *address, until, now);
+            table.bind(group, (name, *address), until, now);
         }
     }
 
@@ -76,7 +76,8 @@ impl Bindings {
 }
 
 impl Table {
-    fn bind(&mut self, group: &str, name: &DnsName, address: IpAddr, until: Instant, now: Instant) {
+    fn bind(&mut self, group: &str, told: (&DnsName, IpAddr), until: Instant, now: Instant) {
+        let (name, address) = told;
         self.clock = self.clock.saturating_add(1);
         let at = self.clock;
         let bound = self.by_address.get_mut(&address).into_iter().flatten();

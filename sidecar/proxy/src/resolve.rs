@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hickory_resolver::proto::rr::rdata::SVCB;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType as WireType};
+use hickory_resolver::proto::serialize::binary::BinEncodable as _;
 use hickory_resolver::{TokioResolver, net::NetError};
 use pinfold_engine::dns::RecordType;
 use pinfold_model::host::{DnsName, Host};
@@ -41,8 +41,8 @@ pub(crate) struct Found {
     pub(crate) exists: bool,
     /// Addresses of the type that was asked for.
     pub(crate) addresses: Vec<IpAddr>,
-    /// HTTPS or SVCB records.
-    pub(crate) services: Vec<SVCB>,
+    /// The data of HTTPS or SVCB records.
+    pub(crate) services: Vec<Vec<u8>>,
     /// Seconds that all of this holds, the names in between included; as the upstream says.
     pub(crate) ttl: u32,
 }
@@ -220,10 +220,10 @@ fn collect(asked: &Name, kind: RecordType, records: &[Record]) -> Option<Found> 
                     found.addresses.push(address.0.into());
                 }
                 RData::HTTPS(service) if kind == RecordType::HTTPS => {
-                    found.services.push(service.0.clone());
+                    found.services.push(service.0.to_bytes().ok()?);
                 }
                 RData::SVCB(service) if kind == RecordType::SVCB => {
-                    found.services.push(service.clone());
+                    found.services.push(service.to_bytes().ok()?);
                 }
                 RData::CNAME(target) => alias = Some(&target.0),
                 _ => continue,

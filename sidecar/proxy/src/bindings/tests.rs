@@ -1,4 +1,5 @@
 //! Cases of bindings: what holds and for how long, and who can push out whom.
+#![expect(clippy::arithmetic_side_effects, reason = "a panic in a test is a finding")]
 
 use super::*;
 
@@ -75,7 +76,9 @@ fn the_table_is_bounded_and_the_largest_group_gives_way() {
     assert_eq!(table.entries, ENTRIES_MAX);
     assert_eq!(table.groups.values().sum::<usize>(), ENTRIES_MAX);
     assert_eq!(table.by_address.values().map(Vec::len).sum::<usize>(), ENTRIES_MAX);
-    assert_eq!(table.groups["w9"], 1_000, "the last came in whole");
+    let wildcards = table.groups.iter().filter(|(group, _)| group.starts_with('w'));
+    let shares: Vec<usize> = wildcards.map(|(_, count)| *count).collect();
+    assert!(shares.iter().all(|share| (818..=820).contains(share)), "equal shares: {shares:?}");
     drop(table);
     assert_eq!(bindings.names_of(ip(1)), [name("api.example")]);
 }

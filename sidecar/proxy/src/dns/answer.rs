@@ -161,7 +161,7 @@ fn told(
         let group = if permit.is_wildcard() { permit.rule() } else { permit.name().as_str() };
         gate.bindings.bind(group, permit.name(), addresses, life);
     }
-    let services = found.services.iter().filter_map(strip_service);
+    let services = found.services.iter().filter_map(|data| strip_service(data));
     let may_lead = |target: &Option<DnsName>| {
         target.as_ref().is_none_or(|target| permit.may_lead_to(policy, target))
     };

@@ -99,6 +99,7 @@ impl Wildcard {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a panic in a test is a finding")]
 mod tests {
     use super::*;
 

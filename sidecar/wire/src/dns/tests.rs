@@ -1,4 +1,5 @@
 //! Queries that are read, queries that are not, and what replies look like on the wire.
+#![expect(clippy::arithmetic_side_effects, reason = "a panic in a test is a finding")]
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,6 +10,7 @@ use hickory_proto::rr::rdata::svcb::{
 };
 use hickory_proto::rr::rdata::{A, AAAA};
 use hickory_proto::rr::{Name, RData};
+use hickory_proto::serialize::binary::BinEncodable as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -182,8 +184,9 @@ fn what_does_not_fit_is_truncated_and_says_so() {
     assert_eq!(whole.answers[9].data, RData::AAAA(AAAA::new(0x2606, 0, 0, 0, 0, 0, 0, 9)));
 }
 
-fn service(priority: u16, target: &str, parameters: Vec<(SvcParamKey, SvcParamValue)>) -> SVCB {
-    SVCB::new(priority, Name::from_ascii(target).expect("a name"), parameters)
+fn service(priority: u16, target: &str, parameters: Vec<(SvcParamKey, SvcParamValue)>) -> Vec<u8> {
+    let target = Name::from_ascii(target).expect("a name");
+    SVCB::new(priority, target, parameters).to_bytes().expect("bytes")
 }
 
 #[test]
@@ -221,9 +224,20 @@ fn row_11_ech_and_hints_are_stripped() {
         service(1, ".", vec![must(&[Key::EchConfigList]), ech]),
         service(1, ".", vec![alpn(&["h3"]), no_default]),
         service(1, "*.example.", vec![]),
+        // Not well-formed: cut off, out of order, twice, an empty protocol, a short port.
+        vec![0],
+        vec![0, 1],
+        vec![0, 1, 0, 0],
+        vec![0, 1, 0, 0, 3, 0, 2, 1],
+        vec![0, 1, 0, 0, 3, 0, 2, 1, 1, 0, 1, 0, 3, 2, b'h', b'2'],
+        vec![0, 1, 0, 0, 3, 0, 2, 1, 1, 0, 3, 0, 2, 1, 1],
+        vec![0, 1, 0, 0, 1, 0, 1, 0],
+        vec![0, 1, 0, 0, 3, 0, 1, 1],
+        vec![0, 1, 0, 0, 0, 0, 0],
+        vec![0, 1, 0xc0, 0],
     ];
     for record in refused {
-        assert_eq!(strip_service(&record), None, "{record}");
+        assert_eq!(strip_service(&record), None, "{record:?}");
     }
 }
 
@@ -235,6 +249,7 @@ proptest! {
         if let Err(fault) = read(&bytes) {
             let _ = fault.reply(&bytes);
         }
+        let _ = strip_service(&bytes);
     }
 
     /// What is accepted here, hickory-proto reads in the same way: small changes of an honest query.
@@ -250,9 +265,8 @@ proptest! {
         if with_options {
             bytes[11] = 1;
             bytes.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0]);
-            bytes.extend((options.len() as u16 + 4).to_be_bytes());
-            bytes.extend([0, 10]);
-            bytes.extend((options.len() as u16).to_be_bytes());
+            let length = u8::try_from(options.len()).expect("few");
+            bytes.extend([0, length.saturating_add(4), 0, 10, 0, length]);
             bytes.extend(&options);
         }
         for (at, value) in changes {
