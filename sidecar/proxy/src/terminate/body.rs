@@ -164,14 +164,23 @@ impl Passed {
         Self { watched, site, case, cut, upstream, spent, _open: open }
     }
 
+    /// The reply was read to its end.
+    fn keep(&mut self) {
+        self.upstream.take().into_iter().for_each(|upstream| self.site.pool.keep(upstream));
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         if self.cut.as_mut().poll(context).is_ready() {
             return Poll::Ready(Some(Err(BrokenOff)));
         }
         let Some(frame) = ready!(self.watched.poll(context)?) else {
-            self.upstream.take().into_iter().for_each(|upstream| self.site.pool.keep(upstream));
+            self.keep();
             return Poll::Ready(None);
         };
+        if frame.is_trailers() {
+            // Behind them there is nothing, and nobody asks.
+            self.keep();
+        }
         if let Err(denial) = count(&self.site, Way::In, &frame) {
             self.spent.set(denial);
             return Poll::Ready(Some(Err(BrokenOff)));
