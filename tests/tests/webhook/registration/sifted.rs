@@ -119,13 +119,9 @@ fn what_leads_to_a_sidecar_is_sent() -> Outcome {
         let (asked, answer) = asks(&replica, || create(object, target))?;
         assert!(asked && answer.stderr.contains("PF-POD-008"), "{target}: {answer:?}");
     }
-    for (object, target) in [
-        (SERVICE, "8080"),
-        (SERVICE, "http"),
-        (SLICE, "8080"),
-        (ENDPOINTS, "8080"),
-        (NO_PORTS, ""),
-    ] {
+    for (object, target) in
+        [(SERVICE, "8080"), (SERVICE, "http"), (SLICE, "8080"), (ENDPOINTS, "8080"), (NO_PORTS, "")]
+    {
         let (asked, answer) = asks(&replica, || create(object, target))?;
         assert!(!asked && answer.success(), "{target}: {answer:?}");
     }
