@@ -240,7 +240,7 @@ fn agent_errors_say_where_and_what() {
         ),
         (
             "  egress: {allow: [{host: a.b, ports: [1], protocol: tls, paths: [/x]}]}\n",
-            "p0.yaml:6:20: spec.egress.allow[0]: `methods` and `paths` need `protocol: http`: nothing else can be seen",
+            "p0.yaml:6:20: spec.egress.allow[0]: `methods`, `paths` and `websocket` need `protocol: http` or `https`: nothing else can be seen",
         ),
         (
             "  egress: {allow: [{ports: [1], protocol: tcp}]}\n",
