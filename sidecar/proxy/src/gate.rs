@@ -166,7 +166,7 @@ impl Gate {
         // A reload between judging and entering would have missed it.
         let now = self.policy.load();
         if now.generation != case.published.generation {
-            tunnel.judge(&now.policy, &self.own)?;
+            tunnel.judge_again(case, &now.policy, &self.own)?;
         }
         Ok(registered)
     }
