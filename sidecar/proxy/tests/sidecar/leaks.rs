@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::support::{PATIENCE, Raw};
 
@@ -169,9 +169,10 @@ async fn play(program: &Program, listener: &TcpListener, gone: u16, ending: Endi
 async fn a_thousand_tunnels_leave_nothing_behind() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
     let port = listener.local_addr().expect("an address").port();
-    let unused = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+    // Bound and not listening: nobody else gets the port, and who connects is refused.
+    let unused = TcpSocket::new_v4().expect("a socket");
+    unused.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
     let gone = unused.local_addr().expect("an address").port();
-    drop(unused);
     let program = Program::start(port, gone).await;
     let around = || async {
         for ending in ENDINGS {
