@@ -169,7 +169,7 @@ fn number(value: &[u8]) -> Option<u32> {
     value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
 }
 
-fn attribute<'a>(message: &'a Message, header: usize, kind: u16) -> Option<&'a [u8]> {
+fn attribute(message: &Message, header: usize, kind: u16) -> Option<&[u8]> {
     let found = message.attributes(header);
     found.into_iter().find(|(found, _)| *found == kind).map(|(_, value)| value)
 }

@@ -1,9 +1,11 @@
 use super::*;
 
+/// The sidecar's UID, the lowest that is held, the ranges that are.
+type Held = (u32, u32, &'static [(u32, u32)]);
+
 #[test]
 fn every_uid_but_the_sidecars_is_held() {
-    // (the sidecar's UID, the lowest that is held, ranges)
-    let cases: [(u32, u32, &[(u32, u32)]); 3] = [
+    let cases: [Held; 3] = [
         (64_646, 0, &[(0, 64_645), (64_647, 4_294_967_294)]),
         (64_646, 1, &[(1, 64_645), (64_647, 4_294_967_294)]),
         (1, 1, &[(2, 4_294_967_294)]),
