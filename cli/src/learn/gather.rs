@@ -126,6 +126,11 @@ impl Gathered {
             let Some(seen) = seen.get(&(host.to_string(), *port)) else { return false };
             *assumed || (*spoken == Spoken::Tls && seen.contains(&Spoken::Https))
         };
+        // Who looks a name up connects to it next.
+        let hosts: BTreeSet<&String> = seen.keys().map(|(host, _)| host).collect();
+        self.nevers.retain(|(never, name), _| {
+            *never != Never::LookedUp || !name.as_ref().is_some_and(|name| hosts.contains(name))
+        });
         let (needless, wants): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.wants).into_iter().partition(|(want, _)| needless(want));
         self.wants = wants;

@@ -245,6 +245,15 @@ fn records_of_several_agents_need_a_name() {
 }
 
 #[test]
+fn a_name_that_was_looked_up_and_connected_to_is_told_once() {
+    let mut looked_up = record("a.example", 53, "dns", "host");
+    looked_up["event"] = "dns".into();
+    let said = learn(&lines(&[looked_up, record("a.example", 443, "tls", "host")]), None, &[]);
+    assert_eq!(rules(&said.out), [r#"- {host: "a.example", ports: [443], protocol: tls}"#]);
+    assert!(!said.out.contains("Not proposed"), "{}", said.out);
+}
+
+#[test]
 fn wildcards_are_remarks() {
     let some = |count: usize| {
         let of = |at: usize| record(&format!("h{at}.cdn.example"), 443, "tls", "host");
