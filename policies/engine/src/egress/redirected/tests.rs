@@ -95,10 +95,12 @@ fn named(policy: &AgentPolicy, name: &str) -> NamePermit {
     judge(policy, &Attempt { host: &host, port: 443, channel: Channel::Tunnel }).expect("a name")
 }
 
+/// What is found for the name, where the connection was going, the addresses that may be dialled or the reason.
+type RedirectedCase<'a> = (&'a [&'a str], &'a str, Result<&'a [&'a str], &'a str>);
+
 #[test]
 fn row_40_a_name_counts_together_with_its_address() {
-    // found for the name, where the connection was going, addresses that may be dialled or the reason
-    let cases: &[(&[&str], &str, Result<&[&str], &str>)] = &[
+    let cases: &[RedirectedCase] = &[
         (&["140.82.112.3"], "140.82.112.3", Ok(&["140.82.112.3"])),
         (&["140.82.112.4", "140.82.112.3"], "140.82.112.3", Ok(&["140.82.112.3", "140.82.112.4"])),
         (&["140.82.112.4"], "140.82.112.3", Err("name")),
