@@ -41,7 +41,7 @@ impl Trust {
         extra: Option<&Path>,
     ) -> Result<Option<Arc<Self>>, StartError> {
         let Some(directory) = directory else { return Ok(None) };
-        let authority = Authority::new().map_err(not_made)?;
+        let authority = Authority::new().map_err(|error| not_made(&error))?;
         let (directory, extra) = (directory.to_owned(), extra.map(Path::to_owned));
         let trust = Self { authority, directory, extra };
         trust.publish(SystemTime::now())?;
@@ -51,7 +51,7 @@ impl Trust {
     }
 
     fn publish(&self, now: SystemTime) -> Result<(), StartError> {
-        let own = self.authority.certificate(now).map_err(not_made)?;
+        let own = self.authority.certificate(now).map_err(|error| not_made(&error))?;
         let own = pem(own.der());
         let mut bundle: String = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(pem).collect();
         if let Some(extra) = &self.extra {
@@ -90,7 +90,7 @@ impl Trust {
     }
 }
 
-fn not_made(error: MintError) -> StartError {
+fn not_made(error: &MintError) -> StartError {
     StartError::System { action: "make the pod's authority", message: error.to_string() }
 }
 
