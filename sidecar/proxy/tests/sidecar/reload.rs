@@ -160,11 +160,14 @@ async fn row_81_of_two_thousand_tunnels_exactly_the_refused_half_ends() {
     assert_eq!(denied.count(), OPEN / 2, "each is recorded once");
 }
 
+/// How a policy is taken away, by name.
+type Removal = (&'static str, fn(&std::path::Path));
+
 #[tokio::test]
 async fn a_policy_that_is_taken_away_ends_everything_and_says_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
     let port = listener.local_addr().expect("an address").port();
-    let removals: [(&str, fn(&std::path::Path)); 3] = [
+    let removals: [Removal; 3] = [
         ("no file", |path| std::fs::remove_file(path).expect("removed")),
         ("an empty file", |path| std::fs::write(path, "").expect("emptied")),
         ("another agent's", |path| {
