@@ -100,7 +100,7 @@ type RedirectedCase<'a> = (&'a [&'a str], &'a str, Result<&'a [&'a str], &'a str
 
 #[test]
 fn row_40_a_name_counts_together_with_its_address() {
-    let cases: &[RedirectedCase] = &[
+    let cases: &[RedirectedCase<'_>] = &[
         (&["140.82.112.3"], "140.82.112.3", Ok(&["140.82.112.3"])),
         (&["140.82.112.4", "140.82.112.3"], "140.82.112.3", Ok(&["140.82.112.3", "140.82.112.4"])),
         (&["140.82.112.4"], "140.82.112.3", Err("name")),
