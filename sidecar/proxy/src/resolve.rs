@@ -212,20 +212,16 @@ fn collect(asked: &Name, kind: RecordType, records: &[Record]) -> Option<Found> 
     for _ in 0..=CHAIN_MAX {
         let mut alias = None;
         for record in records.iter().filter(|record| record.name == *name) {
-            match &record.data {
-                RData::A(address) if kind == RecordType::A => {
-                    found.addresses.push(address.0.into())
-                }
-                RData::AAAA(address) if kind == RecordType::AAAA => {
-                    found.addresses.push(address.0.into());
-                }
-                RData::HTTPS(service) if kind == RecordType::HTTPS => {
+            match (&record.data, kind) {
+                (RData::CNAME(target), _) => alias = Some(&target.0),
+                (RData::A(address), RecordType::A) => found.addresses.push(address.0.into()),
+                (RData::AAAA(address), RecordType::AAAA) => found.addresses.push(address.0.into()),
+                (RData::HTTPS(service), RecordType::HTTPS) => {
                     found.services.push(service.0.to_bytes().ok()?);
                 }
-                RData::SVCB(service) if kind == RecordType::SVCB => {
+                (RData::SVCB(service), RecordType::SVCB) => {
                     found.services.push(service.to_bytes().ok()?);
                 }
-                RData::CNAME(target) => alias = Some(&target.0),
                 _ => continue,
             }
             found.ttl = found.ttl.min(record.ttl);

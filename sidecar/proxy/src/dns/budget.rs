@@ -99,7 +99,6 @@ impl Wildcard {
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "a panic in a test is a finding")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,4 @@
 //! Cases of resolving: which records of a reply count, and the system's files.
-#![expect(clippy::arithmetic_side_effects, reason = "a panic in a test is a finding")]
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -28,10 +28,9 @@ impl Told {
 
     /// The addresses, as text.
     pub(crate) fn addresses(&self) -> Vec<String> {
-        let text = |data: &RData| match data {
-            RData::A(address) => Some(address.0.to_string()),
-            RData::AAAA(address) => Some(address.0.to_string()),
-            _ => None,
+        let text = |data: &RData| {
+            let found = data.ip_addr()?;
+            Some(found.to_string())
         };
         self.message.answers.iter().filter_map(|record| text(&record.data)).collect()
     }

@@ -123,16 +123,6 @@ impl Dns {
     pub(crate) fn questions(&self) -> Vec<Asked> {
         self.change(|state| state.asked.clone())
     }
-
-    /// Waits until so many questions came.
-    pub(crate) async fn until_asked(&self, wanted: usize) {
-        let reached = async {
-            while self.questions().len() < wanted {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(super::PATIENCE, reached).await.expect("questions");
-    }
 }
 
 /// UDP and TCP of one port.
