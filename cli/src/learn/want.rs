@@ -141,15 +141,10 @@ pub(super) fn of(record: &Record) -> Said {
     }
     let Ok(host) = Host::parse(&record.host) else { return hostless(*reason) };
     let told = Some(host.to_string());
-    let never = match reason {
-        Reason::Host | Reason::Port | Reason::Protocol | Reason::Method | Reason::Path => None,
-        // A literal address is told as one, whatever else is wrong with it.
-        Reason::Address if matches!(host, Host::Name(_)) => Some(Never::Address),
-        Reason::Address => Some(Never::Literal),
-        Reason::Name => Some(Never::Name),
-        other => Some(never(*other)),
-    };
-    if let Some(never) = never {
+    // A literal address is told as one, whatever else is wrong with it.
+    let literal = matches!(host, Host::Address(_));
+    if let Some(never) = never(*reason) {
+        let never = if literal && never == Never::Address { Never::Literal } else { never };
         return Said::Never(never, told);
     }
     let Host::Name(name) = host else { return Said::Never(Never::Literal, told) };
@@ -164,35 +159,31 @@ pub(super) fn of(record: &Record) -> Said {
 
 /// A refusal of something without a host that can be read.
 fn hostless(reason: Reason) -> Said {
-    let never = match never(reason) {
-        Never::Address | Never::Name => Never::Unreadable,
-        other => other,
-    };
+    let named = |never: &Never| matches!(never, Never::Address | Never::Name);
+    let never = never(reason).filter(|never| !named(never)).unwrap_or(Never::Unreadable);
     Said::Never(never, None)
 }
 
-fn never(reason: Reason) -> Never {
-    match reason {
+/// Why a refusal for that reason leads to no rule; nothing if it may.
+fn never(reason: Reason) -> Option<Never> {
+    Some(match reason {
+        Reason::Host | Reason::Port | Reason::Protocol | Reason::Method | Reason::Path => {
+            return None;
+        }
         Reason::Address => Never::Address,
         Reason::Name => Never::Name,
         Reason::RecordType | Reason::SearchSuffix => Never::RecordType,
         Reason::Limit => Never::Limit,
         Reason::Malformed => Never::Malformed,
         Reason::Argument | Reason::RpcMethod => Never::Argument,
+        Reason::Server | Reason::Tool => Never::Unreadable,
         Reason::Resolve
         | Reason::Upstream
         | Reason::Reply
         | Reason::Audit
         | Reason::Guard
         | Reason::NoPolicy => Never::Broken,
-        Reason::Host
-        | Reason::Port
-        | Reason::Protocol
-        | Reason::Method
-        | Reason::Path
-        | Reason::Server
-        | Reason::Tool => Never::Unreadable,
-    }
+    })
 }
 
 fn egress(record: &Record, reason: Reason, host: DnsName) -> Said {
@@ -267,10 +258,11 @@ fn tool(record: &Record, reason: Reason) -> Said {
         return Said::Never(Never::Unreadable, None);
     }
     let told = Some(server.clone());
-    match reason {
-        Reason::Tool => {}
-        Reason::Server => return Said::Never(Never::Server, told),
-        other => return Said::Never(never(other), told),
+    if reason == Reason::Server {
+        return Said::Never(Never::Server, told);
+    }
+    if reason != Reason::Tool {
+        return Said::Never(never(reason).unwrap_or(Never::Unreadable), told);
     }
     if tool.is_empty() || tool.len() > TOOL_BYTES_MAX || !tool.bytes().all(plain) {
         return Said::Never(Never::Unreadable, told);

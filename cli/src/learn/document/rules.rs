@@ -20,7 +20,7 @@ pub(super) struct Rule {
     pub(super) ports: BTreeSet<u16>,
     pub(super) spoken: Spoken,
     /// Methods and paths, each method with each path; nothing where requests aren't judged.
-    pub(super) requests: Option<(BTreeSet<String>, BTreeSet<String>)>,
+    pub(super) requests: Option<Product>,
     pub(super) assumed: bool,
     pub(super) seen: Seen,
 }
@@ -45,7 +45,9 @@ impl Rule {
 }
 
 /// What rules are told apart by, but for the ports.
-type Same = (DnsName, Spoken, bool, Option<(BTreeSet<String>, BTreeSet<String>)>);
+type Same = (DnsName, Spoken, bool, Option<Product>);
+/// Methods and paths, each with each.
+type Product = (BTreeSet<String>, BTreeSet<String>);
 /// Where requests go.
 type Place = (DnsName, u16, Spoken);
 
@@ -86,9 +88,7 @@ pub(super) fn rules(gathered: &Gathered) -> Vec<Rule> {
 }
 
 /// Methods with the same paths are one rule, because a rule allows each of its methods with each of its paths.
-fn products(
-    methods: BTreeMap<String, (BTreeSet<String>, Seen)>,
-) -> Vec<((BTreeSet<String>, BTreeSet<String>), Seen)> {
+fn products(methods: BTreeMap<String, (BTreeSet<String>, Seen)>) -> Vec<(Product, Seen)> {
     let mut by_paths: BTreeMap<BTreeSet<String>, (BTreeSet<String>, Seen)> = BTreeMap::new();
     for (method, (paths, seen)) in methods {
         let (methods, all) = by_paths.entry(paths).or_default();

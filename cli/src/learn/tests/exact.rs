@@ -39,7 +39,9 @@ fn world() -> Vec<Want> {
 }
 
 fn recorded(want: &Want) -> Value {
-    let Want::Egress { host, port, spoken, request: asked, .. } = want else { unreachable!() };
+    let Want::Egress { host, port, spoken, request: asked, .. } = want else {
+        panic!("a connection")
+    };
     match (spoken, asked) {
         (Spoken::Tls, _) => record(host.as_str(), *port, "tls", "host"),
         (Spoken::Tcp, _) => record(host.as_str(), *port, "transparent", "host"),
@@ -56,7 +58,7 @@ fn recorded(want: &Want) -> Value {
 
 /// What is to be allowed beside what was recorded, because one recorded attempt needs more than another.
 fn expected(want: &Want, recorded: &BTreeSet<Want>) -> Option<bool> {
-    let Want::Egress { host, port, spoken, .. } = want else { unreachable!() };
+    let Want::Egress { host, port, spoken, .. } = want else { panic!("a connection") };
     let has = |wanted: Spoken| {
         recorded.iter().any(|other| {
             matches!(other, Want::Egress { host: h, port: p, spoken, .. } if h == host && p == port && *spoken == wanted)

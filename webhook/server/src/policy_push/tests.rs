@@ -150,7 +150,7 @@ impl Cluster {
 }
 
 fn reload(replica: &Push<Client>, host: &str) {
-    let generation = replica.admission.policy.load().generation + 1;
+    let generation = replica.admission.policy.load().generation.saturating_add(1);
     replica.admission.policy.store(published(host, generation));
 }
 
@@ -187,7 +187,8 @@ async fn a_changed_policy_comes_to_every_pod_once_whoever_is_first() {
     writes.dedup();
     assert_eq!(writes.len(), 20);
     assert!(writes.iter().all(|(_, to)| *to == digest("new.example")));
-    assert_eq!(counted(&one, "written") + counted(&two, "written"), 20);
+    let by_each = [counted(&one, "written"), counted(&two, "written")];
+    assert_eq!(by_each.iter().sum::<u64>(), 20);
     assert_eq!(one.admission.metrics.policy_push.behind.get(), 0);
 }
 
