@@ -117,6 +117,7 @@ fn worst() -> Event {
         event: EventKind::Admission,
         decision: Decision::Allow,
         rules: many(),
+        path: long(),
         reason: long(),
         message: long(),
         actor,

@@ -18,7 +18,7 @@ fn cut(data: &[u8]) -> Option<(usize, &[u8])> {
 }
 
 /// The hello has one reading however it is cut into segments, and names the server that rustls names.
-pub fn client_hello(data: &[u8]) {
+pub(crate) fn client_hello(data: &[u8]) {
     let Some((at, bytes)) = cut(data) else { return };
     let whole = read_hello(&[bytes]);
     let (first, second) = bytes.split_at(at.min(bytes.len()));
@@ -31,7 +31,11 @@ pub fn client_hello(data: &[u8]) {
     if let Ok(Some(hello)) = whole
         && let Some(named) = rustls_server_name(bytes)
     {
-        assert_eq!(hello.sni.as_ref().map(DnsName::as_str), named.as_deref(), "rustls reads another name");
+        assert_eq!(
+            hello.sni.as_ref().map(DnsName::as_str),
+            named.as_deref(),
+            "rustls reads another name"
+        );
     }
 }
 
@@ -63,13 +67,20 @@ fn rustls_server_name(mut bytes: &[u8]) -> Option<Option<String>> {
 }
 
 /// What is taken for one question is one question for hickory too, with the same name and type; and every fault has its reply or none.
-pub fn dns(data: &[u8]) {
+pub(crate) fn dns(data: &[u8]) {
     match dns::read(data) {
         Ok(query) => {
             // Hickory reads inside EDNS options; of the client's options nothing is used or passed on.
-            let Ok(message) = Message::from_vec(data) else { return assert!(query.edns.is_some(), "hickory can't read {query:?}") };
-            let [question] = message.queries.as_slice() else { panic!("hickory reads {:?}", message.queries) };
-            assert_eq!((message.metadata.id, u16::from(question.query_type())), (query.id, query.kind));
+            let Ok(message) = Message::from_vec(data) else {
+                return assert!(query.edns.is_some(), "hickory can't read {query:?}");
+            };
+            let [question] = message.queries.as_slice() else {
+                panic!("hickory reads {:?}", message.queries)
+            };
+            assert_eq!(
+                (message.metadata.id, u16::from(question.query_type())),
+                (query.id, query.kind)
+            );
             if let dns::AskedName::Host(name) = &query.name {
                 let other = question.name().to_ascii().to_ascii_lowercase();
                 assert_eq!(other.trim_end_matches('.'), name.as_str());
@@ -85,7 +96,7 @@ pub fn dns(data: &[u8]) {
 }
 
 /// A head has one reading however it comes, httparse doesn't read it otherwise, and what is forwarded of it reads the same again.
-pub fn http_head(data: &[u8]) {
+pub(crate) fn http_head(data: &[u8]) {
     let Some((at, bytes)) = cut(data) else { return };
     let mut reader = HeadReader::new();
     let (first, _) = bytes.split_at(at.min(bytes.len()));
@@ -120,26 +131,43 @@ fn reads_again(head: &Head) {
     let (Target::Origin(raw) | Target::Absolute(raw)) = &head.target else { return };
     let Ok(path) = raw.normalize() else { return };
     let bytes = ForwardHead::new(head, &path).encode();
-    let Ok(Some((again, length))) = head::parse(&bytes) else { panic!("what is forwarded can't be read: {}", String::from_utf8_lossy(&bytes)) };
+    let Ok(Some((again, length))) = head::parse(&bytes) else {
+        panic!("what is forwarded can't be read: {}", String::from_utf8_lossy(&bytes))
+    };
     assert_eq!(length, bytes.len());
-    assert_eq!((&again.method, &again.authority, again.body), (&head.method, &head.authority, head.body));
+    assert_eq!(
+        (&again.method, &again.authority, again.body),
+        (&head.method, &head.authority, head.body)
+    );
     let Target::Origin(raw) = &again.target else { panic!("another form of target") };
     assert_eq!(raw.normalize().as_ref(), Ok(&path), "the path is another one");
 }
 
 /// A host has one spelling, and nothing that the URL standard reads as an address is ever taken for a name.
-pub fn host(data: &[u8]) {
+pub(crate) fn host(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(host) = Host::parse(text) {
         let shown = host.to_string();
         assert_eq!(Host::parse(&shown).as_ref(), Ok(&host), "{shown}");
         match (&host, url::Host::parse(text)) {
-            (Host::Name(name), Ok(url::Host::Ipv4(address))) => panic!("{name} is {address} elsewhere"),
-            (Host::Name(name), Ok(url::Host::Ipv6(address))) => panic!("{name} is {address} elsewhere"),
-            (Host::Name(name), Ok(url::Host::Domain(other))) => assert_eq!(name.as_str(), other.trim_end_matches('.')),
-            (Host::Address(address), Ok(url::Host::Ipv4(other))) => assert_eq!(*address, std::net::IpAddr::V4(other)),
-            (Host::Address(address), Ok(url::Host::Ipv6(other))) => assert_eq!(*address, std::net::IpAddr::V6(other)),
-            (Host::Address(address), Ok(url::Host::Domain(other))) => panic!("{address} is the name {other} elsewhere"),
+            (Host::Name(name), Ok(url::Host::Ipv4(address))) => {
+                panic!("{name} is {address} elsewhere")
+            }
+            (Host::Name(name), Ok(url::Host::Ipv6(address))) => {
+                panic!("{name} is {address} elsewhere")
+            }
+            (Host::Name(name), Ok(url::Host::Domain(other))) => {
+                assert_eq!(name.as_str(), other.trim_end_matches('.'));
+            }
+            (Host::Address(address), Ok(url::Host::Ipv4(other))) => {
+                assert_eq!(*address, std::net::IpAddr::V4(other));
+            }
+            (Host::Address(address), Ok(url::Host::Ipv6(other))) => {
+                assert_eq!(*address, std::net::IpAddr::V6(other));
+            }
+            (Host::Address(address), Ok(url::Host::Domain(other))) => {
+                panic!("{address} is the name {other} elsewhere")
+            }
             (_, Err(_)) => {}
         }
     }
@@ -152,7 +180,9 @@ pub fn host(data: &[u8]) {
 /// A pattern covers only names that end as it does.
 fn pattern(text: &str) {
     let Some((pattern, name)) = text.split_once(' ') else { return };
-    let (Ok(parsed), Ok(name)) = (HostPattern::parse(pattern), DnsName::parse(name)) else { return };
+    let (Ok(parsed), Ok(name)) = (HostPattern::parse(pattern), DnsName::parse(name)) else {
+        return;
+    };
     if parsed.covers(&name) {
         let suffix = pattern.trim_start_matches('*').trim_end_matches('.').to_ascii_lowercase();
         assert!(name.as_str().ends_with(&suffix), "{pattern} covers {name}");
@@ -160,7 +190,7 @@ fn pattern(text: &str) {
 }
 
 /// A greeting and a request have one reading however they come, and take no more bytes than there are.
-pub fn socks(data: &[u8]) {
+pub(crate) fn socks(data: &[u8]) {
     let Some((at, bytes)) = cut(data) else { return };
     let (first, _) = bytes.split_at(at.min(bytes.len()));
     match (socks::greeting(first), socks::greeting(bytes)) {
@@ -174,7 +204,10 @@ pub fn socks(data: &[u8]) {
         (Err(early), whole) => assert_eq!(whole, Err(early)),
         (Ok(None), Ok(Some((request, length)))) => {
             assert!(length <= bytes.len() && length > first.len());
-            assert!(matches!(request.host, Host::Address(_)) || Host::parse(&request.host.to_string()) == Ok(request.host.clone()));
+            assert!(
+                matches!(request.host, Host::Address(_))
+                    || Host::parse(&request.host.to_string()) == Ok(request.host)
+            );
         }
         (Ok(None), Ok(None) | Err(_)) => {}
     }

@@ -14,13 +14,14 @@ remove() {
   kubectl delete namespace $namespace --ignore-not-found --timeout=60s
   kubectl delete validatingwebhookconfiguration,mutatingwebhookconfiguration pinfold --ignore-not-found
   kubectl delete clusterrole lab-egress-lead --ignore-not-found
-  kubectl delete -k "$scratch/confined" --ignore-not-found
+  kubectl kustomize --load-restrictor LoadRestrictionsNone "$scratch/confined" | kubectl delete --ignore-not-found -f -
   kubectl delete -k "$root/manifests/crds" --ignore-not-found
   local address
   for address in $world_addresses; do ip addr del "$address" dev cni0; done
   [ ! -e "$scratch/cni" ] || cp "$scratch/cni" $cni
 }
 apply() { kubectl apply -f - "$@"; }
+deploy() { kubectl kustomize --load-restrictor LoadRestrictionsNone "$scratch/confined" | kubectl apply -f -; }
 agent() { kubectl exec -n $namespace agent -c agent -- "$@"; }
 python() { agent /usr/bin/python3.11 "$@"; }
 metrics() { curl -sS --max-time 5 "http://$address:15090/$1"; }
@@ -43,12 +44,12 @@ attacker_image() {
 }
 setup() {
   mkdir "$scratch/confined" && cp "$here"/confined/*.yaml "$scratch/confined/" && cp "$suite/policy.yaml" "$scratch/confined/attacked.yaml" &&
-    sed -i "s|../../../manifests|$root/manifests|" "$scratch/confined/kustomization.yaml" &&
+    sed -i "s|../../../manifests|$(realpath --relative-to "$scratch/confined" "$root/manifests")|" "$scratch/confined/kustomization.yaml" &&
     "$lab/image" pinfold-webhook:0.1.0 '["/pinfold-webhook"]' "$PINFOLD_BIN/pinfold-webhook=pinfold-webhook" &&
     "$lab/image" pinfold-sidecar:0.1.0 '["/pinfold-sidecar"]' "$PINFOLD_BIN/pinfold-sidecar=pinfold-sidecar" &&
     attacker_image &&
     kubectl apply -k "$root/manifests/crds" && kubectl wait --for=condition=Established crd --all --timeout=60s &&
-    kubectl apply -k "$scratch/confined" --load-restrictor LoadRestrictionsNone && kubectl wait "${system[@]}" deployment/pinfold-webhook --for=condition=Available --timeout=90s
+    deploy && kubectl wait "${system[@]}" deployment/pinfold-webhook --for=condition=Available --timeout=90s
 }
 outside() {
   local one
@@ -58,6 +59,7 @@ outside() {
 
 starting() {
   echo "# Start"
+  at_end+=(world_ends)
   at_end+=('remove >/dev/null 2>&1')
   required "two address families for pods" two_families
   required "a world on the bridge" outside
@@ -107,7 +109,7 @@ attacking() {
 }
 
 template() { # template KIND APIVERSION: a workload whose template tries to keep the sidecar out
-  local pod='{"metadata":{"labels":{"app":"out","pinfold.dev/inject":"false","sidecar.istio.io/inject":"false"},"annotations":{"pinfold.dev/inject":"disabled","linkerd.io/inject":"disabled"}},
+  local pod='{"metadata":{"labels":{"app":"out","inject":"false","sidecar.istio.io/inject":"false"},"annotations":{"inject":"disabled","linkerd.io/inject":"disabled"}},
     "spec":{"securityContext":{"runAsUser":10001},"containers":[{"name":"c","image":"docker.io/library/busybox:1","command":["sleep","3600"]}]}}'
   local name=out-${1,,} never=${pod/\"spec\":\{/\"spec\":\{\"restartPolicy\":\"Never\",}
   case $1 in
@@ -151,8 +153,9 @@ undoing() {
   for kind in Deployment:apps/v1 ReplicaSet:apps/v1 StatefulSet:apps/v1 DaemonSet:apps/v1 Job:batch/v1 CronJob:batch/v1 ReplicationController:v1; do
     check "${kind%%:*}: labels and annotations of others' injectors keep nothing out" every_pod_confined "${kind%%:*}" "${kind#*:}"
   done
-  check "a pod that names its own container so" variant PF-POD-005 'spec["initContainers"] = [{"name": "pinfold-sidecar", "image": "busybox", "restartPolicy": "Always"}]'
-  check "a volume that is named so" variant PF-POD-005 'spec["volumes"] = [{"name": "pinfold-policy", "emptyDir": {}}]'
+  check "a label that sounds like ours" variant PF-RBAC-008 'pod["metadata"]["labels"] = {"pinfold.dev/inject": "false"}'
+  check "a pod that names its own container so" variant PF-POD-001 'spec["initContainers"] = [{"name": "pinfold-sidecar", "image": "busybox", "restartPolicy": "Always"}]'
+  check "a volume that is named so" variant PF-POD-001 'spec["volumes"] = [{"name": "pinfold-policy", "emptyDir": {}}]'
   check "a port of the sidecar" variant PF-POD-005 'container["ports"] = [{"containerPort": 15001}]'
   check "the sidecar's UID" variant PF-POD-003 'container["securityContext"] = {"runAsUser": 64646}'
   check "root" variant PF-POD-003 'container["securityContext"] = {"runAsUser": 0, "runAsNonRoot": False}'
@@ -178,7 +181,7 @@ policing() {
   echo "# Policy of a running pod"
   check "a name that no rule lists" not lookup late.example.net
   sed -i 's|^    - {host: db.example.net|    - {host: late.wild.example.net, ports: [443], protocol: tls}\n&|; s|{host: slow.example.net, ports: \[443\], protocol: tls}|{host: slow.example.net, ports: [8443], protocol: tls}|' "$scratch/confined/attacked.yaml"
-  kubectl apply -k "$scratch/confined" --load-restrictor LoadRestrictionsNone >/dev/null
+  deploy >/dev/null
   local before
   before=$(field '.metadata.annotations.pinfold\.dev/policy-digest' pod -n $namespace agent)
   check "the changed policy comes to the pod's annotation" within 100 eval '[ "$(field ".metadata.annotations.pinfold\.dev/policy-digest" pod -n $namespace agent)" != "$before" ]'

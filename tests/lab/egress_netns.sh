@@ -16,14 +16,14 @@ metrics() { ip netns exec $world_namespace curl -sS --max-time 5 "http://10.55.0
 world_namespace=pinfold-world-$$ pod_namespace=pinfold-pod-$$
 namespaces() {
   local address
-  ip netns add $world_namespace && at_end+=('ip netns del $world_namespace') && ip -n $world_namespace link set lo up || return
+  ip netns add $world_namespace && ip -n $world_namespace link set lo up || return
   for address in $world_addresses; do ip -n $world_namespace addr add "$address" dev lo || return; done
-  ip netns add $pod_namespace && at_end+=('ip netns del $pod_namespace') &&
+  ip netns add $pod_namespace &&
     ip link add world0 netns $world_namespace type veth peer name eth0 netns $pod_namespace &&
     ip -n $world_namespace addr add 10.55.0.1/24 dev world0 && ip -n $world_namespace addr add fd55::1/64 dev world0 nodad && ip -n $world_namespace link set world0 up &&
     ip -n $pod_namespace link set lo up && ip -n $pod_namespace addr add 10.55.0.2/24 dev eth0 && ip -n $pod_namespace addr add fd55::2/64 dev eth0 nodad &&
     ip -n $pod_namespace link set eth0 up && ip -n $pod_namespace route add default via 10.55.0.1 && ip -n $pod_namespace -6 route add default via fd55::1 &&
-    mkdir -p /etc/netns/$pod_namespace && printf 'nameserver 10.55.0.1\nnameserver fd55::1\n' >/etc/netns/$pod_namespace/resolv.conf && at_end+=('rm -rf /etc/netns/$pod_namespace') &&
+    mkdir -p /etc/netns/$pod_namespace && printf 'nameserver 10.55.0.1\nnameserver fd55::1\n' >/etc/netns/$pod_namespace/resolv.conf &&
     world_counter world0 10.55.0.1 fd55::1 && world_certificate && world_servers 10.55.0.1,fd55::1
 }
 sidecar() {
@@ -41,6 +41,9 @@ ready() { metrics readyz | grep -qx ok; }
 
 starting() {
   echo "# Start"
+  at_end+=(world_ends)
+  # Not in `namespaces`, which a check runs in a shell of its own.
+  at_end+=('ip netns pids $world_namespace | xargs -r kill; ip netns del $world_namespace; ip netns pids $pod_namespace | xargs -r kill; ip netns del $pod_namespace; rm -rf /etc/netns/$pod_namespace')
   required "a world and a pod, each a network namespace" namespaces
   cp "$suite/policy.yaml" "$scratch/policy.yaml"
   chmod 644 "$scratch/policy.yaml" "$scratch/world.crt"

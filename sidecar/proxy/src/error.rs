@@ -29,7 +29,9 @@ pub enum StartError {
         announced: String,
     },
     /// A guard that nothing can be seen of.
-    #[error("`--guard required` needs a listener to see the guard through: say `--transparent ADDRESS` too")]
+    #[error(
+        "`--guard required` needs a listener to see the guard through: say `--transparent ADDRESS` too"
+    )]
     Guard,
     /// A file can't be read.
     #[error("can't read `{}`: {source}", path.display())]

@@ -50,7 +50,8 @@ def judge(outcome, denials, arrivals):
 
 
 # The first request of these is an honest one.
-MAY_ARRIVE = {"50", "50a"}
+# Of 41b the handshake arrives, which shows the certificate.
+MAY_ARRIVE = {"50", "50a", "41b"}
 
 
 def main():

@@ -7,7 +7,7 @@ in_world() { if [ -n "${world_namespace:-}" ]; then ip netns exec "$world_namesp
 
 # world_counter INTERFACE RESOLVER4 RESOLVER6 [MATCH]: counts what arrives from the pod and no rule lists. MATCH tells the pod from others.
 world_counter() {
-  in_world nft -f - <<N && at_end+=('in_world nft delete table inet pinfold-world')
+  in_world nft -f - <<N
 table inet pinfold-world {
   counter leak { }
   set leaked { typeof ip daddr . meta l4proto . th dport; size 128; flags dynamic; }
@@ -46,6 +46,9 @@ no_leak() {
   [ "$leaked" = 0 ] || { echo "$leaked packets left that no rule lists"; in_world nft list table inet pinfold-world | grep -A3 elements; forget_leaks; return 1; }
 }
 
+# Ends what the functions here started; they may run in a check, which is a shell of its own.
+world_ends() { pkill -f "$suite/world.py $scratch/world.log"; pkill -f "$suite/honest_world.py $scratch/packages"; pkill -f "postgres -D $scratch/postgres"; [ -n "${world_namespace:-}" ] || nft delete table inet pinfold-world 2>/dev/null; }
+
 world_certificate() {
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=world -keyout "$scratch/world.key" -out "$scratch/world.crt" \
     -addext 'subjectAltName=DNS:*.example.net,DNS:*.wild.example.net' 2>/dev/null && touch "$scratch/world.log"
@@ -54,8 +57,6 @@ world_certificate() {
 # world_servers RESOLVERS: DNS there, and everything else on every address of the world.
 world_servers() {
   in_world python3 "$suite/world.py" "$scratch/world.log" "$scratch/world.crt" "$scratch/world.key" "$1,5.9.10.12,2a01:4f8:10::12" >"$scratch/world.out" 2>"$scratch/world.err" &
-  world_pid=$!
-  at_end+=('kill $world_pid 2>/dev/null')
   within 10 grep -q ready "$scratch/world.out" || { cat "$scratch/world.err"; return 1; }
 }
 
@@ -63,8 +64,6 @@ world_servers() {
 packages() {
   cp "$scratch/world.crt" "$scratch/pkgs.crt" && cp "$scratch/world.key" "$scratch/pkgs.key" || return
   in_world python3 "$suite/honest_world.py" "$scratch/packages" "$scratch/pkgs" 5.9.10.20 2a01:4f8:10::20 >"$scratch/packages.out" 2>"$scratch/packages.err" &
-  packages_pid=$!
-  at_end+=('kill $packages_pid 2>/dev/null')
   within 20 grep -q ready "$scratch/packages.out" || { cat "$scratch/packages.err"; return 1; }
   postgres
 }
@@ -78,8 +77,6 @@ postgres() {
   printf 'host all all 0.0.0.0/0 trust\nhost all all ::/0 trust\n' >>"$data/pg_hba.conf"
   in_world setpriv --reuid postgres --regid postgres --clear-groups "$bin/postgres" -D "$data" -c listen_addresses=5.9.10.20,2a01:4f8:10::20 \
     -c unix_socket_directories= -c ssl=on -c ssl_cert_file="$data.crt" -c ssl_key_file="$data.key" >"$scratch/postgres.log" 2>&1 &
-  postgres_pid=$!
-  at_end+=('kill $postgres_pid 2>/dev/null; wait $postgres_pid 2>/dev/null')
   within 20 grep -q 'ready to accept' "$scratch/postgres.log"
 }
 

@@ -1,3 +1,5 @@
+//! Rules as bytes: each kind held to what nft itself sends for it.
+
 use super::*;
 
 /// What nft 1.0.6 sends as the expressions of a rule (`strace -e write=all nft -f`), little-endian, for the kinds of rules

@@ -1,3 +1,5 @@
+//! Probes: what counts as one of ours, and what the guard says of itself.
+
 use std::io;
 
 use tokio::net::TcpListener;

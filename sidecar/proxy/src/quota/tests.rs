@@ -1,3 +1,5 @@
+//! Limits over time: exact whatever comes at once, and over restarts.
+
 use std::sync::atomic::AtomicU32;
 
 use pinfold_model::policy::load;

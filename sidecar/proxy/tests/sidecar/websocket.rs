@@ -62,7 +62,10 @@ async fn row_51_in_the_clear_by_rule_alone() {
     let head = agent.head().await;
     assert_eq!(head.status, 101);
     assert_eq!(head.headers["sec-websocket-accept"], ACCEPT);
-    assert_eq!((head.headers["upgrade"].as_str(), head.headers["connection"].as_str()), ("websocket", "Upgrade"));
+    assert_eq!(
+        (head.headers["upgrade"].as_str(), head.headers["connection"].as_str()),
+        ("websocket", "Upgrade")
+    );
     assert!(!head.headers.contains_key("x-pinfold-a"));
     agent.send("GET /frames HTTP/1.1\r\n\r\n").await;
     assert_eq!(agent.exactly(6).await, b"frames");
@@ -118,7 +121,8 @@ async fn row_51_inside_tls_by_rule_alone() {
     let mut agent = inside(&sidecar, "api.internal", port, &["http/1.1"]).await;
     let reply = agent.ask(asking("/repos/a", &format!("api.internal:{port}"))).await;
     assert_eq!((reply.status, reply.reason().as_str()), (403, "protocol"));
-    let h2c = asking("/socket", &format!("chat.internal:{port}")).replace("websocket\r\n", "h2c\r\n");
+    let h2c =
+        asking("/socket", &format!("chat.internal:{port}")).replace("websocket\r\n", "h2c\r\n");
     let mut agent = inside(&sidecar, "chat.internal", port, &["http/1.1"]).await;
     assert_eq!(agent.ask(h2c).await.reason(), "protocol");
 }

@@ -2,9 +2,12 @@
 
 use super::*;
 
+/// Bytes, and what is read of them.
+type Greeting<'b> = (&'b [u8], Result<Option<(bool, usize)>, SocksError>);
+
 #[test]
 fn greetings() {
-    let cases: &[(&[u8], Result<Option<(bool, usize)>, SocksError>)] = &[
+    let cases: &[Greeting<'_>] = &[
         (&[], Ok(None)),
         (&[5], Ok(None)),
         (&[5, 1], Ok(None)),

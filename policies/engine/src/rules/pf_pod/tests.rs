@@ -46,7 +46,9 @@ fn put(mut object: Value, pointer: &str, value: Value) -> Value {
         Value::Object(members) => drop(members.insert(name.to_owned(), value)),
         Value::Array(items) if name == "-" => items.push(value),
         Value::Array(items) => items[name.parse::<usize>().expect("an index")] = value,
-        other => panic!("{other} at {parent}"),
+        scalar @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+            panic!("{scalar} at {parent}")
+        }
     }
     object
 }

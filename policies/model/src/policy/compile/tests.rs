@@ -1,3 +1,5 @@
+//! Several policies compiled to one: tables, and what holds whatever the order of documents.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

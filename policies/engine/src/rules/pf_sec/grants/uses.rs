@@ -45,7 +45,8 @@ pub(super) fn of(context: &Context<'_>, workload: &Workload) -> Vec<Use> {
     let mut gathered = Gathered::default();
     let sidecar = inject::credentials_path(context);
     for reference in &workload.references {
-        let by_sidecar = sidecar.as_ref().is_some_and(|path| reference.path.starts_with(path.as_str()));
+        let by_sidecar =
+            sidecar.as_ref().is_some_and(|path| reference.path.starts_with(path.as_str()));
         let mount = if by_sidecar { Mount::ByReference } else { reference.mount };
         gathered.add(reference, mount, namespace, &reference.path);
     }
@@ -70,13 +71,7 @@ struct Gathered<'r> {
 }
 
 impl<'r> Gathered<'r> {
-    fn add(
-        &mut self,
-        reference: &'r Reference,
-        mount: Mount,
-        namespace: &'r str,
-        path: &'r str,
-    ) {
+    fn add(&mut self, reference: &'r Reference, mount: Mount, namespace: &'r str, path: &'r str) {
         let written = reference.namespace.as_str();
         let namespace = if written.is_empty() { namespace } else { written };
         let way = (reference.kind, namespace, reference.name.as_str(), mount);

@@ -1,0 +1,4 @@
+//! Agents' pods on a real API server: made with guard and sidecar, and their policy kept up to date.
+
+mod injection;
+mod policy_push;
