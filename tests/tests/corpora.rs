@@ -1,11 +1,7 @@
 //! Replays what fuzzing found worth keeping, on stable and in every test run: see `tests/fuzz/README.md`.
 
 #[path = "../fuzz/properties.rs"]
-#[expect(
-    clippy::panic,
-    clippy::wildcard_enum_match_arm,
-    reason = "a property that doesn't hold ends the run"
-)]
+#[expect(clippy::panic, reason = "a property that doesn't hold ends the run")]
 mod properties;
 
 use std::path::Path;

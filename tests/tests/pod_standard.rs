@@ -103,7 +103,7 @@ fn volumes() -> Vec<Value> {
         json!({"ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}}}),
     ];
     let named = |mut source: Value| {
-        source["name"] = json!("v");
+        source.as_object_mut().and_then(|members| members.insert("name".to_owned(), json!("v")));
         source
     };
     sources.into_iter().map(named).collect()
@@ -184,7 +184,7 @@ fn put(object: &mut Value, pointer: &str, value: &Value) -> Outcome {
         Some(Value::Object(members)) if value.is_null() => drop(members.remove(&name)),
         Some(Value::Object(members)) => drop(members.insert(name, value.clone())),
         Some(Value::Array(items)) => {
-            *items.get_mut(name.parse::<usize>()?).ok_or("an index")? = value.clone()
+            *items.get_mut(name.parse::<usize>()?).ok_or("an index")? = value.clone();
         }
         other => return Err(format!("{other:?} at {parent}").into()),
     }
@@ -200,7 +200,7 @@ impl Random {
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
+        (mixed ^ (mixed >> 31)).checked_rem(end).unwrap_or(0)
     }
 }
 
@@ -212,7 +212,7 @@ fn pods(namespace: &str) -> Outcome<BTreeMap<String, (Value, String)>> {
     let mut sums: Vec<Vec<&(String, Value)>> = edits.iter().map(|edit| vec![edit]).collect();
     sums.push(Vec::new());
     for _ in 0..SUMS {
-        let count = 2 + random.below(EDITS_MAX - 1);
+        let count = 2_u64.saturating_add(random.below(EDITS_MAX.saturating_sub(1)));
         let mut sum = Vec::new();
         for _ in 0..count {
             let at = usize::try_from(random.below(u64::try_from(edits.len())?))?;

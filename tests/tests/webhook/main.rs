@@ -1,8 +1,7 @@
 //! The webhook against a real API server: a child process with the `main` of `pinfold-webhook` (so that it can be stopped and killed),
 //! registered by `url` with its own CA and with the rules of `manifests/`, reading the cluster with the rights of `manifests/`.
 //!
-//! Every test has a stage of its own (namespaces, policy, webhook, registration) on the one API server of this process; what is
-//! registered is narrowed to the stage's namespaces, and to cluster-scoped objects that begin with the stage's name.
+//! Every test has a stage of its own (namespaces, names, policy, webhook), to which its registration is narrowed; all share one API server.
 
 mod agents;
 mod attacks;
