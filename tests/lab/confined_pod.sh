@@ -230,8 +230,10 @@ out_of_memory() {
   pid=$(sidecar_process)
   group=/sys/fs/cgroup/memory$(sed -n 's/.*:memory://p' /proc/"$pid"/cgroup)
   [ -w "$group/memory.limit_in_bytes" ] || { echo "no memory cgroup of the sidecar: $group"; return 1; }
-  # Less than it has: the kernel reclaims what it can, and kills at the next page.
-  echo $((2 << 20)) >"$group/memory.limit_in_bytes" 2>/dev/null || echo $((6 << 20)) >"$group/memory.limit_in_bytes"
+  # No more than it has: the kernel kills at the next page that it can't reclaim.
+  local limit
+  limit=$(cat "$group/memory.usage_in_bytes")
+  until echo "$limit" >"$group/memory.limit_in_bytes"; do limit=$((limit + (256 << 10))); done 2>/dev/null
   nothing_gets_out_of_a_storm
   within 90 eval "[ \"\$(sidecar_process)\" != $pid ] && ready" && no_leak
 }

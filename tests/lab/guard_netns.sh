@@ -246,6 +246,12 @@ full() {
   check "[68] connection tracking full: nothing leaves" nothing_left
   check "[68] and afterwards all is well" within 5 ready
 }
+# In a namespace of its own, which its process 1, a shell, shares with the guard as a machine's programs do.
+machine() {
+  local text
+  text=$(unshare --net --pid --fork --mount-proc sh -c '"$0" guard; code=$?; nft list tables | grep -q pinfold && exit 9; exit $code' "$PINFOLD_BIN/pinfold-sidecar" 2>&1)
+  [ $? = 2 ] && has "$text" "the machine's own" --whole-machine
+}
 without_ipv6() {
   in_pod sh -c 'for one in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 >"$one"; done'
   local said
@@ -256,6 +262,7 @@ without_ipv6() {
   attempts 10001 4
 }
 
+check "the machine's own namespace is left alone" machine
 loading
 serving
 breaking

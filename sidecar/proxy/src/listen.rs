@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
+use pinfold_ledger::EventKind;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
@@ -147,12 +148,12 @@ impl Port {
                 let _guards = (slot, counted, panics);
                 match service {
                     Service::Transparent => {
-                        let setup = Box::pin(transparent::serve(&gate, client, drain)).await;
-                        relayed(&gate, setup).await;
+                        let setup = transparent::serve(&gate, client, drain);
+                        relayed(&gate, Box::pin(for_life(&gate, setup)).await).await;
                     }
                     Service::Proxy => {
-                        let setup = Box::pin(proxy::serve(&gate, client, drain)).await;
-                        relayed(&gate, setup).await;
+                        let setup = proxy::serve(&gate, client, drain);
+                        relayed(&gate, Box::pin(for_life(&gate, setup)).await).await;
                     }
                     // A task has room for its largest future, so that none of these may be in it.
                     Service::Dns => Box::pin(dns::serve(&gate, client, drain)).await,
@@ -184,6 +185,18 @@ impl Port {
             }
         }
     }
+}
+
+/// Serves requests of a connection until the policy's `connectionLife` is over. A tunnel's life begins when it is opened.
+async fn for_life<T>(gate: &Arc<Gate>, serve: impl Future<Output = Option<T>>) -> Option<T> {
+    let Some(most) = gate.policy.load().policy.limits.life_max else { return serve.await };
+    if let Ok(opened) = tokio::time::timeout(most, serve).await {
+        return opened;
+    }
+    let mut case = gate.case(EventKind::Egress);
+    case.protocol = "http";
+    gate.refused(&case, relay::outlived(most)).await;
+    None
 }
 
 /// Relays what was opened. The future that opened it is gone by then: a tunnel for hours holds nothing of its beginning.

@@ -119,7 +119,8 @@ impl<'g> Flow<'g> {
     }
 }
 
-fn outlived(most: Duration) -> Denial {
+/// The denial of a connection that is older than the policy's `connectionLife`.
+pub(crate) fn outlived(most: Duration) -> Denial {
     let message = format!("the connection is older than {most:?}");
     let remedy = format!("open another one, or ask for more in `{CONNECTION_LIFE}`");
     denial(Reason::Limit, CONNECTION_LIFE, message, remedy)

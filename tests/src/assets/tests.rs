@@ -5,11 +5,14 @@ use crate::HarnessError;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 use tempfile::TempDir;
 
+/// Written by another process: a child that a test beside this one forks meanwhile would hold the file open, and Linux starts no such program.
 fn executable(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let write = ["-c", r#"printf %s "$1" >"$0" && chmod 755 "$0""#];
+    let status = Command::new("sh").args(write).arg(path).arg(text).status().unwrap();
+    assert!(status.success());
 }
 
 /// A `go` that notes each build in `builds`, and writes the program only at the end of it.

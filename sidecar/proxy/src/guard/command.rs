@@ -26,6 +26,9 @@ pub struct GuardFlags {
         value_delimiter = ','
     )]
     loopback_ports: Vec<u16>,
+    /// Load the rules although this looks like a machine's own network namespace: everything on it but the sidecar's UID is then cut off
+    #[arg(long)]
+    whole_machine: bool,
     /// Routes as a second layer, for when the rules are flushed from outside
     #[arg(long, env = "PINFOLD_GUARD_ROUTES", value_enum, default_value = "required")]
     routes: Routes,
@@ -67,6 +70,10 @@ fn load(flags: &GuardFlags) -> Result<(), GuardError> {
         let _ = std::io::stdout().write_all(plan.text().as_bytes());
         return Ok(());
     }
+    if !flags.whole_machine && is_machines_own() {
+        let text = "this is the network namespace of process 1, so it looks like the machine's own: all of it but the sidecar's UID would be cut off; run the guard in the pod's namespace (`--dry-run` prints what it would load, `--whole-machine` loads it all the same)";
+        return Err(GuardError::Settings(text.to_owned()));
+    }
     let loaded = plan.load()?;
     for warning in loaded.warnings() {
         say(&format!("pinfold-sidecar guard: warning: {warning}"));
@@ -79,6 +86,13 @@ fn load(flags: &GuardFlags) -> Result<(), GuardError> {
     };
     say(&format!("pinfold-sidecar guard: {routes}: nothing but UID {} gets out", flags.uid));
     Ok(())
+}
+
+/// Whether the rules would be for the machine instead of for a pod: a container's guard is process 1 itself, and a namespace that was made for
+/// a pod isn't the one of the machine's init.
+fn is_machines_own() -> bool {
+    let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net")).ok();
+    std::process::id() != 1 && of("self").is_some_and(|own| of("1") == Some(own))
 }
 
 /// To stderr, which may be closed.

@@ -218,3 +218,18 @@ async fn a_new_policys_limits_count_for_open_tunnels_at_once() {
     let records = sidecar.verified_records().await;
     assert_eq!(denials(&records), [("limit", "spec.egress.limits.connectionLife")]);
 }
+
+#[tokio::test]
+async fn a_connection_that_requests_are_judged_on_lives_no_longer_either() {
+    let upstream = Upstream::saying("hello").await;
+    let port = upstream.port();
+    let sidecar = limited("{connectionLife: 300ms}", port).await.start().await;
+    let host = format!("pypi.internal:{port}");
+    let mut agent = Raw::connect(sidecar.proxy()).await;
+    let get = format!("GET http://{host}/simple/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    assert_eq!(agent.ask(&get).await.text(), "hello");
+    // Kept open, and waiting for the next request.
+    assert_eq!(agent.rest().await, b"");
+    let records = sidecar.verified_records().await;
+    assert_eq!(denials(&records), [("limit", "spec.egress.limits.connectionLife")]);
+}

@@ -34,10 +34,12 @@ fn bad_configurations_are_exit_code_2_with_the_place() {
         (&["run", "--policy", &typo], "typo.yaml:4:8"),
         (&["run", "--policy", &good, "--agent", "b"], "no AgentPolicy `b`: there are `a`"),
         (&["run", "--policy", &good, "--proxy", &address], &address),
-        (&["run", "--policy", &good, "--dns", "127.0.0.1:53"], "not in this version"),
-        (&["run", "--policy", &good, "--transparent", "127.0.0.1:1"], "not in this version"),
-        (&["run", "--policy", &good, "--guard", "required"], "not in this version"),
-        (&["guard"], "not in this version"),
+        (&["run", "--policy", &good, "--proxy", "off", "--dns", &address], &address),
+        (&["run", "--policy", &good, "--proxy", "off", "--transparent", &address], &address),
+        (&["run", "--policy", &good, "--guard", "required"], "--transparent"),
+        // Never without a flag that is wrong: loaded as root, the rules would be the machine's.
+        (&["guard", "--uid", "nobody"], "--uid"),
+        (&["guard", "--dry-run", "--loopback-port", "15090"], "15090"),
         (&["run"], "--policy"),
         (&["walk"], "walk"),
     ];
