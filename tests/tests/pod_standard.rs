@@ -28,8 +28,8 @@ const EDITS_MAX: u64 = 4;
 const DENIED_MIN: usize = 150;
 const ALLOWED_MIN: usize = 60;
 
-const POLICY: &str =
-    "{apiVersion: pinfold.dev/v1alpha1, kind: AdmissionPolicy, metadata: {name: p}, spec: {}}";
+/// Without injection: where that is missing PF-POD-001 speaks for what mutation would have said.
+const POLICY: &str = "{apiVersion: pinfold.dev/v1alpha1, kind: AdmissionPolicy, metadata: {name: p}, spec: {inject: {profile: none}}}";
 
 fn container(name: &str) -> Value {
     json!({"name": name, "image": "registry.example/agent:1", "securityContext": {"allowPrivilegeEscalation": false,

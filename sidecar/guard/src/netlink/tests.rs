@@ -1,3 +1,5 @@
+//! Messages of netlink: padding, lengths, and what an answer says.
+
 use super::*;
 
 fn request(attributes: Attributes) -> Request {

@@ -1,3 +1,5 @@
+//! Settings that would open the pod, and what the text of a plan holds.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Whom the routes hold, and how a way out is noticed.
+
 use super::*;
 
 /// The sidecar's UID, the lowest that is held, the ranges that are.

@@ -1,3 +1,5 @@
+//! The rules as a table of chains: what agents may, in which order.
+
 use super::*;
 use crate::text;
 

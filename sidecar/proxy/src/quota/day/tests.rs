@@ -1,3 +1,5 @@
+//! Days that follow each other, over restarts and steps of the clock.
+
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
