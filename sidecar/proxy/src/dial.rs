@@ -48,6 +48,9 @@ async fn direct(permit: &DialPermit, connect_max: Duration) -> Result<Dialled, D
     for address in permit.addresses().iter().take(TRIED_MAX) {
         match tokio::time::timeout(connect_max, TcpStream::connect(*address)).await {
             Ok(Ok(stream)) => {
+                if is_the_pods_own(&stream) {
+                    return Err(own_address(permit, *address));
+                }
                 // Only a socket that is closed already refuses this.
                 let _ = stream.set_nodelay(true);
                 return Ok(Dialled { stream, address: *address });
@@ -57,6 +60,22 @@ async fn direct(permit: &DialPermit, connect_max: Duration) -> Result<Dialled, D
         }
     }
     Err(unreachable(permit.rule(), &last.to_string()))
+}
+
+/// Whether a connection leads back into the pod. The kernel takes the destination for the source where it is an address of its own; loopback
+/// is the policy's to allow.
+fn is_the_pods_own(stream: &TcpStream) -> bool {
+    match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(here), Ok(there)) => here.ip() == there.ip() && !there.ip().is_loopback(),
+        (Err(_), _) | (_, Err(_)) => true,
+    }
+}
+
+/// An agent that listens would get what is meant for another host, credentials included: the name of a pod stands in its hosts file.
+fn own_address(permit: &DialPermit, address: SocketAddr) -> Denial {
+    let message = format!("`{}` leads to {}, the pod's own address", permit.host(), address.ip());
+    let remedy = "name the pod otherwise, or use loopback and `egress.loopbackPorts`";
+    denial(Reason::Address, permit.rule(), message, remedy)
 }
 
 /// Asks the proxy on the way for the host by its name: the proxy has rules of its own, and they are about names.
@@ -129,4 +148,31 @@ fn status(head: &[u8]) -> Option<u16> {
 pub(crate) fn unreachable(rule: &str, cause: &str) -> Denial {
     let message = format!("the upstream can't be reached: {cause}");
     denial(Reason::Upstream, rule, message, "check that it runs and answers, then try again")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, UdpSocket};
+
+    use super::*;
+
+    /// An address of this machine that isn't loopback, if it has one.
+    async fn an_own_address() -> Option<IpAddr> {
+        let socket = UdpSocket::bind("0.0.0.0:0").await.ok()?;
+        socket.connect("192.0.2.1:9").await.ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    }
+
+    async fn connected(address: IpAddr) -> TcpStream {
+        let listener = TcpListener::bind((address, 0)).await.expect("a socket");
+        TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection")
+    }
+
+    #[tokio::test]
+    async fn what_leads_back_into_the_pod_is_told() {
+        assert!(!is_the_pods_own(&connected(Ipv4Addr::LOCALHOST.into()).await));
+        if let Some(own) = an_own_address().await {
+            assert!(is_the_pods_own(&connected(own).await), "{own}");
+        }
+    }
 }
