@@ -1,6 +1,6 @@
 //! The description as messages of nf_tables (`linux/netfilter/nf_tables.h`): what `nft` would send for the same text.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::netlink::{ACKNOWLEDGE, APPEND, Attributes, CREATE, Request};
 use crate::ruleset::{
@@ -47,6 +47,8 @@ const DIRECTION_REPLY: u8 = 1;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 const DESTINATION_V4: u32 = 16;
+const SOURCE_V4: u32 = 12;
+const SOURCE_V6: u32 = 8;
 const DESTINATION_V6: u32 = 24;
 const DESTINATION_PORT: u32 = 2;
 /// nft's own number for the type `inet_service`; the kernel only keeps it.
@@ -238,6 +240,15 @@ fn match_expressions(one: Match) -> Vec<Attributes> {
         Match::ToLoopback4 => {
             let [first, ..] = Ipv4Addr::LOCALHOST.octets();
             destination_v4(1, &[first])
+        }
+        Match::FromLoopback4 => {
+            let [first, ..] = Ipv4Addr::LOCALHOST.octets();
+            let load = payload(NETWORK_HEADER, SOURCE_V4, 1);
+            joined(of_family(IPV4), [load, compare(EQUAL, &[first])])
+        }
+        Match::FromLoopback6 => {
+            let load = payload(NETWORK_HEADER, SOURCE_V6, 16);
+            joined(of_family(IPV6), [load, compare(EQUAL, &Ipv6Addr::LOCALHOST.octets())])
         }
         Match::To6(address) => {
             let load = payload(NETWORK_HEADER, DESTINATION_V6, 16);

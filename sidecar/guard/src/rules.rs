@@ -14,7 +14,7 @@ use std::net::Ipv6Addr;
 use Action::{Accept, Drop, Goto, MarkConnection, MarkPacket, Prohibit, Redirect, Reset, Return};
 use Match::{
     ConnectionMark, Icmp, Invalid, New, NotFromLoopback, NotToLoopback, OtherUid, Port, PortIn,
-    Redirected, Reply, To4, To6, ToLoopback, ToLoopback4, Uid,
+    FromLoopback4, FromLoopback6, Redirected, Reply, To4, To6, ToLoopback, ToLoopback4, Uid,
 };
 
 /// Name of the table.
@@ -78,12 +78,17 @@ fn through() -> Chain {
     }
 }
 
-/// A socket that is bound to an interface takes it even to 127.0.0.1, where its connection was redirected to.
+/// A socket that is bound to an interface takes it even to 127.0.0.1, where its connection was redirected to. And what answers on loopback
+/// must never go out: an agent that binds any address (`IPV6_FREEBIND`) and connects to the sidecar would choose where the answer goes.
 fn leaving() -> Chain {
     Chain {
         name: "leaving",
         hook: hooked(ChainKind::Filter, Place::Postrouting, AFTER_NAT, false),
-        rules: vec![rule(&[NotToLoopback, Redirected], &[Drop])],
+        rules: vec![
+            rule(&[NotToLoopback, Redirected], &[Drop]),
+            rule(&[NotToLoopback, FromLoopback4], &[Drop]),
+            rule(&[NotToLoopback, FromLoopback6], &[Drop]),
+        ],
     }
 }
 

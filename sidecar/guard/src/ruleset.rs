@@ -78,6 +78,10 @@ pub(crate) enum Match {
     To4(Ipv4Addr),
     /// 127.0.0.0/8.
     ToLoopback4,
+    /// Its source is in 127.0.0.0/8.
+    FromLoopback4,
+    /// Its source is `::1`.
+    FromLoopback6,
     To6(Ipv6Addr),
     Port(Protocol, u16),
     PortIn(Protocol, &'static str),

@@ -77,6 +77,8 @@ fn match_text(one: Match) -> String {
         Match::Protocol(protocol) => format!("meta l4proto {}", protocol_name(protocol)),
         Match::To4(address) => format!("ip daddr {address}"),
         Match::ToLoopback4 => "ip daddr 127.0.0.0/8".to_owned(),
+        Match::FromLoopback4 => "ip saddr 127.0.0.0/8".to_owned(),
+        Match::FromLoopback6 => "ip6 saddr ::1".to_owned(),
         Match::To6(address) => format!("ip6 daddr {address}"),
         Match::Port(protocol, port) => format!("{} dport {port}", protocol_name(protocol)),
         Match::PortIn(protocol, set) => format!("{} dport @{set}", protocol_name(protocol)),

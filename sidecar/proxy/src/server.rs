@@ -73,13 +73,23 @@ struct Bound {
     addresses: Addresses,
 }
 
+/// Bytes of one file of the ledger, and how many are kept: half of what the volume of an injected pod takes, because the kubelet ends a pod
+/// that fills its volume.
+const AUDIT_FILE_BYTES: u64 = 32 * 1024 * 1024;
+/// See [`AUDIT_FILE_BYTES`].
+const AUDIT_FILES_MAX: u32 = 16;
+
 /// Starts a sidecar in the current tokio runtime.
 ///
 /// # Errors
 /// [`StartError`] for whatever is wrong with the configuration or the system.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let ledger = match &config.audit {
-        Some(directory) => Some(Ledger::open(Settings::new(directory, GateKind::Sidecar))?),
+        Some(directory) => Some(Ledger::open(Settings {
+            rotate_bytes: AUDIT_FILE_BYTES,
+            retain_files: Some(AUDIT_FILES_MAX),
+            ..Settings::new(directory, GateKind::Sidecar)
+        })?),
         None => None,
     };
     start_with(config, ledger).await

@@ -79,7 +79,15 @@ async fn seen(
     match look(&mut client, deadline(peek_max)).await {
         First::Tls(hello) => tls(passage, client, to, hello).await,
         First::Http => passage.http(client, Route::Redirected(to)).await,
-        First::Gone => None,
+        // Who leaves without a byte was refused all the same if no rule is for the address; where one is, it might have been allowed.
+        First::Gone if unseen.reason != Reason::Protocol => {
+            passage.cut(client, unseen, Farewell::Reset).await
+        }
+        First::Gone => {
+            // Not an end, which connection tracking would remember for minutes.
+            client.reset();
+            None
+        }
         First::Refused { denial, alert: Some(alert) } => {
             passage.cut(client, denial, Farewell::Alert(alert)).await
         }
