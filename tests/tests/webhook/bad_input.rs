@@ -29,7 +29,10 @@ pub(crate) fn files(dir: &Path, authority: &TestAuthority) -> Outcome<Flags> {
     let serving = authority.serving(&["127.0.0.1"])?;
     fs::write(dir.join("tls.crt"), serving.certificate_pem)?;
     fs::write(dir.join("tls.key"), serving.key_pem)?;
-    fs::copy(repository("policies/library/baseline.yaml"), dir.join("policy.yaml"))?;
+    let library = repository("policies/library");
+    let baseline = fs::read_to_string(library.join("baseline.yaml"))?;
+    let unconfined = fs::read_to_string(library.join("tests/policies/unconfined.yaml"))?;
+    fs::write(dir.join("policy.yaml"), format!("{baseline}\n---\n{unconfined}"))?;
     fs::write(
         dir.join("cluster.yaml"),
         "{apiVersion: v1, kind: Namespace, metadata: {name: acme, labels: {krate.a5c.ai/org: acme, pinfold.dev/agents: 'true'}}}\n",
