@@ -69,7 +69,7 @@ pub struct Found {
 }
 
 /// A finding before the policy gave it its mode.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Raw {
     pub(crate) rule: RuleId,
     pub(crate) path: String,

@@ -50,6 +50,10 @@ pub struct PodNetwork {
     pub searches: Vec<String>,
     /// `hostAliases[].hostnames`, or the address of one without; empty without any.
     pub host_aliases: Vec<String>,
+    /// `hostname`, empty if left out: then it is the pod's name.
+    pub hostname: String,
+    /// `subdomain`, empty if left out.
+    pub subdomain: String,
     /// `hostnameOverride` (KEP-4762), empty if left out.
     pub hostname_override: String,
 }

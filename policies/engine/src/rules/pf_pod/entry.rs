@@ -102,12 +102,27 @@ fn judge_forward(found: &mut Found) {
     found.add(RULE, "$", message, remedy);
 }
 
-/// The API server takes `scheme:name:port` for a name.
+/// The API server takes `scheme:name:port` for a name, and dials whatever stands for a port: `015080`, `+15080` and names of services too.
 fn judge_port(name: &str, found: &mut Found) {
-    let port = name.rsplit(':').next().unwrap_or_default();
-    let own = PORTS.iter().filter(|own| **own != ADMIN_PORT).any(|own| own.to_string() == port);
-    if own {
-        let message = format!("port {port} is the sidecar's, and for its agent alone");
+    let Some((_, port)) = name.rsplit_once(':').filter(|(_, port)| !port.is_empty()) else {
+        // The first port that the pod declares, or 80.
+        return;
+    };
+    let Some(number) = port_number(port) else {
+        let message = format!("`{}` is no plain number of a port", excerpt(port));
+        return found.add(RULE, "$", message, "say the number, without zeros in front");
+    };
+    if PORTS.iter().any(|own| *own != ADMIN_PORT && *own == number) {
+        let message = format!("port {number} is the sidecar's, and for its agent alone");
         found.add(RULE, "$", message, "ask for a port of the agent's own");
+    }
+}
+
+/// The number of a port, if it is written as numbers are, or the name of one that is the same everywhere.
+fn port_number(text: &str) -> Option<u16> {
+    match text {
+        "http" => Some(80),
+        "https" => Some(443),
+        text => text.parse().ok().filter(|number: &u16| number.to_string() == text),
     }
 }

@@ -2,19 +2,26 @@
 //!
 //! What an update leaves as it was is let be, so that it can still be scaled down, labelled and deleted; its pods are judged when they are made.
 
+use std::collections::{HashMap, HashSet};
+
 use pinfold_model::finding::{Mode, RuleId};
 use pinfold_model::object::Object;
 use pinfold_model::object::pod::Workload;
 use pinfold_model::object::security::{Container, ContainerList, PodSecurity};
+use pinfold_model::policy::agent::AgentPolicy;
 use pinfold_model::policy::inject::{GUARD, Profile, SIDECAR};
 
 use super::{identity, network, reserved, shared, standard};
 use crate::agent_workload::{Membership, membership};
-use crate::context::{Context, Found};
+use crate::context::{Context, Found, Raw};
+
+/// Most faults of one rule that are told: far more than anybody mends at a time.
+pub(super) const FAULTS_MAX: usize = 256;
 
 /// A pod or template of an agent.
 pub(super) struct Pod<'c> {
     context: &'c Context<'c>,
+    object: &'c Object,
     workload: &'c Workload,
     /// What decides how it is confined.
     pub(super) security: &'c PodSecurity,
@@ -25,10 +32,10 @@ pub(super) struct Pod<'c> {
 }
 
 impl<'c> Pod<'c> {
-    fn of(context: &'c Context<'c>, object: &Object, workload: &'c Workload) -> Option<Self> {
+    fn of(context: &'c Context<'c>, object: &'c Object, workload: &'c Workload) -> Option<Self> {
         let security = workload.security.as_deref()?;
         let is_template = (object.key.group.as_str(), object.key.kind.as_str()) != ("", "Pod");
-        Some(Self { context, workload, security, is_template, unconfined: false })
+        Some(Self { context, object, workload, security, is_template, unconfined: false })
     }
 
     /// Whether what a container leaves unset is mutation's to say, and not said here: in a template, and in a pod that PF-POD-001 refuses anyway
@@ -56,6 +63,30 @@ impl<'c> Pod<'c> {
     /// Annotations of the pod that would run.
     pub(super) fn annotations(&self) -> &'c [(String, String)] {
         &self.workload.pod_annotations
+    }
+
+    /// The field that names the pod, and the name, as far as it is known before the pod is made; nothing of a template.
+    pub(super) fn name(&self) -> (&'static str, &'c str) {
+        let Object { key, meta, .. } = self.object;
+        match (self.is_template, key.name.as_str()) {
+            (true, _) => ("name", ""),
+            (false, "") => ("generateName", &meta.generate_name),
+            (false, name) => ("name", name),
+        }
+    }
+
+    /// Its namespace, also where an object of a request doesn't say it.
+    pub(super) fn namespace(&self) -> &'c str {
+        &self.context.facts.target.namespace
+    }
+
+    /// The AgentPolicies that any pod of the namespace may have: a policy reaches pods that run too, and a template's pods may have any.
+    pub(super) fn agent_policies(&self) -> impl Iterator<Item = &'c AgentPolicy> {
+        let namespace = self.namespace();
+        let agents = self.context.policy.inject.agents.iter();
+        agents.filter(move |policy| {
+            policy.applies_to.namespaces.iter().any(|glob| glob.matches(namespace))
+        })
     }
 
     /// UID and GID of the sidecar.
@@ -105,12 +136,27 @@ pub(super) fn judge(context: &Context<'_>, found: &mut Found) {
     }
     let old = facts.old_object.as_ref().filter(|old| is_agent(context, old));
     let before = old.map(|old| self::faults(context, old, false)).unwrap_or_default();
-    faults.raw.retain(|fault| !before.raw.contains(fault));
+    keep_new(&mut faults.raw, &before.raw);
     if unsure.is_empty() {
         found.raw.append(&mut faults.raw);
     } else if !faults.raw.is_empty() {
         unsure.into_iter().for_each(|question| found.confirm(question));
     }
+}
+
+/// Leaves of some faults those that weren't there before, [`FAULTS_MAX`] of each rule: the lists that they come from are as long as a request. What is cut
+/// off has a rule that denies already, and is cut off only once what was there before is out, or it would hide behind that.
+fn keep_new(faults: &mut Vec<Raw>, before: &[Raw]) {
+    let before: HashSet<&Raw> = before.iter().collect();
+    let mut told = HashMap::<RuleId, usize>::new();
+    faults.retain(|fault| {
+        if before.contains(fault) {
+            return false;
+        }
+        let count = told.entry(fault.rule.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count <= FAULTS_MAX
+    });
 }
 
 fn is_agent(context: &Context<'_>, object: &Object) -> bool {

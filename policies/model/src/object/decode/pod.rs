@@ -136,6 +136,10 @@ struct RawPodSpec<'a> {
     #[serde(borrow)]
     host_aliases: List<Block<RawHostAlias<'a>>>,
     #[serde(borrow)]
+    hostname: Text<'a>,
+    #[serde(borrow)]
+    subdomain: Text<'a>,
+    #[serde(borrow)]
     hostname_override: Text<'a>,
 }
 
@@ -414,6 +418,8 @@ impl RawPodSpec<'_> {
             nameservers: config.nameservers.owned(),
             searches: config.searches.owned(),
             host_aliases: self.host_aliases.each().flat_map(named).collect(),
+            hostname: self.hostname.owned(),
+            subdomain: self.subdomain.owned(),
             hostname_override: self.hostname_override.owned(),
         }
     }

@@ -57,6 +57,16 @@ fn who_gets_in_where() {
         ("proxy", "alice", "http:p:15002", none(), "$"),
         ("proxy", "alice", "p:15090", none(), ""),
         ("proxy", "alice", "p:8080", none(), ""),
+        ("proxy", "alice", "p:015080", none(), "$"),
+        ("proxy", "alice", "p:+15080", none(), "$"),
+        ("proxy", "alice", "https:p:0015080", none(), "$"),
+        ("proxy", "alice", "p:80616", none(), "$"),
+        ("proxy", "alice", "p:onscreen", none(), "$"),
+        ("proxy", "alice", "p: 15080", none(), "$"),
+        ("proxy", "alice", "p:http", none(), ""),
+        ("proxy", "alice", "https:p:https", none(), ""),
+        ("proxy", "alice", "http:p:", none(), ""),
+        ("proxy", "alice", "15080", none(), ""),
         ("proxy", AGENT, "p:8080", none(), "$"),
     ];
     for (subresource, user, name, options, path) in rows {

@@ -1,5 +1,7 @@
 //! What was there before stays; what is new is judged; whose pods are judged at all.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{container, honest, put, spoken, template, view};
@@ -62,4 +64,43 @@ fn without_injection_the_standard_alone() {
     let bad = put(bad, "/spec/containers/0/name", json!("pinfold-x"));
     let said = spoken(&super::judged(&bad, &policy("inject: {profile: none}")));
     assert_eq!(said, ["PF-POD-002 $.spec.hostPID"]);
+}
+
+/// A template that adds so many capabilities, each of them a fault.
+fn with_capabilities(names: impl Iterator<Item = String>) -> Value {
+    let add: Vec<String> = names.collect();
+    let pod = put(honest(), "/spec/containers/0/securityContext/capabilities/add", json!(add));
+    template(&pod)
+}
+
+/// However much was there, what is new is found, and only so much of it is told.
+#[test]
+fn long_lists_hide_nothing() {
+    let names = |count: usize| (0..count).map(|at| format!("C{at}"));
+    let old = with_capabilities(names(1_000));
+    assert!(updated(&old, &old, "").is_empty());
+    let last = with_capabilities(names(999).chain(["SYS_ADMIN".to_owned()]));
+    assert_eq!(updated(&old, &last, "").len(), 1);
+    let told = updated(&template(&honest()), &old, "");
+    assert_eq!(told.len(), super::super::workload::FAULTS_MAX);
+}
+
+/// The shortest of some times that a request takes.
+fn shortest(new: &Value, old: Option<&Value>) -> Duration {
+    let (facts, view, policy) =
+        (request("alice", new, old), view(super::CLUSTER), policy("mode: enforce"));
+    let timed = || {
+        let start = Instant::now();
+        let _found = found(super::judge, &facts, &view, &policy);
+        start.elapsed()
+    };
+    (0..3).map(|_| timed()).min().unwrap_or_default()
+}
+
+/// An update judges two objects, and compares what it found by looking it up: with a comparison of each with each it took hundreds of times as long.
+#[test]
+fn an_update_costs_little_more_than_what_it_compares() {
+    let many = with_capabilities((0..20_000).map(|at| format!("C{at}")));
+    let (created, changed) = (shortest(&many, None), shortest(&many, Some(&many)));
+    assert!(changed < created * 20, "{changed:?} for an update, {created:?} for a new one");
 }
