@@ -27,7 +27,7 @@ use crate::explain::World;
 use crate::organization::{Ownership, namespace_key, ownership_by};
 use crate::rbac::describe::excerpt;
 
-pub(crate) use self::accounts::stacks_of;
+pub(crate) use self::accounts::{RECORDS_MAX, stacks_beside, stacks_of};
 pub(crate) use self::places::qualified;
 
 /// What is to be used, and how.

@@ -6,6 +6,7 @@
 mod choice;
 mod compare;
 mod harden;
+mod narrowing;
 mod parts;
 mod place;
 
@@ -25,8 +26,8 @@ use crate::context::Context;
 use crate::decision::Mutation;
 use crate::edit::Edit;
 
-pub use self::choice::{Unapplied, compiled_for};
-pub(crate) use self::compare::{Fault, mounts, resources};
+pub use self::choice::{Unapplied, compiled_for, is_confined};
+pub(crate) use self::compare::{Fault, mounts};
 pub(crate) use self::place::{Clash, clash};
 
 /// The annotations that injection writes.

@@ -112,7 +112,8 @@ impl<W: Write> Push<W> {
         };
         for pod in concerned {
             match (self.compile)(&view, policy, pod) {
-                Ok(wish) => self.pods.wanted(pod, wish.digest, now),
+                Ok(Some(wish)) => self.pods.wanted(pod, wish.digest, now),
+                Ok(None) => self.pods.gone(&pod.key),
                 Err(reason) => self.reporter.refused(&self.admission, pod, &reason),
             }
         }
@@ -153,7 +154,7 @@ impl<W: Write> Push<W> {
             self.pods.gone(key);
             return None;
         };
-        let Ok(Wish { text, digest, none }) = (self.compile)(view, policy, pod) else {
+        let Ok(Some(Wish { text, digest, none })) = (self.compile)(view, policy, pod) else {
             self.pods.gone(key);
             return None;
         };

@@ -2,6 +2,8 @@
 //!
 //! Tenants write stacks, so who runs as an account may narrow what its work gets, and give it something only where there is no doubt.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use pinfold_model::object::agent::{AgentServiceAccount, AgentStack};
 use pinfold_model::object::{AGENT_GROUPS, Facts, ObjectKey};
 
@@ -10,7 +12,7 @@ use crate::explain::World;
 use crate::organization::{Ownership, namespace_key, ownership_by};
 
 /// Most records of one ServiceAccount, and most of one AgentServiceAccount, that are looked at; beyond nobody can tell.
-pub(super) const RECORDS_MAX: usize = 64;
+pub(crate) const RECORDS_MAX: usize = 64;
 
 /// The stacks of a ServiceAccount.
 #[derive(Debug, Clone, Default)]
@@ -58,12 +60,33 @@ pub(crate) fn stacks_of<'c>(
     found
 }
 
-impl<'c> AccountStacks<'c> {
-    /// Each of them; `None` if there are more than are looked at.
-    pub(crate) fn each(self) -> Option<Vec<(&'c ObjectKey, &'c AgentStack)>> {
-        (!self.too_many).then_some(self.all)
+/// The stacks beside a ServiceAccount that run, or could run, as it; `None` if there are more than are looked at. Neither stacks nor
+/// AgentServiceAccounts of other namespaces count: by them a stranger could take everything from its work.
+pub(crate) fn stacks_beside<'c>(
+    world: &World<'c>,
+    (namespace, account): (&str, &str),
+) -> Option<Vec<(&'c ObjectKey, &'c AgentStack)>> {
+    let records = |name: &str, kind: &'static str| {
+        let records = world.view.agent_records(namespace, name);
+        records.filter(move |key| key.namespace == namespace && key.kind == kind)
+    };
+    let identities = records(account, "AgentServiceAccount").map(|key| key.name.as_str());
+    let mut names: BTreeSet<&str> = identities.take(RECORDS_MAX.saturating_add(1)).collect();
+    if names.len() > RECORDS_MAX {
+        return None;
     }
+    names.insert(account);
+    let mut found = BTreeMap::new();
+    for key in names.into_iter().flat_map(|name| records(name, "AgentStack")) {
+        if found.len() >= RECORDS_MAX {
+            return None;
+        }
+        found.extend(stack(world, key));
+    }
+    Some(found.into_iter().collect())
+}
 
+impl<'c> AccountStacks<'c> {
     /// The one stack beside the ServiceAccount that surely runs as it. One elsewhere narrows alone: its writer may be a stranger here.
     pub(crate) fn only(
         &self,

@@ -8,20 +8,21 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use pinfold_model::facts::{Answers, Question};
-use pinfold_model::object::{AGENT_GROUPS, Facts, Object, ObjectKey};
+use pinfold_model::object::{Facts, Object, ObjectKey};
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::policy::agent::AgentPolicy;
-use pinfold_model::policy::compile::Compiled;
+use pinfold_model::policy::compile::{CompileError, Compiled};
 use pinfold_model::policy::inject::{POLICY, POLICY_DIGEST, POLICY_SUBJECT};
 use pinfold_model::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ANNOTATIONS;
+use super::narrowing::{NO_HOSTS, narrowing};
+use crate::agent_workload::service_account;
 use crate::context::Context;
 use crate::explain::World;
-use crate::grants::stacks_of;
-use crate::rbac::agents::DEFAULT;
+use crate::rbac::agents::{Agents, DEFAULT};
 use crate::rbac::describe::{excerpt, list};
 use crate::trust::record::{ATTEMPT, RUN};
 use crate::trust::standing::{Actor, Standing, actor};
@@ -32,9 +33,9 @@ use crate::trust::work_of;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Subject {
     /// The ServiceAccount that it runs as.
-    service_account: String,
+    pub(super) service_account: String,
     /// The stacks of its runs, `namespace/name`.
-    stacks: Vec<String>,
+    pub(super) stacks: Vec<String>,
 }
 
 /// Why nothing can be put into a pod.
@@ -80,8 +81,10 @@ pub(super) fn annotations<'c>(
 /// The compiled policy of a pod that runs, from its metadata alone; `None` for one that isn't confined by injection, or that no policy
 /// applies to any more.
 ///
+/// What tenants' records can't say any more, or say at too great length, allows nothing: else whoever takes a record away would keep what the pod has.
+///
 /// # Errors
-/// Why it can't be told or compiled; what the pod has then stays.
+/// Why the policies, which only administrators write, are none together; what the pod has then stays.
 pub fn compiled_for(
     view: &Snapshot,
     policy: &AdmissionPolicy,
@@ -98,7 +101,37 @@ pub fn compiled_for(
     let world = World { view, policy, answers: &answers, now: Timestamp::UNIX_EPOCH };
     let label = |key: &str| pod.meta.labels.get(key).map(String::as_str);
     let pod = Pod { namespace: &pod.key.namespace, label: &label, subject: &subject };
-    pod.compiled(&world)
+    let policies = pod.policies(&world);
+    if policies.is_empty() {
+        return Ok(None);
+    }
+    let lists = narrowing(&world, pod.namespace, &subject).unwrap_or_else(|_| vec![NO_HOSTS]);
+    let memo = &policy.inject.compiled;
+    let compiled = memo.compiled(&policies, &lists).or_else(|error| {
+        memo.compiled(&policies, &[]).map_err(|_| error)?;
+        memo.compiled(&policies, &[NO_HOSTS])
+    });
+    compiled.map(Some).map_err(|error| contradictory(&error))
+}
+
+/// Whether a running pod is one that Pinfold confines, as far as the view knows: annotations alone are quickly written where no pod is judged.
+#[must_use]
+pub fn is_confined(view: &Snapshot, policy: &AdmissionPolicy, pod: &Object) -> bool {
+    let agents = Agents::new(view, policy);
+    let namespace = pod.key.namespace.as_str();
+    let subject = || -> Option<Subject> {
+        serde_json::from_str(pod.meta.annotations.get(POLICY_SUBJECT)?).ok()
+    };
+    let is_agent = || match pod.facts.workload() {
+        Some(workload) => agents.naming(namespace, service_account(workload)).is_some(),
+        None => subject()
+            .is_some_and(|subject| agents.naming(namespace, &subject.service_account).is_some()),
+    };
+    agents.guards(namespace) || is_agent()
+}
+
+fn contradictory(error: &CompileError) -> Unapplied {
+    unapplied(error.to_string(), "have a platform administrator change the AgentPolicies")
 }
 
 /// The policy for the pod of a request.
@@ -181,7 +214,7 @@ fn in_namespace(policy: &AgentPolicy, namespace: &str) -> bool {
     policy.applies_to.namespaces.iter().any(|glob| glob.matches(namespace))
 }
 
-fn unapplied(message: String, remedy: &str) -> Unapplied {
+pub(super) fn unapplied(message: String, remedy: &str) -> Unapplied {
     Unapplied { message, remedy: remedy.to_owned(), questions: Vec::new(), needs_requester: false }
 }
 
@@ -230,18 +263,18 @@ impl Pod<'_> {
         !self.subject.stacks.is_empty() && self.subject.stacks.iter().all(is_listed)
     }
 
+    fn policies<'w>(&self, world: &World<'w>) -> Vec<&'w AgentPolicy> {
+        world.policy.inject.agents.iter().filter(|policy| self.fit(policy).is_whole()).collect()
+    }
+
     fn compiled(&self, world: &World<'_>) -> Result<Option<Arc<Compiled>>, Unapplied> {
-        let inject = &world.policy.inject;
-        let policies: Vec<&AgentPolicy> =
-            inject.agents.iter().filter(|policy| self.fit(policy).is_whole()).collect();
+        let policies = self.policies(world);
         if policies.is_empty() {
             return Ok(None);
         }
-        let narrowing = self.narrowing(world)?;
-        let compiled = inject.compiled.compiled(&policies, &narrowing);
-        compiled.map(Some).map_err(|error| {
-            unapplied(error.to_string(), "have a platform administrator change the AgentPolicies")
-        })
+        let lists = narrowing(world, self.namespace, self.subject)?;
+        let compiled = world.policy.inject.compiled.compiled(&policies, &lists);
+        compiled.map(Some).map_err(|error| contradictory(&error))
     }
 
     /// Why no policy applies, by the one that comes nearest.
@@ -282,78 +315,4 @@ impl Pod<'_> {
             }
         }
     }
-
-    /// The hosts that the tool profiles of its stacks allow, a list for each profile that denies others. Without a record every stack counts that
-    /// could run as its ServiceAccount: whoever writes stacks can only take away by them.
-    fn narrowing(&self, world: &World<'_>) -> Result<Vec<Vec<String>>, Unapplied> {
-        let mut lists = Vec::new();
-        if self.subject.stacks.is_empty() {
-            let account = (self.namespace, self.subject.service_account.as_str());
-            let Some(stacks) = stacks_of(world, account).each() else {
-                let message = format!(
-                    "cannot tell what the tool profile of its stack allows: too many agent records name ServiceAccount `{}`",
-                    excerpt(account.1)
-                );
-                return Err(unapplied(message, "give each stack a ServiceAccount of its own"));
-            };
-            for (key, stack) in stacks {
-                lists.extend(hosts_of(world, key, &stack.ties)?);
-            }
-            return Ok(lists);
-        }
-        for stack in &self.subject.stacks {
-            let (place, name) = stack.split_once('/').unwrap_or((self.namespace, stack));
-            let found = find(world, "AgentStack", (place, name), "its stack")?;
-            if let Facts::AgentStack(stack) = &found.facts {
-                lists.extend(hosts_of(world, &found.key, &stack.ties)?);
-            }
-        }
-        Ok(lists)
-    }
-}
-
-/// The lists of the tool profiles that a stack names.
-fn hosts_of(
-    world: &World<'_>,
-    stack: &ObjectKey,
-    ties: &pinfold_model::object::agent::Ties,
-) -> Result<Vec<Vec<String>>, Unapplied> {
-    let mut lists = Vec::new();
-    for reference in ties.references.iter().filter(|one| one.kind == "AgentToolProfile") {
-        let place = Some(reference.namespace.as_str()).filter(|place| !place.is_empty());
-        let named = (place.unwrap_or(&stack.namespace), reference.name.as_str());
-        let profile = find(world, "AgentToolProfile", named, "the tool profile of its stack")?;
-        if let Facts::Capability(profile) = &profile.facts {
-            lists.extend(profile.allowed_hosts.clone());
-        }
-    }
-    Ok(lists)
-}
-
-/// An agent resource of either group.
-fn find<'w>(
-    world: &World<'w>,
-    kind: &str,
-    (namespace, name): (&str, &str),
-    what: &str,
-) -> Result<&'w Object, Unapplied> {
-    let keys = AGENT_GROUPS.map(|group| ObjectKey::new(group, kind, namespace, name));
-    let lookup = |key: &ObjectKey| match world.answers.live(key) {
-        Some(live) => live,
-        None => world.view.get(key),
-    };
-    if let Some(found) = keys.iter().find_map(lookup) {
-        return Ok(found);
-    }
-    let message = format!(
-        "cannot tell what {what} allows: {kind} `{}/{}` isn't in the view of the cluster",
-        excerpt(namespace),
-        excerpt(name)
-    );
-    let asked = keys.into_iter().filter(|key| world.answers.live(key).is_none());
-    let questions = asked.map(Question::Object).collect();
-    Err(Unapplied {
-        questions,
-        ..unapplied(message, "make it, or have the stack name one that is there")
-    })
 }

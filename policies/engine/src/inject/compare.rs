@@ -5,7 +5,7 @@ use pinfold_model::policy::inject::{
 };
 use serde_json::{Map, Value};
 
-use super::parts::{self, Parts, tmp_mount, tmp_volume, trust_mount};
+use super::parts::{Parts, tmp_mount, tmp_volume, trust_mount};
 use crate::rbac::describe::excerpt;
 
 /// The lists of containers in a pod.
@@ -114,7 +114,7 @@ impl Place<'_> {
     }
 }
 
-/// Mounts of our volumes in agents' containers, but for those that injection puts there: the credentials and the policy are the sidecar's alone.
+/// Mounts and other uses of our volumes in agents' containers, but for those that injection puts there: the credentials and the policy are the sidecar's alone.
 pub(crate) fn mounts(document: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
     for list in LISTS {
@@ -136,23 +136,28 @@ pub(crate) fn mounts(document: &Value) -> Vec<Fault> {
                     faults.push(Fault::new(format!("$.spec.{list}[{at}].volumeMounts"), what));
                 }
             }
+            for (variable, volume) in files(container) {
+                let what = format!(
+                    "container `{}` fills a variable from volume `{volume}`, which is the sidecar's",
+                    excerpt(name)
+                );
+                let path = format!("$.spec.{list}[{at}].env[{variable}].valueFrom.fileKeyRef");
+                faults.push(Fault::new(path, what));
+            }
         }
     }
     faults
 }
 
-/// Where a pod gives our containers other resources than injection does: a sidecar without memory serves nobody.
-pub(crate) fn resources(document: &Value) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (at, container) in items(document, "initContainers").iter().enumerate() {
-        let name = named(container);
-        let found = container.get("resources").unwrap_or(&Value::Null);
-        if [GUARD, SIDECAR].contains(&name) && !same_resources(&parts::resources(name), found) {
-            let what = format!("the resources of `{name}` aren't those that injection gives it");
-            faults.push(Fault::new(format!("$.spec.initContainers[{at}].resources"), what));
-        }
-    }
-    faults
+/// Which variables of a container are filled from files of our volumes (KEP-3721): the kubelet reads them without a mount.
+fn files(container: &Value) -> Vec<(usize, &'static str)> {
+    let variables = container.get("env").and_then(Value::as_array).map(Vec::as_slice);
+    let volume = |variable: &Value| {
+        let name = variable.pointer("/valueFrom/fileKeyRef/volumeName")?.as_str()?;
+        VOLUMES.into_iter().find(|ours| *ours == name)
+    };
+    let variables = variables.unwrap_or_default().iter().enumerate();
+    variables.filter_map(|(at, variable)| Some((at, volume(variable)?))).collect()
 }
 
 /// Whether injection gives a container this mount.

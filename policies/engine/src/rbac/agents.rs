@@ -94,7 +94,7 @@ impl<'a> Agents<'a> {
     }
 
     /// Whether a namespace is guarded, as far as the view knows.
-    fn guards(&self, namespace: &str) -> bool {
+    pub(crate) fn guards(&self, namespace: &str) -> bool {
         let found = self.view.get(&ObjectKey::new("", "Namespace", "", namespace));
         found.is_some_and(|found| self.policy.agents.guards(&found.meta.labels))
     }

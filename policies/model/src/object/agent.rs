@@ -6,7 +6,9 @@ mod ties;
 
 use jiff::Timestamp;
 
-pub use capability::{Capability, RequiredObject, Requirement};
+pub use capability::{
+    ALLOWED_HOST_BYTES_MAX, ALLOWED_HOSTS_MAX, Capability, RequiredObject, Requirement,
+};
 pub use grant::{Grant, GrantObject, GrantPattern, GrantSubject, MountPolicy, RequiredApproval};
 pub use ties::{AgentReference, Ties};
 

@@ -3,6 +3,8 @@
 //! As written: nothing is defaulted here but what the API server itself defaults to nothing. Only of requests and files; a view of a live
 //! cluster doesn't keep it.
 
+use serde_json::Value;
+
 /// Most containers that are read; far more than any pod has that is meant.
 pub const CONTAINERS_MAX: usize = 256;
 
@@ -147,6 +149,8 @@ pub struct Container {
     pub hosts: Vec<(&'static str, String)>,
     /// `targetContainerName` of an ephemeral container, empty if left out.
     pub target: String,
+    /// `resources`, of a container by one of Pinfold's names alone.
+    pub resources: Option<Value>,
 }
 
 impl Container {

@@ -92,7 +92,7 @@ pub enum CompileError {
 /// See [`CompileError`].
 pub fn compile(
     policies: &[&AgentPolicy],
-    narrowing: &[Vec<String>],
+    narrowing: &[&[String]],
 ) -> Result<Compiled, CompileError> {
     let mut policies = policies.to_vec();
     policies.sort_by(|left, right| left.name.cmp(&right.name));
@@ -113,7 +113,8 @@ pub fn compile(
         specs.push((policy.name.as_str(), spec.clone()));
     }
     let mut spec = merge::merged(specs)?;
-    narrow::narrow(&mut spec, narrowing);
+    narrow::narrow(&mut spec, narrowing)
+        .map_err(|bytes| CompileError::TooLarge { names: names.clone(), bytes })?;
     ready(&names, &spec)
 }
 

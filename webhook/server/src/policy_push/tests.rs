@@ -56,11 +56,11 @@ fn text(host: &str) -> String {
 }
 
 /// The one AgentPolicy there is; pods named `odd` can't have one.
-fn compile(_: &Snapshot, policy: &AdmissionPolicy, pod: &Object) -> Result<Wish, String> {
+fn compile(_: &Snapshot, policy: &AdmissionPolicy, pod: &Object) -> Result<Option<Wish>, String> {
     if pod.key.name == "odd" {
         return Err("two contents of one upstream".to_owned());
     }
-    Ok(Wish::of(policy.inject.agents.first().map(|agent| agent.source.as_ref())))
+    Ok(Some(Wish::of(policy.inject.agents.first().map(|agent| agent.source.as_ref()))))
 }
 
 /// A cluster: its pods, the views of it, and every write that it took.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pinfold_engine::inject::{Unapplied, compiled_for};
+use pinfold_engine::inject::{Unapplied, compiled_for, is_confined};
 use pinfold_model::digest::Digest;
 use pinfold_model::object::Object;
 use pinfold_model::policy::admission::AdmissionPolicy;
@@ -30,21 +30,24 @@ impl Wish {
     }
 }
 
-/// Compiles the policy of a pod, or says why it can't be; the pod then keeps what it has.
-pub(super) type Compile = fn(&Snapshot, &AdmissionPolicy, &Object) -> Result<Wish, String>;
+/// Compiles the policy of a pod, or says why it can't be; the pod then keeps what it has. `None` for a pod that isn't Pinfold's to write to.
+pub(super) type Compile = fn(&Snapshot, &AdmissionPolicy, &Object) -> Result<Option<Wish>, String>;
 
 /// As mutation does for a new pod.
 pub(super) fn compile(
     view: &Snapshot,
     policy: &AdmissionPolicy,
     pod: &Object,
-) -> Result<Wish, String> {
+) -> Result<Option<Wish>, String> {
+    if !is_confined(view, policy, pod) {
+        return Ok(None);
+    }
     match compiled_for(view, policy, pod) {
         Ok(Some(compiled)) => {
             let Compiled { text, digest, .. } = compiled.as_ref();
-            Ok(Wish { text: Arc::clone(text), digest: *digest, none: false })
+            Ok(Some(Wish { text: Arc::clone(text), digest: *digest, none: false }))
         }
-        Ok(None) => Ok(Wish::of(None)),
+        Ok(None) => Ok(Some(Wish::of(None))),
         Err(Unapplied { message, remedy, .. }) => Err(format!("{message}; {remedy}")),
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fixture::{BASE, CONTROLLER, Cluster, REPLICA_SETS, cluster, pod, policy};
-use crate::inject::compiled_for;
+use crate::inject::{compiled_for, is_confined};
 use crate::organization::fixture::object;
 
 const OF_CODER: &str = "{apiVersion: pinfold.dev/v1alpha1, kind: AgentPolicy, metadata: {name: of-coder}, spec: {appliesTo: {namespaces: [a], agentStacks: [coder]},
@@ -139,4 +139,142 @@ fn a_running_pod_keeps_the_policy_of_the_records_that_it_was_made_by() {
     let mut odd = cluster.mutated("dev", &pod());
     odd["metadata"]["annotations"]["pinfold.dev/policy-subject"] = "[]".into();
     assert!(compiled_for(&cluster.view, &cluster.policy, &object(&odd)).is_err());
+}
+
+fn subject(stacks: &Value, account: &str) -> Value {
+    let mut pod = pod();
+    let subject = json!({"serviceAccount": account, "stacks": stacks}).to_string();
+    pod["metadata"]["annotations"] =
+        json!({"pinfold.dev/policy": "{}", "pinfold.dev/policy-subject": subject});
+    pod
+}
+
+fn running_hosts(cluster: &Cluster, pod: &Value) -> usize {
+    let compiled = compiled_for(&cluster.view, &cluster.policy, &object(pod)).expect("it compiles");
+    compiled.expect("a policy").policy.egress.len()
+}
+
+fn profile(name: &str, hosts: usize) -> String {
+    let hosts: Vec<String> = (0..hosts).map(|at| format!("{name}{at}.github.com")).collect();
+    json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "AgentToolProfile", "metadata": {"name": name, "namespace": "a"},
+        "spec": {"networkPolicy": {"default": "deny", "allowHosts": hosts}}})
+    .to_string()
+}
+
+fn stack(name: &str, place: &str, account: &str, profile: &str) -> String {
+    json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "AgentStack", "metadata": {"name": name, "namespace": place},
+        "spec": {"runtimeIdentity": {"serviceAccountRef": account}, "toolProfileRef": profile}})
+    .to_string()
+}
+
+/// A tenant who takes a record away, or writes too many, must not keep what running pods may do.
+#[test]
+fn of_a_running_pod_what_records_cannot_say_is_nothing() {
+    let many: Vec<String> =
+        (0..70).map(|at| stack(&format!("s{at}"), "a", "many", "narrow")).collect();
+    let lines =
+        [profile("huge", 1_001), stack("h", "a", "huge", "huge"), stack("o", "a", "odd", "gone")];
+    let cluster = cluster(&[many.join("\n"), lines.join("\n")].join("\n"), &[BASE]);
+    let cases = [
+        (json!([]), "agent", 2),
+        (json!(["a/reviewer"]), "agent", 1),
+        (json!(["a/gone"]), "agent", 0),
+        (json!(["a/o"]), "agent", 0),
+        (json!(["a/h"]), "agent", 0),
+        (json!([]), "odd", 0),
+        (json!([]), "huge", 0),
+        (json!([]), "many", 0),
+        (Value::from(vec!["a/coder"; 65]), "agent", 0),
+    ];
+    for (stacks, account, expected) in cases {
+        let found = running_hosts(&cluster, &subject(&stacks, account));
+        assert_eq!(found, expected, "{stacks} {account}");
+    }
+    // What only administrators write leaves a pod as it is.
+    let with = |name: &str, host: &str| {
+        format!(
+            "{{apiVersion: pinfold.dev/v1alpha1, kind: AgentPolicy, metadata: {{name: {name}}}, spec: {{appliesTo: {{namespaces: [a]}}, upstreams: [{{name: u, url: 'https://{host}'}}]}}}}"
+        )
+    };
+    let torn = policy(&[&with("one", "one.example"), &with("two", "two.example")]);
+    assert!(
+        compiled_for(&cluster.view, &torn, &object(&subject(&json!(["a/gone"]), "x"))).is_err()
+    );
+}
+
+#[test]
+fn a_tool_profile_counts_once_and_one_that_is_too_large_is_named() {
+    let same: Vec<String> =
+        (0..64).map(|at| stack(&format!("s{at}"), "a", "same", "large")).collect();
+    let different: Vec<String> =
+        (0..3).map(|at| stack(&format!("d{at}"), "a", "different", &format!("l{at}"))).collect();
+    let large: Vec<String> = (0..3).map(|at| profile(&format!("l{at}"), 1_000)).collect();
+    let lines = [
+        same.join("\n"),
+        different.join("\n"),
+        large.join("\n"),
+        profile("large", 1_000),
+        profile("huge", 5_000),
+        stack("h", "a", "huge", "huge"),
+    ];
+    let cluster = cluster(&lines.join("\n"), &[BASE]);
+    let with = |account: &str| {
+        let mut pod = pod();
+        pod["spec"]["serviceAccountName"] = account.into();
+        pod
+    };
+    assert_eq!(hosts(&cluster, "dev", &with("same")).len(), 1_000);
+    for (account, expected) in [
+        ("huge", "AgentToolProfile `a/huge` has more than 1000"),
+        (
+            "different",
+            "with AgentToolProfile `a/l2` the tool profiles of the pod have more than 2000",
+        ),
+    ] {
+        let refused = cluster.refused("dev", &with(account));
+        assert!(refused.len() == 1 && refused[0].contains(expected), "{refused:?}");
+    }
+}
+
+/// A stranger's stack neither refuses nor narrows; one beside the pod narrows.
+#[test]
+fn stacks_of_other_namespaces_do_not_count() {
+    let flood: Vec<String> =
+        (0..70).map(|at| stack(&format!("s{at}"), "plain", "a/free", "gone")).collect();
+    let identities: Vec<String> = (0..70)
+        .map(|at| {
+            json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "AgentServiceAccount", "metadata": {"name": format!("i{at}"), "namespace": "plain"},
+                "spec": {"namespace": "a", "serviceAccountName": "free"}})
+            .to_string()
+        })
+        .collect();
+    let lines =
+        [flood.join("\n"), identities.join("\n"), stack("p", "plain", "a/reviewer", "gone")];
+    let cluster = cluster(&lines.join("\n"), &[BASE]);
+    for (account, expected) in [("free", 2), ("reviewer", 1)] {
+        let mut own = pod();
+        own["spec"]["serviceAccountName"] = account.into();
+        assert_eq!(hosts(&cluster, "dev", &own).len(), expected, "{account}");
+        assert_eq!(running_hosts(&cluster, &subject(&json!([]), account)), expected, "{account}");
+    }
+}
+
+#[test]
+fn annotations_alone_make_no_pod_ours() {
+    let cluster = cluster("", &[BASE]);
+    let cases = [("a", "anybody", true), ("plain", "anybody", false), ("gone", "anybody", false)];
+    for (namespace, account, expected) in cases {
+        let mut forged = subject(&json!([]), account);
+        forged["metadata"]["namespace"] = namespace.into();
+        forged["spec"]["serviceAccountName"] = account.into();
+        let found = is_confined(&cluster.view, &cluster.policy, &object(&forged));
+        assert_eq!(found, expected, "{namespace} {account}");
+    }
+    let named = super::fixture::cluster(&stack("p", "plain", "bot", "gone"), &[BASE]);
+    let mut of_agent = subject(&json!([]), "bot");
+    of_agent["metadata"]["namespace"] = "plain".into();
+    of_agent["spec"]["serviceAccountName"] = "bot".into();
+    assert!(is_confined(&named.view, &named.policy, &object(&of_agent)), "an agent's account");
+    of_agent["spec"]["serviceAccountName"] = "other".into();
+    assert!(!is_confined(&named.view, &named.policy, &object(&of_agent)), "a claimed account");
 }

@@ -4,6 +4,7 @@ use pinfold_model::finding::{Finding, RuleId};
 use serde_json::{Value, json};
 
 use super::fixture::{BASE, Cluster, REPLICA_SETS, cluster, patched, pod};
+use crate::organization::fixture::{NOW, request};
 
 fn plain() -> Cluster {
     cluster("", &[BASE])
@@ -303,6 +304,18 @@ fn a_running_pod_gives_nobody_the_sidecars_volumes() {
     debugged["spec"]["ephemeralContainers"] = json!([{"name": "debug", "image": "i", "volumeMounts": [{"name": "pinfold-state", "mountPath": "/x"}]}]);
     let refused = cluster.spoken(&cluster.decision("dev", &debugged, Some(&running)));
     assert!(refused[0].starts_with("$.spec.ephemeralContainers[0].volumeMounts"), "{refused:?}");
+    let mut filled = pod();
+    for (volume, expected) in [("pinfold-state", 1), ("pinfold-secrets", 1), ("work", 0)] {
+        filled["spec"]["containers"][0]["env"] = json!([{"name": "E", "value": "x"}, {"name": "K", "valueFrom": {"fileKeyRef": {"volumeName": volume, "path": "x", "key": "k"}}}]);
+        let refused = cluster.refused("dev", &cluster.mutated("dev", &filled));
+        assert_eq!(refused.len(), expected, "{refused:?}");
+        assert!(
+            refused
+                .iter()
+                .all(|one| one.starts_with("$.spec.containers[0].env[1].valueFrom.fileKeyRef")),
+            "{refused:?}"
+        );
+    }
     let mut labelled = running.clone();
     labelled["metadata"]["labels"] = json!({"team": "core"});
     assert_eq!(cluster.spoken(&cluster.decision("dev", &labelled, Some(&running))), [""; 0]);
@@ -317,4 +330,27 @@ fn a_running_pod_gives_nobody_the_sidecars_volumes() {
         Some(&running),
     );
     assert!(own.allowed(), "{own:?}");
+}
+
+/// Compared with what was there, not with what a pod would get now: another version made it with other resources.
+#[test]
+fn a_resize_leaves_our_containers_alone() {
+    let cluster = plain();
+    let mut running = cluster.mutated("dev", &pod());
+    running["spec"]["initContainers"][1]["resources"] = json!({"limits": {"memory": "128Mi"}});
+    let cases = [
+        ("/spec/containers/0", json!({"limits": {"memory": "2Gi", "cpu": 1}}), 0),
+        ("/spec/initContainers/1", json!({"limits": {"memory": "1Mi"}}), 1),
+        ("/spec/initContainers/1", json!({}), 1),
+        ("/spec/initContainers/0", json!({"limits": {"memory": "1Mi"}}), 1),
+    ];
+    for (place, resources, expected) in cases {
+        let mut resized = running.clone();
+        resized.pointer_mut(place).expect("a container")["resources"] = resources.clone();
+        let mut facts = request("dev", &resized, Some(&running));
+        facts.subresource = "resize".to_owned();
+        let decision = crate::admit::admit(&facts, &cluster.view, &cluster.policy, NOW);
+        let refused = cluster.spoken(&decision);
+        assert_eq!(refused.len(), expected, "{place} {resources}: {refused:?}");
+    }
 }

@@ -6,7 +6,7 @@
 use pinfold_model::facts::Operation;
 use pinfold_model::finding::RuleId;
 use pinfold_model::object::Object;
-use pinfold_model::object::security::ContainerList;
+use pinfold_model::object::security::{Container, ContainerList};
 use pinfold_model::policy::inject::{GUARD, SIDECAR};
 use serde_json::Value;
 
@@ -83,31 +83,38 @@ fn judge_running(context: &Context<'_>, object: &Object, document: &Value, found
     for fault in inject::mounts(document).iter().take(FAULTS_MAX) {
         found.add(RULE, fault.path.as_str(), fault.what.as_str(), "leave the mount out");
     }
-    let before = context.facts.old_object.as_ref().map(images).unwrap_or_default();
-    let after = images(object);
-    for (name, image) in before {
-        if after.iter().any(|(other, now)| (*other, *now) == (name, image)) {
-            continue;
+    let before = context.facts.old_object.as_ref().map(ours).unwrap_or_default();
+    let after = ours(object);
+    let changes = |(name, old): &(&str, &Container), same: fn(&Container, &Container) -> bool| {
+        !after.iter().any(|(other, now)| other == name && same(old, now))
+    };
+    for one in &before {
+        let name = one.0;
+        if changes(one, |old, now| old.image == now.image) {
+            let message = format!(
+                "the image of `{name}` changes; Pinfold's containers stay what they were made with"
+            );
+            let remedy =
+                "leave it; for another version change `inject.image`, and make the pod anew";
+            found.add(RULE, "$.spec.initContainers", message, remedy);
         }
-        let message = format!(
-            "the image of `{name}` changes; Pinfold's containers stay what they were made with"
-        );
-        let remedy = "leave it; for another version change `inject.image`, and make the pod anew";
-        found.add(RULE, "$.spec.initContainers", message, remedy);
-    }
-    if context.facts.subresource == "resize" {
-        for fault in inject::resources(document) {
-            found.add(RULE, fault.path, fault.what, "resize the other containers alone");
+        // Whatever they were made with, perhaps by another version: a sidecar with less memory serves nobody.
+        let resized = context.facts.subresource == "resize";
+        if resized && changes(one, |old, now| old.resources == now.resources) {
+            let message = format!(
+                "the resources of `{name}` change; Pinfold's containers stay what they were made with"
+            );
+            found.add(RULE, "$.spec.initContainers", message, "resize the other containers alone");
         }
     }
 }
 
-/// Name and image of our containers in a pod.
-fn images(object: &Object) -> Vec<(&'static str, &str)> {
+/// Our containers in a pod, by name.
+fn ours(object: &Object) -> Vec<(&'static str, &Container)> {
     let security = object.facts.workload().and_then(|workload| workload.security.as_ref());
     let containers = security.map(|security| security.containers.as_slice());
     let inits = containers.unwrap_or_default().iter();
     let inits = inits.filter(|container| container.list == ContainerList::Init);
     let ours = |name: &str| [GUARD, SIDECAR].into_iter().find(|ours| *ours == name);
-    inits.filter_map(|container| Some((ours(&container.name)?, container.image.as_str()))).collect()
+    inits.filter_map(|container| Some((ours(&container.name)?, container))).collect()
 }

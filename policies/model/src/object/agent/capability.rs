@@ -3,6 +3,11 @@
 use super::{AgentReference, Ties};
 use crate::object::reference::ReferenceKind;
 
+/// Most hosts that one AgentToolProfile may allow; a decoded one has at most one more, by which it shows that it is too large.
+pub const ALLOWED_HOSTS_MAX: usize = 1_000;
+/// Longest name, pattern or network in bytes (RFC 1035: 253, a pattern's stars, brackets); what is longer names nothing, and allows nothing.
+pub const ALLOWED_HOST_BYTES_MAX: usize = 300;
+
 /// An AgentToolProfile, AgentMcpServer, AgentSkill or AgentSubagent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capability {
@@ -16,7 +21,8 @@ pub struct Capability {
     pub allowed_stacks: Option<Vec<String>>,
     /// AgentToolProfile: `filesystemPolicy`, empty if left out.
     pub filesystem_policy: String,
-    /// AgentToolProfile: `networkPolicy.allowHosts`, where other hosts are denied; `None` where nothing is said, or all are allowed.
+    /// AgentToolProfile: `networkPolicy.allowHosts`, where other hosts are denied; `None` where nothing is said, or all are allowed. See
+    /// [`ALLOWED_HOSTS_MAX`].
     pub allowed_hosts: Option<Vec<String>>,
     /// AgentSkill, AgentSubagent: the tools that it needs or may use.
     pub tools: Vec<String>,

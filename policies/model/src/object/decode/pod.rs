@@ -1,6 +1,7 @@
 //! Pods and the kinds that embed a pod template, raw to ready: 9 kinds, 26 fields that name a Secret or ConfigMap, and placement.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::meta::RawMeta;
 use super::rbac::{RawRequirement, ready_requirements};
@@ -186,6 +187,7 @@ struct RawContainer<'a> {
     lifecycle: Block<Box<RawLifecycle<'a>>>,
     #[serde(borrow)]
     target_container_name: Text<'a>,
+    resources: Option<Value>,
     #[serde(borrow)]
     env: List<Block<RawEnv<'a>>>,
     #[serde(borrow)]
@@ -560,6 +562,7 @@ impl<'a> RawContainer<'a> {
             probes: [&self.liveness_probe, &self.readiness_probe, &self.startup_probe],
             lifecycle: &self.lifecycle,
             target: &self.target_container_name,
+            resources: self.resources.as_ref(),
         }
     }
 }

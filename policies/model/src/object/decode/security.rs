@@ -10,11 +10,13 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
+use serde_json::Value;
 
 use super::wire::{Block, List, Text};
 use crate::object::security::{
     Capabilities, Container, ContainerList, ContainerPort, SeLinux, SecurityContext, VolumeMount,
 };
+use crate::policy::inject::{GUARD, SIDECAR};
 
 /// `securityContext` of a pod or of a container.
 #[derive(Debug, Default, Deserialize)]
@@ -152,12 +154,14 @@ pub(super) struct Parts<'r, 'a> {
     pub(super) probes: [&'r Block<Box<RawHandler<'a>>>; 3],
     pub(super) lifecycle: &'r Block<Box<RawLifecycle<'a>>>,
     pub(super) target: &'r Text<'a>,
+    pub(super) resources: Option<&'r Value>,
 }
 
 impl Parts<'_, '_> {
     pub(super) fn ready(&self, list: ContainerList, index: usize) -> Container {
         let none = RawContext::default();
         let context = self.context.get().map_or(&none, Box::as_ref);
+        let ours = [GUARD, SIDECAR].contains(&self.name.as_str());
         Container {
             list,
             index,
@@ -174,6 +178,7 @@ impl Parts<'_, '_> {
             devices: self.devices.0.iter().map(ready_name).collect(),
             hosts: self.hosts(),
             target: self.target.owned(),
+            resources: self.resources.filter(|_| ours).cloned(),
         }
     }
 

@@ -1,11 +1,13 @@
 //! Takes from the egress rules what the tool profiles of an agent's stack don't allow. Never adds a host, port or request.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use crate::host::HostPattern;
+use crate::policy::inject::POLICY_BYTES_MAX;
 
 /// One of `allowHosts`.
 enum Allowed {
@@ -26,25 +28,40 @@ impl Allowed {
     }
 }
 
+/// Most bytes of rules after one of several lists: a wildcard becomes a rule for each host, and a further list may leave few of them.
+const NARROWED_BYTES_MAX: usize = 8 * POLICY_BYTES_MAX;
+
 /// Leaves of the rules what every list allows.
-pub(super) fn narrow(spec: &mut Map<String, Value>, lists: &[Vec<String>]) {
+///
+/// # Errors
+/// The bytes of the rules, where they are too many.
+pub(super) fn narrow(spec: &mut Map<String, Value>, lists: &[&[String]]) -> Result<(), usize> {
     let Some(rules) = spec.get_mut("egress").and_then(|egress| egress.get_mut("allow")) else {
-        return;
+        return Ok(());
     };
-    let Value::Array(rules) = rules else { return };
+    let Value::Array(rules) = rules else { return Ok(()) };
     for list in lists {
         let mut list: Vec<&String> = list.iter().collect();
         list.sort_unstable();
+        list.dedup();
         let allowed: Vec<Allowed> =
             list.into_iter().filter_map(|text| Allowed::parse(text)).collect();
+        let (mut known, mut bytes) = (HashSet::new(), 0_usize);
         let mut kept: Vec<Value> = Vec::with_capacity(rules.len());
         for rule in rules.iter().flat_map(|rule| common(rule, &allowed)) {
-            if !kept.contains(&rule) {
+            let text = rule.to_string();
+            let size = text.len();
+            if known.insert(text) {
+                bytes = bytes.saturating_add(size);
                 kept.push(rule);
+            }
+            if bytes > NARROWED_BYTES_MAX {
+                return Err(bytes);
             }
         }
         *rules = kept;
     }
+    Ok(())
 }
 
 /// What a rule and a list both allow: the rule, or one for each allowed host that it has more than.

@@ -27,6 +27,7 @@ fn compiled(specs: &[(&str, &str)], narrowing: &[&[&str]]) -> Result<Compiled, C
     let policies: Vec<&AgentPolicy> = agents.iter().collect();
     let lists: Vec<Vec<String>> =
         narrowing.iter().map(|list| list.iter().map(|host| (*host).to_owned()).collect()).collect();
+    let lists: Vec<&[String]> = lists.iter().map(Vec::as_slice).collect();
     compile(&policies, &lists)
 }
 
@@ -207,6 +208,32 @@ fn what_was_compiled_once_is_kept() {
     let first = shared.compiled(&policies, &[]).expect("compiles");
     assert!(std::sync::Arc::ptr_eq(&first, &memo.compiled(&policies, &[]).expect("compiles")));
     assert_ne!(first.digest, memo.compiled(&policies[..1], &[]).expect("compiles").digest);
+}
+
+/// One profile's hosts, as 64 stacks or as 64 profiles of the same content bring them: linear, and repeats are found by their digest.
+#[test]
+fn many_hosts_are_narrowed_in_a_moment_and_the_memo_stays_small() {
+    let agents = agents(&[(
+        "one",
+        "{egress: {allow: [{host: '**.h.example', ports: [443], protocol: tls}]}}",
+    )]);
+    let policies: Vec<&AgentPolicy> = agents.iter().collect();
+    let hosts: Vec<String> = (0..1_000).map(|at| format!("h{at}.h.example")).collect();
+    let (memo, began) = (super::Memo::default(), std::time::Instant::now());
+    let lists = [hosts.as_slice(), hosts.as_slice()];
+    let first = memo.compiled(&policies, &lists).expect("compiles");
+    assert_eq!(first.policy.egress.len(), 1_000);
+    assert!(std::sync::Arc::ptr_eq(&first, &memo.compiled(&policies, &lists).expect("compiles")));
+    let split = [&hosts[..500], &hosts[500..], hosts.as_slice()];
+    assert_ne!(memo.compiled(&policies, &split).expect("compiles").digest, first.digest);
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+    let wide: Vec<String> = (1..100)
+        .map(|port| format!("{{host: '**.h.example', ports: [{port}], protocol: tls}}"))
+        .collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let found =
+        compiled(&[("one", &format!("{{egress: {{allow: [{}]}}}}", wide.join(",")))], &[&hosts]);
+    assert!(matches!(found, Err(CompileError::TooLarge { .. })), "a rule for each of each");
 }
 
 fn some_spec() -> impl Strategy<Value = String> {

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use super::super::wire::{Block, Link, List, Named, Text, Written};
 use super::links::{Links, reference};
 use super::{NoStatus, Spec};
-use crate::object::agent::{Capability, RequiredObject, Requirement};
+use crate::object::agent::{
+    ALLOWED_HOST_BYTES_MAX, ALLOWED_HOSTS_MAX, Capability, RequiredObject, Requirement,
+};
 use crate::object::reference::ReferenceKind;
 use crate::object::{Facts, ObjectKey};
 
@@ -177,10 +179,17 @@ impl<'a> Spec for ToolProfile<'a> {
                 .network_policy
                 .get()
                 .filter(|network| network.default.as_str() != "allow")
-                .map(|network| names(&network.allow_hosts)),
+                .map(|network| hosts(&network.allow_hosts)),
             ..Capability::default()
         }))
     }
+}
+
+/// Tenants write them: no more than can ever be looked at is kept in the view.
+fn hosts(list: &List<Named<'_>>) -> Vec<String> {
+    let all = list.0.iter().map(Named::owned);
+    let possible = all.filter(|host| host.len() <= ALLOWED_HOST_BYTES_MAX);
+    possible.take(ALLOWED_HOSTS_MAX.saturating_add(1)).collect()
 }
 
 fn required(secrets: &List<Need<'_>>, configs: &List<Need<'_>>) -> Needs {
