@@ -83,6 +83,14 @@ at_least() { [ "$2" -ge "$1" ] || { printf 'wanted at least %s, found %s\n' "$1"
 # field JSONPATH KIND NAME...
 field() { local path=$1; shift; kubectl get "$@" -o "jsonpath={$path}"; }
 
+# needs PROGRAM:PACKAGE...: installs Debian's packages of the programs that are missing.
+needs() {
+  local one missing=()
+  for one; do command -v "${one%%:*}" >/dev/null || missing+=("${one#*:}"); done
+  [ ${#missing[@]} = 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null 2>&1 ||
+    { echo "can't install ${missing[*]}"; exit 2; }
+}
+
 [ "$(id -u)" = 0 ] || { echo "the lab needs root"; exit 2; }
 [ -n "${namespaces_only:-}" ] || [ -x "$lab/up" ] || { echo "no lab at $lab: set PINFOLD_LAB to the directory with up, down and image"; exit 2; }
 if [ -z "${PINFOLD_BIN:-}" ]; then

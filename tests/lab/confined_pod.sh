@@ -2,6 +2,7 @@
 # An agent's pod as the webhook makes it, on a real node: injected whatever its author writes, the only way out, and nothing gets out when
 # parts of it fail. Plays every row of the attack tables from the agent's container, by IPv4 and IPv6.
 source "$(dirname "$0")/checks.bash"
+needs python3.11:python3 pgrep:procps
 suite=$here/egress
 source "$suite/world.bash"
 system=(-n pinfold-system)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The DNS gate as programs meet it: dig, getent, python, curl and busybox ask on port 53 of a network namespace, and dnsperf asks it and its upstream in one
-# run. `tests/lab/dns_netns.sh SECONDS` measures longer. Needs dig and dnsperf (Debian: bind9-dnsutils, dnsperf).
+# run. `tests/lab/dns_netns.sh SECONDS` measures longer. Installs what it needs.
 namespaces_only=1
 source "$(dirname "$0")/checks.bash"
+needs dig:bind9-dnsutils dnsperf:dnsperf ip:iproute2 curl:curl
 seconds=${1:-5}
 namespace=pinfold-dns-$$
 inside() { ip netns exec $namespace "$@"; }

@@ -3,6 +3,7 @@
 # IPv4 and IPv6 as an agent of another UID, then honest programs, then faults; nothing may leave that policy doesn't list.
 namespaces_only=1
 source "$(dirname "$0")/checks.bash"
+needs ip:iproute2 nft:nftables curl:curl wget:wget git:git npm:npm psql:postgresql-client pip3:python3-pip openssl:openssl
 suite=$here/egress
 source "$suite/world.bash"
 uid=64646 agent_uid=10001

@@ -3,6 +3,7 @@
 # rules and routes are taken away one by one. Numbers in brackets are rows of the attack tables (research, D.1 to D.6).
 namespaces_only=1
 source "$(dirname "$0")/checks.bash"
+needs ip:iproute2 nft:nftables curl:curl python3:python3
 suite=$here/guard
 python=/usr/bin/python3
 uid=64646
