@@ -26,7 +26,7 @@ const HEADERS_MAX: usize = 128;
 const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 /// Bytes that an upstream may send ahead, of one reply and of all.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 /// An HTTP/2 upstream that doesn't answer a ping while a reply is due is dead.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_MAX: Duration = Duration::from_secs(20);

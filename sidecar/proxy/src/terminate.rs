@@ -29,6 +29,7 @@ use site::Site;
 
 mod authority;
 mod body;
+mod bounds;
 mod http1;
 mod http2;
 mod pool;

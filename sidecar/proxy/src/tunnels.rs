@@ -170,7 +170,8 @@ struct Entry {
 impl Entry {
     fn cut(&self) {
         self.cut.store(true, Ordering::Release);
-        self.told.notify_one();
+        // All that wait now; who comes later sees the flag.
+        self.told.notify_waiters();
     }
 }
 
@@ -231,7 +232,12 @@ impl Registered {
 
     /// Resolves when the connection must end, or look again.
     pub(crate) async fn told(&self) -> Told {
-        self.entry.told.notified().await;
+        // Before the flag is read: of a cut in between it hears too.
+        let told = self.entry.told.notified();
+        if self.entry.cut.load(Ordering::Acquire) {
+            return Told::Cut;
+        }
+        told.await;
         if self.entry.cut.load(Ordering::Acquire) { Told::Cut } else { Told::Look }
     }
 

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use pinfold_model::reason::Denial;
 use pinfold_wire::encode;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::broken_off;
 use super::http2::Open;
+use super::pool::Leased;
 use super::site::Site;
 use crate::client::deadline;
-use crate::http_upstream::HttpUpstream;
 use crate::out_body::BrokenOff;
 use crate::quota::Way;
 use crate::record::Case;
@@ -62,8 +63,8 @@ fn count(site: &Site, way: Way, frame: &Frame<Bytes>) -> Result<(), Denial> {
 }
 
 /// A limit that ended a request's body: to be told and recorded, instead of what followed from it.
-#[derive(Clone, Default)]
-pub(super) struct Spent(Arc<Mutex<Option<Denial>>>);
+#[derive(Default)]
+pub(super) struct Spent(Mutex<Option<Denial>>);
 
 impl Spent {
     fn set(&self, denial: Denial) {
@@ -76,11 +77,37 @@ impl Spent {
     }
 }
 
+/// What belongs to one request for as long as its body or its reply is on its way: an upload may outlast its reply, and is judged again too.
+pub(super) struct Held {
+    pub(super) site: Arc<Site>,
+    pub(super) case: Case,
+    pub(super) registered: Registered,
+    pub(super) spent: Spent,
+    pub(super) _open: Open,
+    pub(super) _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(denial) = self.spent.take() else { return };
+        let (gate, case) = (Arc::clone(&self.site.gate), self.case.clone());
+        tokio::spawn(async move { drop(gate.refused(&case, denial).await) });
+    }
+}
+
+/// Resolves when the request must end.
+type Cut = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+fn cut(held: &Arc<Held>) -> Cut {
+    let held = Arc::clone(held);
+    Box::pin(async move { held.registered.cut().await })
+}
+
 /// What the agent sends.
 pub(crate) struct AgentBody {
     watched: Watched,
-    site: Arc<Site>,
-    spent: Spent,
+    held: Arc<Held>,
+    cut: Cut,
 }
 
 impl std::fmt::Debug for AgentBody {
@@ -90,9 +117,9 @@ impl std::fmt::Debug for AgentBody {
 }
 
 impl AgentBody {
-    pub(super) fn new(body: Incoming, site: &Arc<Site>, spent: &Spent) -> Self {
-        let watched = Watched::new(body, site.gate.limits.body_idle_max);
-        Self { watched, site: Arc::clone(site), spent: spent.clone() }
+    pub(super) fn new(body: Incoming, held: &Arc<Held>) -> Self {
+        let watched = Watched::new(body, held.site.gate.limits.body_idle_max);
+        Self { watched, held: Arc::clone(held), cut: cut(held) }
     }
 }
 
@@ -105,9 +132,13 @@ impl Body for AgentBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let this = self.get_mut();
+        // Nobody polls a reply that the agent doesn't read, or one that ended.
+        if this.cut.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(Err(BrokenOff)));
+        }
         let Some(frame) = ready!(this.watched.poll(context)?) else { return Poll::Ready(None) };
-        if let Err(denial) = count(&this.site, Way::Out, &frame) {
-            this.spent.set(denial);
+        if let Err(denial) = count(&this.held.site, Way::Out, &frame) {
+            this.held.spent.set(denial);
             return Poll::Ready(Some(Err(BrokenOff)));
         }
         Poll::Ready(Some(Ok(frame)))
@@ -133,40 +164,20 @@ pub(super) enum ReplyBody {
 /// An upstream's reply on its way.
 pub(super) struct Passed {
     watched: Watched,
-    site: Arc<Site>,
-    case: Case,
-    cut: Pin<Box<dyn Future<Output = ()> + Send>>,
-    upstream: Option<HttpUpstream>,
-    /// Of the request, which may still be on its way.
-    spent: Spent,
-    _open: Open,
-}
-
-/// What belongs to one request for as long as it is open.
-pub(super) struct Held {
-    pub(super) case: Case,
-    pub(super) registered: Registered,
-    pub(super) spent: Spent,
-    pub(super) open: Open,
+    held: Arc<Held>,
+    cut: Cut,
+    upstream: Option<Leased>,
 }
 
 impl Passed {
-    pub(super) fn new(
-        body: Incoming,
-        upstream: HttpUpstream,
-        site: &Arc<Site>,
-        held: Held,
-    ) -> Self {
-        let Held { case, registered, spent, open } = held;
-        let watched = Watched::new(body, site.gate.limits.idle_max);
-        let cut = Box::pin(async move { registered.cut().await });
-        let (site, upstream) = (Arc::clone(site), Some(upstream));
-        Self { watched, site, case, cut, upstream, spent, _open: open }
+    pub(super) fn new(body: Incoming, upstream: Leased, held: Arc<Held>) -> Self {
+        let watched = Watched::new(body, held.site.gate.limits.idle_max);
+        Self { watched, cut: cut(&held), held, upstream: Some(upstream) }
     }
 
     /// The reply was read to its end.
     fn keep(&mut self) {
-        self.upstream.take().into_iter().for_each(|upstream| self.site.pool.keep(upstream));
+        self.upstream.take().into_iter().for_each(|upstream| self.held.site.pool.keep(upstream));
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
@@ -181,19 +192,11 @@ impl Passed {
             // Behind them there is nothing, and nobody asks.
             self.keep();
         }
-        if let Err(denial) = count(&self.site, Way::In, &frame) {
-            self.spent.set(denial);
+        if let Err(denial) = count(&self.held.site, Way::In, &frame) {
+            self.held.spent.set(denial);
             return Poll::Ready(Some(Err(BrokenOff)));
         }
         Poll::Ready(Some(Ok(frame)))
-    }
-}
-
-impl Drop for Passed {
-    fn drop(&mut self) {
-        let Some(denial) = self.spent.take() else { return };
-        let (gate, case) = (Arc::clone(&self.site.gate), self.case.clone());
-        tokio::spawn(async move { drop(gate.refused(&case, denial).await) });
     }
 }
 

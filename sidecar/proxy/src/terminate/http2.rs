@@ -35,8 +35,8 @@ use crate::out_body::OutBody;
 use crate::record::Case;
 use crate::upstream::Offered;
 
-/// Requests at once; RFC 9113 recommends no fewer.
-const STREAMS_MAX: u32 = 100;
+/// Requests at once on one connection: RFC 9113 recommends a hundred, 256 connections of which wouldn't fit into the sidecar's memory.
+const STREAMS_MAX: u32 = 32;
 /// Streams that the agent reset and that weren't looked at yet; one more ends the connection.
 const RESETS_MAX: usize = 20;
 /// Streams that were reset for the agent's errors; one more ends the connection.
@@ -44,11 +44,11 @@ const ERRORS_MAX: usize = 100;
 /// Bytes of a header list, as [`pinfold_wire::head::HEAD_BYTES_MAX`].
 const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 const FRAME_BYTES_MAX: u32 = 16 * 1024;
-/// Bytes that the agent may send ahead, of one request and of all.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bytes that the agent may send ahead, of one request and of all: requests that wait never take the room of those that go on.
+const STREAM_WINDOW_BYTES: u32 = 16 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = STREAMS_MAX * STREAM_WINDOW_BYTES;
 /// Bytes of a reply that wait for the agent.
-const SEND_BYTES_MAX: usize = 64 * 1024;
+const SEND_BYTES_MAX: usize = 16 * 1024;
 /// A peer that doesn't answer a ping is dead.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_MAX: Duration = Duration::from_secs(20);
@@ -78,7 +78,7 @@ pub(super) async fn serve(site: Arc<Site>, stream: TlsStream<Replayed>, mut drai
     let unused_max = site.gate.limits.unused_max;
     let service = service_fn(move |request| {
         let (site, open) = (Arc::clone(&site), Open::new(&count));
-        // A request's future is large; a connection holds a hundred.
+        // A request's future is large; a connection holds many.
         Box::pin(async move { Ok::<_, Infallible>(answer(&site, request, open).await) })
     });
     let connection = builder().serve_connection(TokioIo::new(stream), service);
@@ -130,7 +130,10 @@ async fn unused(count: &mut watch::Receiver<usize>, most: Duration) {
 async fn answer(site: &Arc<Site>, request: Request<Incoming>, open: Open) -> Response<ReplyBody> {
     let (parts, body) = request.into_parts();
     let to_head = parts.method == Method::HEAD;
-    let head = match http2::head(&parts, framing(&body)) {
+    let head = http2::head(&parts, framing(&body));
+    // What was read isn't held twice while the request waits.
+    drop(parts);
+    let head = match head {
         Ok(head) => head,
         Err(error) => {
             let case = site.case(None);
@@ -175,20 +178,32 @@ async fn pass(
     case: &Case,
     open: Open,
 ) -> Result<Response<ReplyBody>, Refusal> {
+    let place = site.bounds.request()?;
     let judged = site.judge(head, case).await?;
     let mut upstream = site.connect(&judged, case, Offered::Both).await?;
     let registered = site.enter(head, &judged, &upstream, case)?;
-    let spent = Spent::default();
-    let body = AgentBody::new(body, site, &spent);
+    let site = Arc::clone(site);
+    let held = Held {
+        site,
+        case: case.clone(),
+        registered,
+        spent: Spent::default(),
+        _open: open,
+        _place: place,
+    };
+    let held = Arc::new(held);
+    let body = AgentBody::new(body, &held);
     let request = request(head, &judged, body, &upstream)?;
-    let (rule, reply_max) = (judged.permit.rule(), site.gate.limits.reply_max);
+    let (rule, reply_max) = (judged.permit.rule(), held.site.gate.limits.reply_max);
     let sent = tokio::select! {
+        // A cut ends the request's body too, which isn't what to tell.
+        biased;
+        () = held.registered.cut() => return Err(no_longer(rule).into()),
         sent = upstream.send(request, rule, reply_max) => sent,
-        () = registered.cut() => return Err(no_longer(rule).into()),
     };
     let (parts, body) = match sent {
         Ok(response) => response.into_parts(),
-        Err(failed) => return Err(spent.take().unwrap_or(failed.denial).into()),
+        Err(failed) => return Err(held.spent.take().unwrap_or(failed.denial).into()),
     };
     if parts.status.is_informational() {
         let message = format!("the upstream answered {}, which wasn't asked for", parts.status);
@@ -201,11 +216,10 @@ async fn pass(
         headers.insert(header::CONTENT_LENGTH, length.clone());
     }
     if body.is_end_stream() {
-        site.pool.keep(upstream);
+        held.site.pool.keep(upstream);
         return Ok(respond(parts.status, headers, ReplyBody::Whole(Bytes::new())));
     }
-    let held = Held { case: case.clone(), registered, spent, open };
-    let passed = Passed::new(body, upstream, site, held);
+    let passed = Passed::new(body, upstream, held);
     Ok(respond(parts.status, headers, ReplyBody::Passed(Box::new(passed))))
 }
 

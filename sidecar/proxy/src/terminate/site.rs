@@ -12,7 +12,8 @@ use pinfold_wire::head::{Head, Target};
 use pinfold_wire::path::RequestPath;
 
 use super::MISDIRECTED;
-use super::pool::Pool;
+use super::bounds::Bounds;
+use super::pool::{Leased, Pool};
 use crate::answer::denial;
 use crate::forward::Inside;
 use crate::gate::{Gate, Refusal};
@@ -33,6 +34,7 @@ pub(super) struct Site {
     pub(super) gate: Arc<Gate>,
     pub(super) meter: Meter,
     pub(super) pool: Pool,
+    pub(super) bounds: Bounds,
     inside: Inside,
     opened: Instant,
 }
@@ -46,10 +48,13 @@ pub(super) struct Judged {
 
 impl Site {
     pub(super) fn new(gate: &Arc<Gate>, inside: Inside) -> Self {
+        // TLS ends nowhere without an authority.
+        let bounds = gate.trust.as_ref().map_or_else(Bounds::default, |trust| trust.bounds.clone());
         Self {
             gate: Arc::clone(gate),
             meter: Meter::new(gate),
-            pool: Pool::default(),
+            pool: Pool::new(bounds.clone()),
+            bounds,
             inside,
             opened: Instant::now(),
         }
@@ -131,7 +136,7 @@ impl Site {
         }
     }
 
-    /// Records the request, and gives it a connection.
+    /// Waits for the request's turn, records it, and gives it a connection.
     ///
     /// # Errors
     /// The denial, which is an answer.
@@ -140,16 +145,17 @@ impl Site {
         judged: &Judged,
         case: &Case,
         offered: Offered,
-    ) -> Result<HttpUpstream, Denial> {
-        let kept = self.pool.take(&judged.permit).await;
+    ) -> Result<Leased, Denial> {
+        let (turn, kept) = self.pool.turn(&judged.permit, self.gate.limits.reply_max).await?;
         if kept.is_none() {
             self.gate.quota.connect(&case.published.policy)?;
         }
         self.gate.allowed(case, judged.permit.rule(), &judged.permit).await?;
-        match kept {
-            Some(kept) => Ok(kept),
-            None => self.pool.open(&self.gate, &judged.permit, offered).await,
-        }
+        let leased = match kept {
+            Some(kept) => kept,
+            None => self.pool.open(&self.gate, &judged.permit, offered).await?,
+        };
+        Ok(leased.holding(turn))
     }
 
     /// Enters a request in the registry, so that a reload judges it again.

@@ -15,6 +15,7 @@ use pinfold_model::policy::inject::{TRUST_AUTHORITY, TRUST_BUNDLE};
 use rustls_pki_types::CertificateDer;
 
 use super::authority::{AUTHORITY_RENEWAL, Authority, MintError};
+use super::bounds::Bounds;
 use crate::drain::{DrainWatch, Phase};
 use crate::error::StartError;
 use crate::upstream::read_certificates;
@@ -27,6 +28,7 @@ const LINE: usize = 64;
 /// The authority, and where it is made known.
 pub(crate) struct Trust {
     pub(super) authority: Authority,
+    pub(super) bounds: Bounds,
     directory: PathBuf,
     extra: Option<PathBuf>,
 }
@@ -43,7 +45,7 @@ impl Trust {
         let Some(directory) = directory else { return Ok(None) };
         let authority = Authority::new().map_err(|error| not_made(&error))?;
         let (directory, extra) = (directory.to_owned(), extra.map(Path::to_owned));
-        let trust = Self { authority, directory, extra };
+        let trust = Self { authority, bounds: Bounds::default(), directory, extra };
         trust.publish(SystemTime::now())?;
         let bundle = trust.directory.join(TRUST_BUNDLE);
         tracing::info!(bundle = %bundle.display(), "have the agent trust this bundle for `https` rules");

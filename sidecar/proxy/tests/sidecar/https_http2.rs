@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming};
-use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,8 +20,11 @@ use super::https::{PATHS, before, inside, policy};
 use super::support::tls::Identity;
 use super::support::{PATIENCE, Sidecar, Upstream};
 
+/// Requests at once on one connection.
+pub(crate) const STREAMS: usize = 32;
+
 /// A body of frames as they are sent.
-struct Frames(mpsc::Receiver<Frame<Bytes>>);
+pub(crate) struct Frames(mpsc::Receiver<Frame<Bytes>>);
 
 impl Body for Frames {
     type Data = Bytes;
@@ -35,7 +38,7 @@ impl Body for Frames {
     }
 }
 
-fn frames() -> (mpsc::Sender<Frame<Bytes>>, Frames) {
+pub(crate) fn frames() -> (mpsc::Sender<Frame<Bytes>>, Frames) {
     let (sender, receiver) = mpsc::channel(4);
     (sender, Frames(receiver))
 }
@@ -100,22 +103,25 @@ async fn echoing(identity: &Identity) -> (u16, Seen) {
     (port, seen)
 }
 
-async fn client(sidecar: &Sidecar, host: &str, port: u16) -> SendRequest<Frames> {
+pub(crate) async fn client(sidecar: &Sidecar, host: &str, port: u16) -> SendRequest<Frames> {
     let raw = inside(sidecar, host, port, &["h2", "http/1.1"]).await;
     let (_, tls) = raw.stream.get_ref();
     assert_eq!(tls.alpn_protocol(), Some(&b"h2"[..]));
     let io = TokioIo::new(raw.stream);
-    let (sender, connection) = handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
+    let mut builder = Builder::new(TokioExecutor::new());
+    // Until the sidecar's settings came.
+    builder.initial_max_send_streams(STREAMS);
+    let (sender, connection) = builder.handshake(io).await.expect("HTTP/2");
     tokio::spawn(connection);
     sender
 }
 
-fn request(method: &str, uri: &str) -> Request<Frames> {
+pub(crate) fn request(method: &str, uri: &str) -> Request<Frames> {
     let (_, body) = frames();
     Request::builder().method(method).uri(uri).body(body).expect("a request")
 }
 
-async fn ask(client: &mut SendRequest<Frames>, request: Request<Frames>) -> (u16, Bytes) {
+pub(crate) async fn ask(client: &mut SendRequest<Frames>, request: Request<Frames>) -> (u16, Bytes) {
     let response = timeout(PATIENCE, client.send_request(request)).await.expect("in time");
     let response = response.expect("a reply");
     let status = response.status().as_u16();
@@ -127,7 +133,7 @@ fn reason(body: &Bytes) -> String {
     body["reason"].as_str().expect("a reason").to_owned()
 }
 
-async fn sidecar_before(port: u16, identity: &Identity) -> Sidecar {
+pub(crate) async fn sidecar_before(port: u16, identity: &Identity) -> Sidecar {
     // Only its port is needed of an upstream that isn't asked.
     let idle = Upstream::saying("never").await;
     let setup = before(&idle, identity).await;

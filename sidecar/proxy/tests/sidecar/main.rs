@@ -12,6 +12,7 @@ mod dns_upstream;
 mod egress;
 mod entrances;
 mod https;
+mod https_bounds;
 mod https_http2;
 mod leaks;
 mod learn;
