@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -15,13 +16,15 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::https::policy;
-use super::https_http2::{STREAMS, ask, client, frames, request, sidecar_before};
-use super::support::PATIENCE;
+use super::https::{PATHS, before, policy};
+use super::https_http2::{STREAMS, ask, client, frames, reason, request, sidecar_before};
 use super::support::tls::Identity;
+use super::support::{PATIENCE, Upstream};
 
 /// Upstream connections of one connection of the agent.
 const CONNECTIONS: usize = 8;
+/// Of the pod.
+const POD_CONNECTIONS: usize = 128;
 
 /// An upstream that speaks HTTP/1.1 and answers once it may.
 struct Slow {
@@ -86,6 +89,38 @@ async fn requests_beyond_the_connections_of_http1_wait_and_are_answered() {
     tokio::join!(futures_util::future::join_all(requests), release);
     assert_eq!(*slow.asked.borrow(), STREAMS);
     assert_eq!(slow.connections.load(Ordering::SeqCst), CONNECTIONS);
+}
+
+#[tokio::test]
+async fn beyond_the_connections_of_the_pod_requests_are_refused_and_the_others_go_on() {
+    let identity = Identity::new("api.internal");
+    let mut slow = slow(&identity).await;
+    let port = slow.port;
+    let idle = Upstream::saying("never").await;
+    let setup = before(&idle, &identity).await;
+    let path = setup.files.path().join("policy.yaml");
+    std::fs::write(path, policy(port, PATHS)).expect("a policy");
+    let setup = setup.with(|config| config.limits.connect_max = Duration::from_secs(1));
+    let sidecar = setup.start().await;
+    let full = POD_CONNECTIONS / CONNECTIONS;
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..full {
+        let client = client(&sidecar, "api.internal", port).await;
+        for _ in 0..CONNECTIONS {
+            let mut client = client.clone();
+            let uri = format!("https://api.internal:{port}/repos/a");
+            asked.spawn(async move { ask(&mut client, request("GET", &uri)).await.0 });
+        }
+    }
+    let all = slow.asked.wait_for(|asked| *asked == POD_CONNECTIONS);
+    timeout(PATIENCE, all).await.expect("in time").expect("an upstream");
+    let mut client = client(&sidecar, "api.internal", port).await;
+    let uri = format!("https://api.internal:{port}/repos/b");
+    let (_, body) = ask(&mut client, request("GET", &uri)).await;
+    assert_eq!(reason(&body), "limit");
+    slow.answers.send(true).expect("an upstream");
+    assert_eq!(asked.join_all().await, vec![200; POD_CONNECTIONS]);
+    assert_eq!(slow.connections.load(Ordering::SeqCst), POD_CONNECTIONS);
 }
 
 /// What an upstream got of bodies: data, or that one broke off.

@@ -128,7 +128,7 @@ pub(crate) async fn ask(client: &mut SendRequest<Frames>, request: Request<Frame
     (status, response.into_body().collect().await.expect("a body").to_bytes())
 }
 
-fn reason(body: &Bytes) -> String {
+pub(crate) fn reason(body: &Bytes) -> String {
     let body: serde_json::Value = serde_json::from_slice(body).expect("JSON");
     body["reason"].as_str().expect("a reason").to_owned()
 }
