@@ -55,10 +55,13 @@ fn text(host: &str) -> String {
         .map_or_else(|| Wish::of(None).text.to_string(), |agent| agent.source.to_string())
 }
 
-/// The one AgentPolicy there is; pods named `odd` can't have one.
+/// The one AgentPolicy there is; pods named `odd` can't have one, those named `foreign` aren't Pinfold's.
 fn compile(_: &Snapshot, policy: &AdmissionPolicy, pod: &Object) -> Result<Option<Wish>, String> {
     if pod.key.name == "odd" {
         return Err("two contents of one upstream".to_owned());
+    }
+    if pod.key.name == "foreign" {
+        return Ok(None);
     }
     Ok(Some(Wish::of(policy.inject.agents.first().map(|agent| agent.source.as_ref()))))
 }
@@ -255,6 +258,15 @@ async fn what_cannot_be_compiled_leaves_the_pod_as_it_is_and_is_told_once() {
     cluster.publish();
     let replica = settle(replica).await;
     assert_eq!(counted(&replica, "refused"), 1);
+}
+
+#[tokio::test]
+async fn what_only_says_that_it_is_ours_is_never_written_to() {
+    let cluster = Cluster::of([pod("foreign", "u", "x"), pod("p", "v", "x")]);
+    let replica = settle(cluster.replica("new.example")).await;
+    assert_eq!(cluster.writes(), [("p".to_owned(), digest("new.example"))]);
+    assert_eq!(counted(&replica, "refused"), 0);
+    assert_eq!(replica.admission.metrics.policy_push.behind.get(), 0);
 }
 
 #[tokio::test]
