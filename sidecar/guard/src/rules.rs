@@ -13,8 +13,9 @@ use std::net::Ipv6Addr;
 
 use Action::{Accept, Drop, Goto, MarkConnection, MarkPacket, Prohibit, Redirect, Reset, Return};
 use Match::{
-    ConnectionMark, Icmp, Invalid, New, NotFromLoopback, NotToLoopback, OtherUid, Port, PortIn,
-    FromLoopback4, FromLoopback6, Redirected, Reply, To4, To6, ToLoopback, ToLoopback4, Uid,
+    ConnectionMark, FromLoopback4, FromLoopback6, Icmp, Invalid, New, NotFromLoopback,
+    NotToLoopback, OtherUid, Port, PortIn, Redirected, Reply, To4, To6, ToLoopback, ToLoopback4,
+    Uid,
 };
 
 /// Name of the table.

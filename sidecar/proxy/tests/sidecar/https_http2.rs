@@ -121,7 +121,10 @@ pub(crate) fn request(method: &str, uri: &str) -> Request<Frames> {
     Request::builder().method(method).uri(uri).body(body).expect("a request")
 }
 
-pub(crate) async fn ask(client: &mut SendRequest<Frames>, request: Request<Frames>) -> (u16, Bytes) {
+pub(crate) async fn ask(
+    client: &mut SendRequest<Frames>,
+    request: Request<Frames>,
+) -> (u16, Bytes) {
     let response = timeout(PATIENCE, client.send_request(request)).await.expect("in time");
     let response = response.expect("a reply");
     let status = response.status().as_u16();
