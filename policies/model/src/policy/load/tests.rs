@@ -247,8 +247,8 @@ fn agent_errors_say_where_and_what() {
             "p0.yaml:6:20: spec.egress.allow[0]: expected `host` or `cidr`",
         ),
         (
-            "  egress: {limits: {bytesPerDay: 5Gi}}\n",
-            "p0.yaml:6:34: spec.egress.limits.bytesPerDay: is part of the format, but this version does not enforce it, so it is refused rather than ignored; take it out",
+            "  egress: {limits: {connectRate: 5/w}}\n",
+            "p0.yaml:6:34: spec.egress.limits.connectRate: `5/w`: expected a rate such as `50/s`, `5/m`, `5/h` or `100/d`",
         ),
         (
             "  upstreams: [{name: a, url: 'ftp://x'}]\n",
