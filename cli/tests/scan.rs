@@ -40,12 +40,12 @@ items:
 - apiVersion: apps/v1
   kind: Deployment
   metadata: {name: web, namespace: acme, uid: d}
-  spec: {template: {spec: {containers: [{name: a, image: "x:1"}]}}}
+  spec: {template: {spec: {securityContext: {runAsUser: 1000}, containers: [{name: a, image: "x:1"}]}}}
 - &replicas
   apiVersion: apps/v1
   kind: ReplicaSet
   metadata: {name: web-1, namespace: acme, uid: r, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: d, controller: true}]}
-  spec: {template: {spec: {containers: [{name: a, image: "x:1"}]}}}
+  spec: {template: {spec: {securityContext: {runAsUser: 1000}, containers: [{name: a, image: "x:1"}]}}}
 "#;
 
 const POLICY: &str = r#"
@@ -55,7 +55,7 @@ metadata: {name: own}
 spec:
   # What pods' confinement is about is tried elsewhere.
   inject: {profile: none}
-  rules: [{id: PF-POD-002, mode: off}]
+  rules: [{id: PF-POD-002, mode: "off"}]
   custom:
   - {id: registry, match: {kinds: [Pod]}, deny: {path: "$.spec.containers[*].image", startsWith: "x:", message: "use our registry"}}
   - {id: registry-of-templates, match: {kinds: [Deployment, ReplicaSet]}, deny: {path: "$.spec.template.spec.containers[*].image", startsWith: "x:", message: "use our registry"}}
@@ -84,7 +84,12 @@ fn folder() -> TempDir {
 }
 
 fn scan(folder: &Path, line: &str) -> (Outcome, String, String) {
-    let words = format!("pinfold scan --cluster @cluster {line}");
+    // The baseline without injection, unless the case has a policy of its own: no pod here has a sidecar.
+    let library = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/library");
+    let policies = ["baseline.yaml", "references.yaml", "tests/policies/unconfined.yaml"];
+    let baseline = policies.map(|file| format!("-p {library}/{file}")).join(" ");
+    let policy = if line.contains("-p ") { "" } else { baseline.as_str() };
+    let words = format!("pinfold scan --cluster @cluster {policy} {line}");
     let words = words.split_whitespace().map(|word| match word.strip_prefix('@') {
         Some(name) => folder.join(name).display().to_string(),
         None => word.to_owned(),
