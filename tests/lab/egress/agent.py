@@ -73,6 +73,17 @@ def head(client):
     return data
 
 
+def head_alone(client):
+    """A head and nothing behind it: what a server says first may come in one with it."""
+    data = b""
+    while not data.endswith(b"\r\n\r\n"):
+        byte = client.recv(1)
+        if not byte:
+            raise Denied("closed" if not data else f"half a head: {data[:80]!r}")
+        data += byte
+    return data
+
+
 def tunnel(entrance, host, port, early=b""):
     """A connection that bytes may now be sent through."""
     if entrance == "transparent":
@@ -81,7 +92,7 @@ def tunnel(entrance, host, port, early=b""):
         return client
     if entrance == "connect":
         client = proxy(f"CONNECT {bracketed(host)}:{port} HTTP/1.1\r\nHost: {bracketed(host)}:{port}\r\n\r\n".encode() + early)
-        answer = head(client)
+        answer = head_alone(client)
         if not answer.startswith(b"HTTP/1.1 200"):
             raise Denied(status(answer, client))
         return client
