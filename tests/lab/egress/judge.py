@@ -62,6 +62,9 @@ def main():
         failed += bool(wrong)
         verdict = "FAILED " if wrong else "ok     "
         print(f"{verdict} v{outcome['family']} {outcome['row']}: {outcome['title']}: {outcome['detail']}" + "".join(f"\n        {text}" for text in wrong))
+    if not any(arrival["kind"] == "tcp" for arrival in arrivals):
+        failed += 1
+        print("FAILED  the world noted no connection at all, so it would have noted no leak")
     asked = {arrival["name"] for arrival in arrivals if arrival["kind"] == "dns"}
     stray = sorted(name for name in asked if not (name.endswith(".example.net") or name in ("cdn.example.org", "vault.example.org")) or "cluster.local" in name)
     if stray:

@@ -52,7 +52,7 @@ ZONE = {
 }
 # Not those of PACKAGES: honest_world.py has them.
 ADDRESSES = (SERVER4, SERVER6, EVIL4, EVIL6, RANGE4, RANGE6, PRIVATE4, PRIVATE6, "169.254.169.254", "fd00:ec2::254")
-PORTS = {80: "http", 8080: "http", 443: "tls", 8443: "tls", 853: "tls", 22: "first", 25: "first", 2222: "first", 5432: "first", 6443: "first"}
+PORTS = {80: "http", 8080: "http", 443: "tls", 8443: "tls", 853: "tls", 22: "first", 25: "first", 2222: "first", 5432: "first"}  # 6443 is the lab's API server; what leaves for it is counted
 DATAGRAMS = (443, 853, 123, 5353, 9999)
 
 
@@ -124,11 +124,8 @@ def answer(query, asked, log, by):
     return query[:2] + struct.pack(">HHHHH", 0x8580 | rcode, 1, len(answers), 0, 0) + question + body
 
 
-def dns(log, address):
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    asked, udp = {}, socket.socket(family, socket.SOCK_DGRAM)
-    udp.bind((address, 53))
-    tcp = listen(address, 53)
+def dns(log, udp, tcp):
+    asked = {}
 
     def stream(connection):
         with connection:
@@ -156,6 +153,14 @@ def listen(address, port):
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.bind((address, port))
     server.listen(1024)
+    return server
+
+
+def datagrams(address, port):
+    server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    if address == "::":
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    server.bind((address, port))
     return server
 
 
@@ -207,20 +212,13 @@ def serve(connection, kind, context):
                 http(inside)
 
 
-def tcp(address, port, kind, context):
-    server = listen(address, port)
+def tcp(server, kind, context):
     while True:
         connection, _ = server.accept()
         threading.Thread(target=quietly, args=(serve, connection, kind, context), daemon=True).start()
 
 
-def udp():
-    sockets = []
-    for port in DATAGRAMS:
-        server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        server.bind(("::", port))
-        sockets.append(server)
+def udp(sockets):
     while True:
         for server in select.select(sockets, [], [])[0]:
             data, client = server.recvfrom(65536)
@@ -232,12 +230,11 @@ if __name__ == "__main__":
     LOG = Log(sys.argv[1])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(sys.argv[2], sys.argv[3])
-    for address in sys.argv[4].split(","):
-        threading.Thread(target=dns, args=(LOG, address), daemon=True).start()
-    for address in ADDRESSES:
-        for port, kind in PORTS.items():
-            threading.Thread(target=tcp, args=(address, port, kind, context), daemon=True).start()
-    threading.Thread(target=udp, daemon=True).start()
-    time.sleep(0.3)
+    # All are bound before any is served: a world that lacks a place would miss what arrives there.
+    serving = [(dns, LOG, datagrams(address, 53), listen(address, 53)) for address in sys.argv[4].split(",")]
+    serving += [(tcp, listen(address, port), kind, context) for address in ADDRESSES for port, kind in PORTS.items()]
+    serving.append((udp, [datagrams("::", port) for port in DATAGRAMS]))
+    for target, *arguments in serving:
+        threading.Thread(target=target, args=arguments, daemon=True).start()
     print("ready", flush=True)
     threading.Event().wait()
