@@ -173,10 +173,10 @@ pub fn refuse_text(name: &str, kind: RecordType) -> Denial {
     if kind.is_answered() {
         let message = format!("`{name}` is not the name of a host");
         let remedy = "ask for a name of letters, digits, hyphens and dots";
-        return denial(Reason::Host, "spec.egress.allow", message, remedy);
+        return Denial::new(Reason::Host, "spec.egress.allow", message, remedy);
     }
     let message = format!("records of type {kind} are never looked up");
-    denial(Reason::RecordType, "spec.egress.dns", message, RECORD_TYPE_REMEDY)
+    Denial::new(Reason::RecordType, "spec.egress.dns", message, RECORD_TYPE_REMEDY)
 }
 
 /// The rule that allows a name: an exact one before a wildcard, because only names under wildcards have a budget. A `cidr` rule
@@ -252,7 +252,7 @@ impl QuestionPermit {
             self.name
         );
         let remedy = "wait a minute, or list the names one by one in `spec.egress.allow`";
-        Err(denial(Reason::Limit, &self.rule, message, remedy))
+        Err(Denial::new(Reason::Limit, &self.rule, message, remedy))
     }
 
     /// Judges the final addresses of the name, as if a connection to each port of its rules were: they are told only if some connection
@@ -313,13 +313,13 @@ const RECORD_TYPE_REMEDY: &str =
 
 fn record_type(name: &DnsName, kind: RecordType) -> Denial {
     let message = format!("records of type {kind} of `{name}` are never looked up");
-    denial(Reason::RecordType, "spec.egress.dns", message, RECORD_TYPE_REMEDY)
+    Denial::new(Reason::RecordType, "spec.egress.dns", message, RECORD_TYPE_REMEDY)
 }
 
 fn search_noise(name: &DnsName, suffix: &str) -> Denial {
     let message = format!("`{name}` is not listed, and `{suffix}` is a search suffix");
     let remedy = "list the name in `spec.egress.allow` if it is a service to reach";
-    denial(Reason::SearchSuffix, "spec.egress.dns.searchSuffixes", message, remedy)
+    Denial::new(Reason::SearchSuffix, "spec.egress.dns.searchSuffixes", message, remedy)
 }
 
 fn unlisted(policy: &AgentPolicy, name: &DnsName, kind: RecordType) -> Denial {
@@ -330,22 +330,7 @@ fn unlisted(policy: &AgentPolicy, name: &DnsName, kind: RecordType) -> Denial {
     let remedy = format!(
         "ask for `{{host: \"{name}\", ports: [443], protocol: tls}}` in `spec.egress.allow`"
     );
-    denial(Reason::Host, "spec.egress.allow", message, remedy)
-}
-
-fn denial(
-    reason: Reason,
-    rule: &str,
-    message: impl Into<String>,
-    remedy: impl Into<String>,
-) -> Denial {
-    Denial {
-        reason,
-        rule: rule.to_owned(),
-        path: String::new(),
-        message: message.into(),
-        remedy: remedy.into(),
-    }
+    Denial::new(Reason::Host, "spec.egress.allow", message, remedy)
 }
 
 #[cfg(test)]

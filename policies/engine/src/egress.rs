@@ -258,7 +258,7 @@ impl NamePermit {
         if found.is_empty() && self.via.is_none() {
             let message = format!("`{}` has no address", self.host);
             let remedy = "check the name, and that the sidecar's resolver knows it";
-            return Err(denial(Reason::Resolve, place, message, remedy));
+            return Err(Denial::new(Reason::Resolve, place, message, remedy));
         }
         for address in found {
             self.address(*address, own, place)?;
@@ -271,7 +271,7 @@ impl NamePermit {
     fn address(&self, address: IpAddr, own: &[SocketAddr], place: &str) -> Result<(), Denial> {
         if address::is_own(SocketAddr::new(address, self.port), own) {
             let message = format!("`{}` is the sidecar itself ({address})", self.host);
-            return Err(denial(Reason::Address, place, message, "use another destination"));
+            return Err(Denial::new(Reason::Address, place, message, "use another destination"));
         }
         if is_metadata(address) {
             return Err(metadata_denial(place, &self.host, address));
@@ -290,7 +290,7 @@ impl NamePermit {
                     IpNet::from(address),
                     self.port
                 );
-                Err(denial(Reason::Address, place, message, remedy))
+                Err(Denial::new(Reason::Address, place, message, remedy))
             }
             Some(_) | None => Ok(()),
         }
@@ -359,7 +359,7 @@ impl AddressPermit {
             let message =
                 format!("the TLS server name is {named}, but `{}` was asked for", self.host);
             let remedy = "connect to the name that the TLS handshake is for";
-            return Err(denial(Reason::Name, place, message, remedy));
+            return Err(Denial::new(Reason::Name, place, message, remedy));
         }
         if hello.has_ech && self.ech == Ech::Refuse {
             let message = format!(
@@ -367,7 +367,7 @@ impl AddressPermit {
                 self.host
             );
             let remedy = "switch Encrypted Client Hello (and its GREASE) off in the client, or have `spec.egress.ech` be `judge-outer`";
-            return Err(denial(Reason::Name, "spec.egress.ech", message, remedy));
+            return Err(Denial::new(Reason::Name, "spec.egress.ech", message, remedy));
         }
         Ok(())
     }
@@ -431,7 +431,7 @@ fn check_http(rule: &HttpRule, place: &str, method: &str, path: &str) -> Result<
     {
         let message = format!("method `{method}` is not allowed here");
         let remedy = format!("use {}, or add `{method}` to `{place}.methods`", quote(methods));
-        return Err(denial(Reason::Method, place, message, remedy));
+        return Err(Denial::new(Reason::Method, place, message, remedy));
     }
     if let Some(paths) = &rule.paths
         && !paths.iter().any(|allowed| allowed.matches(path))
@@ -439,7 +439,7 @@ fn check_http(rule: &HttpRule, place: &str, method: &str, path: &str) -> Result<
         let message = format!("path `{path}` is not allowed here");
         let texts: Vec<String> = paths.iter().map(ToString::to_string).collect();
         let remedy = format!("use a path like {}, or add it to `{place}.paths`", quote(&texts));
-        return Err(denial(Reason::Path, place, message, remedy));
+        return Err(Denial::new(Reason::Path, place, message, remedy));
     }
     Ok(())
 }
@@ -467,13 +467,13 @@ fn unlisted_host(policy: &AgentPolicy, host: &Host, port: u16) -> Denial {
     let remedy = format!(
         "ask for `{{{kind}: \"{value}\", ports: [{port}], protocol: {protocol}}}` in `spec.egress.allow`"
     );
-    denial(reason, "spec.egress.allow", message, remedy)
+    Denial::new(reason, "spec.egress.allow", message, remedy)
 }
 
 fn metadata_denial(place: &str, host: &Host, address: IpAddr) -> Denial {
     let message = format!("`{host}` leads to {address}, a cloud metadata service");
     let remedy = "no rule allows this; give the agent a credential of its own instead";
-    denial(Reason::Address, place, message, remedy)
+    Denial::new(Reason::Address, place, message, remedy)
 }
 
 fn unlisted_port(rules: &[&EgressRule], host: &Host, port: u16) -> Denial {
@@ -482,7 +482,7 @@ fn unlisted_port(rules: &[&EgressRule], host: &Host, port: u16) -> Denial {
     let place = rules.first().map_or("spec.egress.allow", |rule| rule.place.as_str());
     let message = format!("port {port} of `{host}` is not allowed");
     let remedy = format!("use port {}, or add {port} to `{place}.ports`", quote(&ports));
-    denial(Reason::Port, place, message, remedy)
+    Denial::new(Reason::Port, place, message, remedy)
 }
 
 fn wrong_protocol(rules: &[EgressRule], host: &Host, spoken: &str) -> Denial {
@@ -490,7 +490,7 @@ fn wrong_protocol(rules: &[EgressRule], host: &Host, spoken: &str) -> Denial {
     let place = rules.first().map_or("spec.egress.allow", |rule| rule.place.as_str());
     let message = format!("`{host}` may not be spoken to in {spoken}");
     let remedy = format!("speak {}, or change `{place}.protocol`", quote(&allowed));
-    denial(Reason::Protocol, place, message, remedy)
+    Denial::new(Reason::Protocol, place, message, remedy)
 }
 
 /// Lists some values, a bounded number of them.
@@ -503,21 +503,6 @@ fn quote(values: &[String]) -> String {
         }
     }
     shown.join(" or ")
-}
-
-fn denial(
-    reason: Reason,
-    rule: &str,
-    message: impl Into<String>,
-    remedy: impl Into<String>,
-) -> Denial {
-    Denial {
-        reason,
-        rule: rule.to_owned(),
-        path: String::new(),
-        message: message.into(),
-        remedy: remedy.into(),
-    }
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ pub fn rpc(policy: &AgentPolicy, server: &str, method: &str) -> Result<RpcPermit
     }
     let message = format!("MCP method `{}` is not passed on", shorten(method));
     let remedy = "use `tools/list` and `tools/call`; resources, prompts and server requests have no rules yet";
-    Err(denial(Reason::RpcMethod, &server.place, "", message, remedy))
+    Err(Denial::new(Reason::RpcMethod, server.place.clone(), message, remedy))
 }
 
 /// Whether the agent sees a tool in `tools/list`.
@@ -98,7 +98,7 @@ fn find_server<'p>(policy: &'p AgentPolicy, name: &str) -> Result<&'p ToolServer
             [] => "add it to `spec.tools.servers`".to_owned(),
             names => format!("use `{}`, or add it to `spec.tools.servers`", names.join("` or `")),
         };
-        denial(Reason::Server, "spec.tools.servers", "", message, remedy)
+        Denial::new(Reason::Server, "spec.tools.servers", message, remedy)
     })
 }
 
@@ -106,7 +106,7 @@ fn find_tool<'p>(server: &'p ToolServer, name: &str) -> Result<&'p Tool, Denial>
     if server.deny.iter().any(|denied| denied == name) {
         let place = format!("{}.deny", server.place);
         let message = format!("tool `{}` of `{}` is denied by name", shorten(name), server.name);
-        return Err(denial(Reason::Tool, &place, "", message, "use another tool"));
+        return Err(Denial::new(Reason::Tool, place, message, "use another tool"));
     }
     let seen = || server.allow.iter().filter(|tool| !server.deny.contains(&tool.name));
     seen().find(|tool| tool.name == name).ok_or_else(|| {
@@ -118,7 +118,7 @@ fn find_tool<'p>(server: &'p ToolServer, name: &str) -> Result<&'p Tool, Denial>
             [] => format!("ask for it in `{place}`"),
             names => format!("use {}, or ask for it in `{place}`", names.join(" or ")),
         };
-        denial(Reason::Tool, &place, "", message, remedy)
+        Denial::new(Reason::Tool, place, message, remedy)
     })
 }
 
@@ -138,13 +138,8 @@ fn check_twins(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), Denial
             let message =
                 format!("argument `{}` differs from a judged one only in case", shorten(name));
             let place = format!("{}.arguments", tool.place);
-            Err(denial(
-                Reason::Argument,
-                &place,
-                &path,
-                message,
-                "write the argument as the tool names it",
-            ))
+            let remedy = "write the argument as the tool names it";
+            Err(Denial::new(Reason::Argument, place, message, remedy).at(path))
         }
     }
 }
@@ -159,7 +154,7 @@ fn check_closed(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), Denia
             let message =
                 format!("argument `{}` of `{}` is named by no rule", shorten(name), tool.name);
             let place = format!("{}.arguments", tool.place);
-            Err(denial(Reason::Argument, &place, &path, message, "leave the argument out"))
+            Err(Denial::new(Reason::Argument, place, message, "leave the argument out").at(path))
         }
     }
 }
@@ -171,13 +166,8 @@ fn check_rule(
     document: &Value,
 ) -> Result<(), Denial> {
     let selected = rule.path.select(document).map_err(|error| {
-        denial(
-            Reason::Argument,
-            place,
-            rule.path.as_str(),
-            error.to_string(),
-            "send smaller arguments",
-        )
+        Denial::new(Reason::Argument, place, error.to_string(), "send smaller arguments")
+            .at(rule.path.as_str())
     })?;
     let wants_none = rule.tests.contains(&ValueTest::Exists(false));
     if selected.is_empty() {
@@ -186,7 +176,7 @@ fn check_rule(
         }
         let message = "there is no such argument".to_owned();
         let remedy = format!("give {}", describe(rule));
-        return Err(denial(Reason::Argument, place, rule.path.as_str(), message, remedy));
+        return Err(Denial::new(Reason::Argument, place, message, remedy).at(rule.path.as_str()));
     }
     for hit in selected {
         let failed = rule.tests.iter().find(|test| !holds(policy, test, hit.value));
@@ -198,7 +188,7 @@ fn check_rule(
                 let message = format!("{} is not {}", show(hit.value), test.describe());
                 (message, format!("give {}", describe(rule)))
             };
-            return Err(denial(Reason::Argument, place, &hit.path, message, remedy));
+            return Err(Denial::new(Reason::Argument, place, message, remedy).at(&hit.path));
         }
     }
     Ok(())
@@ -277,16 +267,6 @@ fn shorten(text: &str) -> String {
         shown.push('\u{2026}');
     }
     shown
-}
-
-fn denial(
-    reason: Reason,
-    rule: &str,
-    path: &str,
-    message: String,
-    remedy: impl Into<String>,
-) -> Denial {
-    Denial { reason, rule: rule.to_owned(), path: path.to_owned(), message, remedy: remedy.into() }
 }
 
 #[cfg(test)]

@@ -85,6 +85,26 @@ pub struct Denial {
     pub remedy: String,
 }
 
+impl Denial {
+    /// A denial that concerns no argument; see [`Denial::at`].
+    #[must_use]
+    pub fn new(
+        reason: Reason,
+        rule: impl Into<String>,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        let (rule, message, remedy) = (rule.into(), message.into(), remedy.into());
+        Self { reason, rule, path: String::new(), message, remedy }
+    }
+
+    /// The same, at the argument that `path`, a JSON path, names.
+    #[must_use]
+    pub fn at(self, path: impl Into<String>) -> Self {
+        Self { path: path.into(), ..self }
+    }
+}
+
 impl fmt::Display for Denial {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { reason, rule, path, message, remedy } = self;

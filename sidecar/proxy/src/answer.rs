@@ -91,19 +91,3 @@ pub(crate) fn status_of(reason: Reason) -> StatusCode {
         | Reason::SearchSuffix => StatusCode::FORBIDDEN,
     }
 }
-
-/// A denial that the proxy itself gives: what it can't read, reach, record or hold.
-pub(crate) fn denial(
-    reason: Reason,
-    rule: impl Into<String>,
-    message: impl Into<String>,
-    remedy: impl Into<String>,
-) -> Denial {
-    Denial {
-        reason,
-        rule: rule.into(),
-        path: String::new(),
-        message: message.into(),
-        remedy: remedy.into(),
-    }
-}

@@ -9,8 +9,6 @@ use http::{HeaderName, HeaderValue};
 use pinfold_model::policy::agent::{Credential, Upstream, Via};
 use pinfold_model::reason::{Denial, Reason};
 
-use crate::answer::denial;
-
 /// Bytes of a credential file.
 const CREDENTIAL_BYTES_MAX: u64 = 8 * 1024;
 
@@ -71,7 +69,7 @@ fn read_of(
         let rule = format!("{place}.credential");
         tracing::error!(of = whose, file = credential.file, reason = message, "credential");
         let text = format!("the credential of {whose} can't be used: {message}");
-        denial(Reason::Upstream, rule, text, "have the platform's operator put it in place")
+        Denial::new(Reason::Upstream, rule, text, "have the platform's operator put it in place")
     })
 }
 

@@ -11,7 +11,6 @@ use pinfold_model::reason::{Denial, Reason};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::answer::denial;
 use crate::credential;
 use crate::gate::Gate;
 
@@ -72,7 +71,7 @@ fn is_the_pods_own(stream: &TcpStream, to: IpAddr) -> bool {
 fn own_address(permit: &DialPermit, address: SocketAddr) -> Denial {
     let message = format!("`{}` leads to {}, the pod's own address", permit.host(), address.ip());
     let remedy = "name the pod otherwise, or use loopback and `egress.loopbackPorts`";
-    denial(Reason::Address, permit.rule(), message, remedy)
+    Denial::new(Reason::Address, permit.rule(), message, remedy)
 }
 
 /// Asks the proxy on the way for the host by its name: the proxy has rules of its own, and they are about names.
@@ -144,7 +143,7 @@ fn status(head: &[u8]) -> Option<u16> {
 /// The upstream doesn't do its part.
 pub(crate) fn unreachable(rule: &str, cause: &str) -> Denial {
     let message = format!("the upstream can't be reached: {cause}");
-    denial(Reason::Upstream, rule, message, "check that it runs and answers, then try again")
+    Denial::new(Reason::Upstream, rule, message, "check that it runs and answers, then try again")
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::answer::denial;
 use crate::client::{Client, ReadEnd, WriteEnd};
 use crate::config::Limits;
 use crate::gate::Refusal;
@@ -254,12 +253,12 @@ impl Reply<'_> {
         let (parts, body) = response.into_parts();
         if parts.status.is_informational() {
             let message = format!("the upstream answered {}, which wasn't asked for", parts.status);
-            let denial = denial(Reason::Reply, means.rule, message, "use plain HTTP/1.1");
+            let denial = Denial::new(Reason::Reply, means.rule, message, "use plain HTTP/1.1");
             return Err(Failure::Unanswered(denial.into()));
         }
         if means.redactor.is_some() && is_encoded(&parts.headers) {
             let message = "the reply is encoded, so the credential could not be found in it";
-            let denial = denial(Reason::Reply, means.rule, message, "ask for it unencoded");
+            let denial = Denial::new(Reason::Reply, means.rule, message, "ask for it unencoded");
             return Err(Failure::Unanswered(denial.into()));
         }
         let whole = progress.body_done.load(Ordering::Relaxed);

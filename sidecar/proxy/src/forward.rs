@@ -13,7 +13,6 @@ use pinfold_wire::encode::ForwardHead;
 use pinfold_wire::head::{Head, RawPath, Target};
 use pinfold_wire::path::RequestPath;
 
-use crate::answer::denial;
 use crate::client::Client;
 use crate::dial::dial;
 use crate::exchange::{Failure, Means, exchange};
@@ -197,7 +196,7 @@ impl<'g> Forwarder<'g> {
             Target::Authority => {
                 let message = "a tunnel inside a tunnel can't be judged";
                 let remedy = "open the tunnel to the destination itself";
-                Err(denial(Reason::Protocol, "spec.egress", message, remedy).into())
+                Err(Denial::new(Reason::Protocol, "spec.egress", message, remedy).into())
             }
         }
     }
@@ -218,7 +217,7 @@ impl<'g> Forwarder<'g> {
         };
         let found = &head.authority;
         let message = format!("the connection leads to `{leads_to}`, but `Host` is `{found}`");
-        Err(denial(Reason::Name, "spec.egress", message, remedy))
+        Err(Denial::new(Reason::Name, "spec.egress", message, remedy))
     }
 
     /// The addresses of the request's host, judged.
@@ -331,12 +330,12 @@ pub(crate) fn check_method(head: &Head) -> Result<(), Refusal> {
     if head.upgrade.is_some() {
         let message = "a change of protocol can't be judged";
         let remedy = "send the request without `Upgrade`";
-        return Err(denial(Reason::Protocol, place, message, remedy).into());
+        return Err(Denial::new(Reason::Protocol, place, message, remedy).into());
     }
     if head.method != Method::CONNECT && !METHODS.contains(&head.method.as_str()) {
         let message = "the method is not one that a proxy passes";
         let remedy = "use a method of the IANA registry other than TRACE";
-        let denial = denial(Reason::Method, place, message, remedy);
+        let denial = Denial::new(Reason::Method, place, message, remedy);
         return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, denial });
     }
     Ok(())

@@ -11,7 +11,7 @@ use pinfold_ledger::EventKind;
 use pinfold_model::reason::{Denial, Reason};
 use pinfold_wire::head::HeadError;
 
-use crate::answer::{Answer, denial, status_of};
+use crate::answer::{Answer, status_of};
 use crate::bindings::Bindings;
 use crate::config::{Limits, Original};
 use crate::dns;
@@ -78,7 +78,7 @@ impl Refusal {
     pub(crate) fn malformed(status: StatusCode, fault: &str, message: String) -> Self {
         let rule = format!("http.{fault}");
         let remedy = "send one unambiguous HTTP/1.1 request";
-        Self { status, denial: denial(Reason::Malformed, rule, message, remedy) }
+        Self { status, denial: Denial::new(Reason::Malformed, rule, message, remedy) }
     }
 
     /// A head that can't be read in one way only.
@@ -185,7 +185,7 @@ impl Gate {
 
 fn no_policy() -> Denial {
     let message = "there is no policy: its files are gone, or no longer hold this agent's";
-    denial(Reason::NoPolicy, "spec", message, "put the policy back")
+    Denial::new(Reason::NoPolicy, "spec", message, "put the policy back")
 }
 
 fn log_denial(case: &Case, denial: &Denial) {

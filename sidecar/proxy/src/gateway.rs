@@ -13,7 +13,6 @@ use pinfold_wire::body::BodyFraming;
 use pinfold_wire::head::{Head, Target};
 use pinfold_wire::path::RequestPath;
 
-use crate::answer::denial;
 use crate::client::Client;
 use crate::drain::DrainWatch;
 use crate::forward::check_method;
@@ -91,7 +90,7 @@ fn admit(head: &Head) -> Result<Route, Refusal> {
         let remedy = "use `/mcp/SERVER` or `/upstreams/NAME/...`";
         Refusal {
             status: StatusCode::NOT_FOUND,
-            denial: denial(Reason::Path, "gateway", message, remedy),
+            denial: Denial::new(Reason::Path, "gateway", message, remedy),
         }
     })
 }
@@ -113,7 +112,7 @@ fn check_host(head: &Head) -> Result<(), Denial> {
         return Ok(());
     }
     let message = format!("`Host` is `{}`, which is not this machine", head.authority.host);
-    Err(denial(Reason::Name, "gateway", message, "use `localhost` or `127.0.0.1`"))
+    Err(Denial::new(Reason::Name, "gateway", message, "use `localhost` or `127.0.0.1`"))
 }
 
 fn check_origin(headers: &HeaderMap) -> Result<(), Denial> {
@@ -127,7 +126,7 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Denial> {
         return Ok(());
     }
     let message = "`Origin` is not this machine: web pages have no access to the gateway";
-    Err(denial(Reason::Name, "gateway", message, "leave `Origin` out"))
+    Err(Denial::new(Reason::Name, "gateway", message, "leave `Origin` out"))
 }
 
 fn is_loopback(host: &Host) -> bool {

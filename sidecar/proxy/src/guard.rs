@@ -15,7 +15,6 @@ use pinfold_ledger::EventKind;
 use pinfold_model::reason::{Denial, Reason};
 use tokio::net::TcpStream;
 
-use crate::answer::denial;
 use crate::config::Original;
 use crate::drain::{DrainWatch, Phase};
 use crate::error::StartError;
@@ -130,7 +129,7 @@ impl Guard {
 fn broken(fault: String) -> Denial {
     let remedy =
         "nothing leaves the pod until its firewall works again: recreate the pod (docs/guard.md)";
-    denial(Reason::Guard, "guard", fault, remedy)
+    Denial::new(Reason::Guard, "guard", fault, remedy)
 }
 
 impl Watched {

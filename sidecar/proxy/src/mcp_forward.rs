@@ -17,7 +17,7 @@ use pinfold_wire::path::RequestPath;
 use serde_json::Map;
 use tokio::time::timeout;
 
-use crate::answer::{Answer, denial};
+use crate::answer::Answer;
 use crate::client::Client;
 use crate::credential::{self, Injected, Secret};
 use crate::dial::unreachable;
@@ -278,7 +278,8 @@ impl<'g> Forward<'g> {
     /// A reply that isn't one of MCP.
     fn odd(&self, status: StatusCode) -> Refusal {
         let text = format!("the MCP server answered {status} with no MCP message");
-        let denial = denial(Reason::Reply, &self.rule, text, "check the server, then try again");
+        let denial =
+            Denial::new(Reason::Reply, &self.rule, text, "check the server, then try again");
         Refusal { status: told_status(status).max(StatusCode::BAD_REQUEST), denial }
     }
 
@@ -315,7 +316,7 @@ impl<'g> Forward<'g> {
     /// A reply that can't be passed on.
     fn refusal(&self, cause: &str) -> Denial {
         let text = format!("the reply of the MCP server can't be passed on: {cause}");
-        denial(Reason::Reply, &self.rule, text, "ask for less, or have the server checked")
+        Denial::new(Reason::Reply, &self.rule, text, "ask for less, or have the server checked")
     }
 
     fn reply_bytes_max(&self) -> usize {

@@ -21,7 +21,7 @@ use pinfold_wire::mcp::{
 use serde_json::Map;
 use tokio::time::timeout;
 
-use crate::answer::{Answer, denial};
+use crate::answer::Answer;
 use crate::client::Client;
 use crate::exchange::broken_body;
 use crate::gate::{Gate, Refusal};
@@ -158,7 +158,7 @@ async fn receive(
 fn unreadable(error: &McpError, read: bool) -> Refused {
     let rule = format!("mcp.{}", error.reason());
     let denial =
-        denial(Reason::Malformed, rule, error.to_string(), "send one unambiguous MCP message");
+        Denial::new(Reason::Malformed, rule, error.to_string(), "send one unambiguous MCP message");
     Refused::Unreadable { status: error.status(), body: error.encode(), denial, read }
 }
 
@@ -233,7 +233,7 @@ fn judge(case: &Case, message: &ClientMessage) -> Result<String, Denial> {
     let Some(method) = message.method() else {
         let text = "replies to requests of the server are not passed on";
         let remedy = "requests of the server never reach the agent, so there is nothing to answer";
-        return Err(denial(Reason::RpcMethod, "spec.tools", text, remedy));
+        return Err(Denial::new(Reason::RpcMethod, "spec.tools", text, remedy));
     };
     let Some(call) = message.tool_call() else {
         let _permit = tool::rpc(policy, server, method)?;
@@ -245,7 +245,7 @@ fn judge(case: &Case, message: &ClientMessage) -> Result<String, Denial> {
         |name: &&&str| message.params().is_some_and(|params| params.contains_key(**name));
     if let Some(name) = CONTINUATIONS.iter().find(continues) {
         let text = format!("`{name}` continues a call or makes it a task, which has no rules yet");
-        return Err(denial(Reason::RpcMethod, permit.rule(), text, "call the tool anew"));
+        return Err(Denial::new(Reason::RpcMethod, permit.rule(), text, "call the tool anew"));
     }
     Ok(permit.rule().to_owned())
 }
@@ -277,7 +277,7 @@ fn check_session(
         Some(id) if !gate.sessions.knows(&owner, id) => {
             let text = "the session is not one of this server";
             let remedy = "begin a new session with `initialize`";
-            let denial = denial(Reason::Server, "mcp.session", text, remedy);
+            let denial = Denial::new(Reason::Server, "mcp.session", text, remedy);
             Err(Refusal { status: StatusCode::NOT_FOUND, denial })
         }
         id => Ok((owner, id.map(str::to_owned))),
@@ -291,7 +291,7 @@ fn owner(case: &Case) -> Result<Owner, Denial> {
     let _permit = tool::rpc(policy, name, "ping")?;
     let upstream = policy.server(name).and_then(|server| policy.upstream(&server.upstream));
     let upstream = upstream.ok_or_else(|| {
-        denial(Reason::Server, "spec.tools.servers", "the server has no upstream", "add it")
+        Denial::new(Reason::Server, "spec.tools.servers", "the server has no upstream", "add it")
     })?;
     Ok(Owner::new(&policy.name, name, upstream))
 }
@@ -303,7 +303,7 @@ fn without_body<'g>(
     case: &'g Case,
 ) -> Result<Forward<'g>, Refusal> {
     let wrong_method = |text: &str| {
-        let denial = denial(Reason::Method, "mcp.method", text, "use POST");
+        let denial = Denial::new(Reason::Method, "mcp.method", text, "use POST");
         Refusal { status: StatusCode::METHOD_NOT_ALLOWED, denial }
     };
     let malformed =
@@ -331,7 +331,7 @@ fn without_body<'g>(
         // How clients of HTTP+SSE (2024-11-05) begin; to others the stream is an offer that may be declined.
         let text = "HTTP+SSE of revision 2024-11-05 is not spoken";
         let remedy = "use streamable HTTP: POST each message to this URL";
-        let denial = denial(Reason::Method, "mcp.method", text, remedy);
+        let denial = Denial::new(Reason::Method, "mcp.method", text, remedy);
         return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, denial });
     }
     let (owner, session) = check_session(gate, named, id)?;

@@ -14,7 +14,6 @@ use pinfold_wire::encode::ForwardHead;
 use pinfold_wire::head::Head;
 use pinfold_wire::path::{PathError, RequestPath};
 
-use crate::answer::denial;
 use crate::client::Client;
 use crate::credential::{self, Injected};
 use crate::exchange::{Failure, Means, exchange};
@@ -71,7 +70,7 @@ fn unknown(name: &str, upstreams: &[Upstream]) -> Denial {
         [] => "add it to `spec.upstreams`".to_owned(),
         known => format!("use {}, or add it to `spec.upstreams`", known.join(" or ")),
     };
-    denial(Reason::Host, "spec.upstreams", message, remedy)
+    Denial::new(Reason::Host, "spec.upstreams", message, remedy)
 }
 
 async fn forward(
@@ -159,7 +158,7 @@ fn forward_head(
     let set = |forward: &mut ForwardHead, name: HeaderName, value: HeaderValue| {
         forward.set(name, value).map_err(|error| {
             let rule = format!("{}.credential.header", upstream.place);
-            denial(Reason::Upstream, rule, error.to_string(), "choose another header")
+            Denial::new(Reason::Upstream, rule, error.to_string(), "choose another header")
         })
     };
     set(&mut forward, header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;

@@ -7,7 +7,6 @@ use pinfold_wire::client_hello::{ClientHello, ClientHelloReader, HelloError, Pee
 use pinfold_wire::head::REQUEST_LINE_BYTES_MAX;
 use tokio::time::{Instant, timeout_at};
 
-use crate::answer::denial;
 use crate::client::Client;
 
 /// TLS alerts (RFC 8446 section 6).
@@ -106,14 +105,18 @@ fn other_protocol() -> First {
 
 fn refused_protocol(message: &str) -> First {
     let remedy = "speak TLS or HTTP, or ask for a rule with `protocol: tcp`";
-    let denial = denial(Reason::Protocol, "spec.egress.allow", message, remedy);
+    let denial = Denial::new(Reason::Protocol, "spec.egress.allow", message, remedy);
     First::Refused { denial, alert: None }
 }
 
 fn refused_hello(found: &str, alert: u8) -> First {
+    First::Refused { denial: unreadable(found), alert: Some(alert) }
+}
+
+/// The denial of a hello that can't be judged.
+pub(crate) fn unreadable(found: &str) -> Denial {
     let message = format!("the TLS hello can't be judged: {found}");
-    let denial = denial(Reason::Malformed, "tls.hello", message, "send one TLS 1.2 or 1.3 hello");
-    First::Refused { denial, alert: Some(alert) }
+    Denial::new(Reason::Malformed, "tls.hello", message, "send one TLS 1.2 or 1.3 hello")
 }
 
 /// The alert that says a denial to a TLS client: whether another name, another policy or another time would help.
@@ -128,6 +131,8 @@ pub(crate) fn alert_for(reason: Reason) -> u8 {
     ];
     if reason == Reason::Name {
         ALERT_UNRECOGNIZED_NAME
+    } else if reason == Reason::Malformed {
+        ALERT_DECODE_ERROR
     } else if later.contains(&reason) {
         ALERT_INTERNAL_ERROR
     } else {

@@ -7,7 +7,6 @@ use pinfold_model::reason::{Denial, Reason};
 use pinfold_wire::head::{Head, Target};
 use pinfold_wire::socks::{VERSION_4, VERSION_5};
 
-use crate::answer::denial;
 use crate::client::{Client, NoHead};
 use crate::connect;
 use crate::drain::DrainWatch;
@@ -92,7 +91,7 @@ pub(crate) async fn no_head(gate: &Gate, mut client: Client, none: NoHead) {
 pub(crate) fn too_many(most: u32) -> Denial {
     let message = format!("the agent has {most} connections open already");
     let remedy = "close some, or ask for more in `spec.egress.limits.connections`";
-    denial(Reason::Limit, "spec.egress.limits.connections", message, remedy)
+    Denial::new(Reason::Limit, "spec.egress.limits.connections", message, remedy)
 }
 
 /// Answers a connection beyond the policy's limit.

@@ -12,7 +12,6 @@ use pinfold_model::policy::agent::AgentPolicy;
 use pinfold_model::policy::values::Rate;
 use pinfold_model::reason::{Denial, Reason};
 
-use crate::answer::denial;
 use crate::drain::{DrainWatch, Phase};
 use crate::error::StartError;
 use crate::gate::Gate;
@@ -92,20 +91,20 @@ fn too_fast(rate: Rate, wait: Duration) -> Denial {
     let Rate { events, per } = rate;
     let message = format!("the agent opens more than {events} connections in {per:?}");
     let remedy = format!("try again in {wait:.1?}, or ask for more in `{CONNECT_RATE}`");
-    denial(Reason::Limit, CONNECT_RATE, message, remedy)
+    Denial::new(Reason::Limit, CONNECT_RATE, message, remedy)
 }
 
 fn day_spent(most: u64) -> Denial {
     let message = format!("the agent's {most} bytes of this day are used up");
     let remedy =
         format!("wait until the next 24 hours begin, or ask for more in `{BYTES_PER_DAY}`");
-    denial(Reason::Limit, BYTES_PER_DAY, message, remedy)
+    Denial::new(Reason::Limit, BYTES_PER_DAY, message, remedy)
 }
 
 fn connection_spent(most: u64) -> Denial {
     let message = format!("the connection's {most} bytes are used up");
     let remedy = format!("open another one, or ask for more in `{BYTES_PER_CONNECTION}`");
-    denial(Reason::Limit, BYTES_PER_CONNECTION, message, remedy)
+    Denial::new(Reason::Limit, BYTES_PER_CONNECTION, message, remedy)
 }
 
 /// Where bytes go.

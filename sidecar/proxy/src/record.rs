@@ -12,7 +12,6 @@ use pinfold_model::digest::Digest;
 use pinfold_model::reason::{Denial, Reason};
 use serde_json::{Map, Value};
 
-use crate::answer::denial;
 use crate::policy_watch::Published;
 
 /// Bytes of a `traceparent` (W3C Trace Context, version 00).
@@ -188,7 +187,7 @@ impl Recorder {
         };
         tracing::error!(id = case.id, reason = failed, "not recorded, so refused");
         let message = "the decision could not be recorded, so it was not acted upon";
-        Err(denial(
+        Err(Denial::new(
             Reason::Audit,
             "spec.audit",
             message,

@@ -14,11 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::answer::denial;
+use crate::client::Client;
 use crate::gate::Gate;
+use crate::passage::{Farewell, let_go};
+use crate::peek::alert_for;
 use crate::quota::{Meter, Way};
 use crate::tunnels::{Registered, Told};
 
+mod hello;
 mod pipe;
 mod sockets;
 mod streams;
@@ -32,6 +35,8 @@ pub(crate) struct Established {
     pub(crate) agent: TcpStream,
     /// What came from the agent already.
     pub(crate) early: BytesMut,
+    /// Bytes of the ClientHello that let it through; none where nothing had to be seen.
+    pub(crate) hello: Option<usize>,
     pub(crate) upstream: TcpStream,
     pub(crate) registered: Registered,
 }
@@ -43,6 +48,8 @@ enum Broken {
     Failed,
     /// A limit of the policy.
     Limit(Denial),
+    /// What was said after a HelloRetryRequest.
+    Refused(Denial),
 }
 
 impl From<std::io::Error> for Broken {
@@ -60,6 +67,8 @@ enum End {
     Reset,
     /// Reset, and recorded.
     Limit(Denial),
+    /// Told to the client, and recorded.
+    Refused(Denial),
 }
 
 impl From<Result<(), Broken>> for End {
@@ -68,6 +77,7 @@ impl From<Result<(), Broken>> for End {
             Ok(()) => Self::Quiet,
             Err(Broken::Failed) => Self::Reset,
             Err(Broken::Limit(denial)) => Self::Limit(denial),
+            Err(Broken::Refused(denial)) => Self::Refused(denial),
         }
     }
 }
@@ -123,25 +133,43 @@ impl<'g> Flow<'g> {
 pub(crate) fn outlived(most: Duration) -> Denial {
     let message = format!("the connection is older than {most:?}");
     let remedy = format!("open another one, or ask for more in `{CONNECTION_LIFE}`");
-    denial(Reason::Limit, CONNECTION_LIFE, message, remedy)
+    Denial::new(Reason::Limit, CONNECTION_LIFE, message, remedy)
 }
 
 /// Relays a tunnel between two sockets to its end, and records a limit that ends it.
 pub(crate) async fn run(gate: &Arc<Gate>, established: Established) {
-    let Established { agent, early, upstream, registered } = established;
+    let Established { agent, early, hello, upstream, registered } = established;
     let end = {
         let flow = Flow::new(gate);
+        let both = async {
+            let early = match hello {
+                Some(length) => {
+                    let passed =
+                        hello::pass(&flow, (&agent, early), &upstream, length, &registered);
+                    // What its beginning needs isn't held for the tunnel's life.
+                    Box::pin(passed).await?
+                }
+                None => early,
+            };
+            sockets::both(&flow, (&agent, early), &upstream).await
+        };
         tokio::select! {
-            both = sockets::both(&flow, (&agent, early), &upstream) => both.into(),
+            both = both => both.into(),
             end = flow.ended(&registered) => end,
         }
     };
-    if matches!(end, End::Reset | End::Limit(_)) {
+    if matches!(end, End::Reset | End::Limit(_) | End::Refused(_)) {
         // Only a socket that is closed already refuses this.
-        let _ = agent.set_zero_linger();
         let _ = upstream.set_zero_linger();
     }
-    drop((agent, upstream));
+    drop(upstream);
+    match end {
+        End::Refused(denial) => return refused(gate, agent, denial, registered).await,
+        // Nor this.
+        End::Reset | End::Limit(_) => drop(agent.set_zero_linger()),
+        End::Quiet => {}
+    }
+    drop(agent);
     record(gate, end, registered).await;
 }
 
@@ -164,12 +192,19 @@ where
 async fn record(gate: &Arc<Gate>, end: End, registered: Registered) {
     match end {
         End::Quiet | End::Reset => {}
-        End::Limit(denial) => {
+        End::Limit(denial) | End::Refused(denial) => {
             let case = registered.case().clone();
             drop(registered);
             gate.refused(&case, denial).await;
         }
     }
+}
+
+/// Tells a client that speaks TLS why it is refused, as before a tunnel is open.
+async fn refused(gate: &Arc<Gate>, agent: TcpStream, denial: Denial, registered: Registered) {
+    let alert = Farewell::Alert(alert_for(denial.reason));
+    record(gate, End::Refused(denial), registered).await;
+    let_go(gate, Client::new(agent), alert).await;
 }
 
 /// When something last came.

@@ -20,7 +20,6 @@ use pinfold_engine::dns::RecordType;
 use pinfold_model::host::{DnsName, Host};
 use pinfold_model::reason::{Denial, Reason};
 
-use crate::answer::denial;
 use crate::error::StartError;
 
 use flights::Flights;
@@ -239,7 +238,12 @@ fn collect(asked: &Name, kind: RecordType, records: &[Record]) -> Option<Found> 
 
 fn silent(name: &DnsName, cause: &str) -> Denial {
     let message = format!("`{name}` can't be resolved: {cause}");
-    denial(Reason::Resolve, "spec.egress", message, "check the sidecar's resolver, then try again")
+    Denial::new(
+        Reason::Resolve,
+        "spec.egress",
+        message,
+        "check the sidecar's resolver, then try again",
+    )
 }
 
 #[cfg(test)]

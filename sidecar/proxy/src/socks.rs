@@ -7,7 +7,6 @@ use pinfold_model::reason::{Denial, Reason};
 use pinfold_wire::socks::{self, Reply, Request, SocksError};
 use tokio::time::{Instant, timeout_at};
 
-use crate::answer::denial;
 use crate::client::{Client, deadline};
 use crate::connect::{self, Words};
 use crate::drain::DrainWatch;
@@ -60,7 +59,7 @@ impl From<SocksError> for Failed {
     fn from(error: SocksError) -> Self {
         let rule = format!("socks.{}", error.reason());
         let remedy = "send one SOCKS5 request: no authentication, CONNECT, a name or an address";
-        let denial = denial(Reason::Malformed, rule, error.to_string(), remedy);
+        let denial = Denial::new(Reason::Malformed, rule, error.to_string(), remedy);
         Self::Refused(denial, error.reply().encode().to_vec())
     }
 }
@@ -92,7 +91,7 @@ pub(crate) async fn serve_old(gate: &Gate, client: Client) {
     let mut case = gate.case(EventKind::Egress);
     case.protocol = "socks";
     let remedy = "use SOCKS5 with names (`socks5h://`), or CONNECT";
-    let denial = denial(Reason::Protocol, "socks.version", "SOCKS4 is not served", remedy);
+    let denial = Denial::new(Reason::Protocol, "socks.version", "SOCKS4 is not served", remedy);
     gate.refused(&case, denial).await;
     answer_and_close(gate, client, &socks::REJECTED_4).await;
 }
@@ -123,7 +122,7 @@ async fn handshake(gate: &Gate, client: &mut Client) -> Result<Request, Failed> 
     if !read(client, until, socks::greeting).await? {
         let message = "the client insists on authentication, which this proxy doesn't do";
         let remedy = "connect without user name and password";
-        let denial = denial(Reason::Protocol, "socks.methods", message, remedy);
+        let denial = Denial::new(Reason::Protocol, "socks.methods", message, remedy);
         return Err(Failed::Refused(denial, socks::METHOD_REFUSED.to_vec()));
     }
     let written = client.write(&socks::METHOD_NONE, gate.limits.write_max).await;
@@ -148,7 +147,7 @@ async fn read<T>(
             Err(_) => {
                 let message = "the request didn't end in time";
                 let remedy = "send one SOCKS5 request";
-                let denial = denial(Reason::Malformed, "socks.slow", message, remedy);
+                let denial = Denial::new(Reason::Malformed, "socks.slow", message, remedy);
                 return Err(Failed::Refused(denial, Reply::Failure.encode().to_vec()));
             }
         }

@@ -17,7 +17,6 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::answer::denial;
 use crate::client::{Client, Replayed};
 use crate::drain::DrainWatch;
 use crate::forward::Inside;
@@ -89,17 +88,17 @@ fn config(gate: &Gate, ending: &Ending) -> Result<Arc<ServerConfig>, (Denial, u8
     if !offered.is_empty() && !SPOKEN.iter().any(|known| offered.iter().any(|one| one == known)) {
         let message = "what would be spoken inside TLS is neither HTTP/1.1 nor HTTP/2";
         let remedy = "offer `http/1.1` or `h2`, or ask for a rule with `protocol: tls`";
-        let denial = denial(Reason::Protocol, permit.rule(), message, remedy);
+        let denial = Denial::new(Reason::Protocol, permit.rule(), message, remedy);
         return Err((denial, ALERT_NO_APPLICATION_PROTOCOL));
     }
     let Some(trust) = &gate.trust else {
         let message = "TLS can't be ended: the agent couldn't trust it";
         let remedy = "start the sidecar with `--trust DIR`, or change the rule to `protocol: tls`";
-        let denial = denial(Reason::Protocol, permit.rule(), message, remedy);
+        let denial = Denial::new(Reason::Protocol, permit.rule(), message, remedy);
         return Err((denial, ALERT_INTERNAL_ERROR));
     };
     trust.authority.config(permit, SystemTime::now()).map_err(|error| {
-        let denial = denial(Reason::Protocol, permit.rule(), error.to_string(), "try again");
+        let denial = Denial::new(Reason::Protocol, permit.rule(), error.to_string(), "try again");
         (denial, ALERT_INTERNAL_ERROR)
     })
 }
@@ -109,7 +108,7 @@ async fn not_accepted(gate: &Arc<Gate>, ending: &Ending, cause: &str) {
     let host = ending.permit.host();
     let message = format!("the agent's TLS handshake for `{host}` failed: {cause}");
     let remedy = "have the client trust the pod's bundle; if it can't (a pin, a client certificate), use `protocol: tls`";
-    let denial = denial(Reason::Protocol, ending.permit.rule(), message, remedy);
+    let denial = Denial::new(Reason::Protocol, ending.permit.rule(), message, remedy);
     gate.refused(&ending.case, denial).await;
 }
 

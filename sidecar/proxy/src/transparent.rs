@@ -16,7 +16,6 @@ use pinfold_wire::client_hello::ClientHello;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use crate::answer::denial;
 use crate::client::{Client, deadline};
 use crate::config::Original;
 use crate::drain::DrainWatch;
@@ -55,7 +54,7 @@ pub(crate) async fn serve(
             passage.case.protocol = "tcp";
             passage.case.endpoint = Some((passage.host.to_string(), passage.port));
             match passage.open(&permit, Spoken::Opaque).await {
-                Ok(open) => Passage::established(client, open),
+                Ok(open) => Passage::established(client, open, None),
                 Err(denial) => passage.cut(client, denial, Farewell::Reset).await,
             }
         }
@@ -167,7 +166,7 @@ async fn refuse(
 fn not_redirected() -> Denial {
     let message = "the connection was made to the sidecar itself, nothing redirected it";
     let remedy = "connect to the destination; the pod's firewall rules bring the connection here";
-    denial(Reason::Address, "spec.egress", message, remedy)
+    Denial::new(Reason::Address, "spec.egress", message, remedy)
 }
 
 /// Where a connection was going before it was redirected; none if it was not.

@@ -12,7 +12,7 @@ use pinfold_model::policy::agent::AgentPolicy;
 use pinfold_model::reason::{Denial, Reason};
 use tokio::sync::Notify;
 
-use crate::answer::denial;
+use crate::gate::Gate;
 use crate::record::Case;
 
 /// What flows through an open connection.
@@ -90,7 +90,7 @@ impl Tunnel {
         let named = matches!(self.spoken, Spoken::Upstream { .. } | Spoken::Mcp { .. });
         if !named && case.published.policy.via != policy.via {
             let message = "the new policy has another way out";
-            return Err(denial(Reason::Upstream, "spec.egress.via", message, "connect again"));
+            return Err(Denial::new(Reason::Upstream, "spec.egress.via", message, "connect again"));
         }
         self.judge(policy, own)
     }
@@ -149,7 +149,7 @@ impl Tunnel {
 
 fn gone(name: &str) -> Denial {
     let message = format!("the new policy has no `{name}` any more");
-    denial(Reason::Server, "spec", message, "ask for it in the policy")
+    Denial::new(Reason::Server, "spec", message, "ask for it in the policy")
 }
 
 /// Every open connection.
@@ -228,6 +228,21 @@ impl Registered {
     /// What the connection is about.
     pub(crate) fn case(&self) -> &Case {
         &self.entry.case
+    }
+
+    /// Judges another hello of the same connection as the first one was.
+    ///
+    /// # Errors
+    /// The denial, which is an answer.
+    pub(crate) fn judge_hello(
+        &self,
+        name: Option<DnsName>,
+        has_ech: bool,
+        gate: &Gate,
+    ) -> Result<(), Denial> {
+        let Entry { tunnel, case, .. } = self.entry.as_ref();
+        let tunnel = Tunnel { spoken: Spoken::Tls { name, has_ech }, ..tunnel.clone() };
+        tunnel.judge_again(case, &gate.policy.load().policy, &gate.own)
     }
 
     /// Resolves when the connection must end, or look again.

@@ -9,13 +9,12 @@ use http::{HeaderValue, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::{self, Upgraded};
 use hyper_util::rt::TokioIo;
-use pinfold_model::reason::Reason;
+use pinfold_model::reason::{Denial, Reason};
 use pinfold_wire::head::{Head, Upgrade};
 use pinfold_wire::path::RequestPath;
 use pinfold_wire::websocket::{self, WebSocketError};
 use tokio::time::timeout;
 
-use crate::answer::denial;
 use crate::client::Client;
 use crate::exchange::{self, Failure, Means};
 use crate::forward::check_method;
@@ -87,7 +86,7 @@ pub(crate) async fn pass(
     }
     if let Err(error) = websocket::check_reply(response.headers(), &accept(key)) {
         let message = format!("the upstream's change to WebSocket can't be read: {error}");
-        let denial = denial(Reason::Reply, means.rule, message, "ask whoever runs it");
+        let denial = Denial::new(Reason::Reply, means.rule, message, "ask whoever runs it");
         return Err(unanswered(denial.into()));
     }
     let far = far_side(&mut response, means).await?;

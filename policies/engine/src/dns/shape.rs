@@ -7,8 +7,6 @@ use pinfold_model::host::DnsName;
 use pinfold_model::policy::agent::EgressRule;
 use pinfold_model::reason::{Denial, Reason};
 
-use super::denial;
-
 /// Bytes of all labels below the wildcard's suffix, dots included. A service name of AWS has about 60.
 pub const BELOW_BYTES_MAX: usize = 100;
 /// Bytes of the longest label. DNS itself allows 63, which is what tunnels fill.
@@ -70,6 +68,6 @@ impl Excess {
         };
         let message = format!("`{name}` has {found} {what}, at most {most} may leave in a name");
         let remedy = "list this name itself in `spec.egress.allow` if it is meant";
-        denial(Reason::Limit, &rule.place, message, remedy)
+        Denial::new(Reason::Limit, &rule.place, message, remedy)
     }
 }

@@ -10,7 +10,7 @@ use pinfold_model::policy::agent::{AgentPolicy, EgressRule, Protocol};
 use pinfold_model::reason::{Denial, Reason};
 
 use super::{
-    AddressPermit, Attempt, Channel, DialPermit, NamePermit, OPAQUE, denial, judge, wrong_protocol,
+    AddressPermit, Attempt, Channel, DialPermit, NamePermit, OPAQUE, judge, wrong_protocol,
 };
 
 /// Where a redirected connection was going.
@@ -47,7 +47,14 @@ impl Redirected<'_> {
         }
         // The address is always judged, so there is one.
         Err(nearest.map_or_else(
-            || denial(Reason::Address, "spec.egress.allow", "nothing is known", "name the host"),
+            || {
+                Denial::new(
+                    Reason::Address,
+                    "spec.egress.allow",
+                    "nothing is known",
+                    "name the host",
+                )
+            },
             |(_, denial)| denial,
         ))
     }
@@ -114,7 +121,7 @@ impl NamePermit {
                 self.host
             );
             let remedy = "connect to the address that the pod's DNS gives for the name";
-            return Err(denial(Reason::Name, self.rule(), message, remedy));
+            return Err(Denial::new(Reason::Name, self.rule(), message, remedy));
         }
         let others = found.iter().copied().filter(|address| *address != to.ip());
         let ordered: Vec<IpAddr> = std::iter::once(to.ip()).chain(others).collect();

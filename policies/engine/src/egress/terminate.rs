@@ -7,7 +7,7 @@ use pinfold_model::host::Host;
 use pinfold_model::policy::agent::{EgressRule, HttpRule, Protocol};
 use pinfold_model::reason::{Denial, Reason};
 
-use super::{AddressPermit, DialPermit, Hello, check_http, denial, wrong_protocol};
+use super::{AddressPermit, DialPermit, Hello, check_http, wrong_protocol};
 
 /// The right to answer a TLS handshake in the name of one host. Made here alone:
 ///
@@ -139,7 +139,7 @@ fn check(rule: &HttpRule, place: &str, asked: Asked<'_>) -> Result<(), Denial> {
         let message = "a change to WebSocket is not allowed here: what comes after it isn't seen";
         let remedy =
             format!("send the request without `Upgrade`, or set `{place}.websocket` to `true`");
-        return Err(denial(Reason::Protocol, place, message, remedy));
+        return Err(Denial::new(Reason::Protocol, place, message, remedy));
     }
     Ok(())
 }

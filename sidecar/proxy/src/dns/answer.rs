@@ -13,7 +13,6 @@ use pinfold_wire::dns::{
 };
 
 use super::burst::{Kind, Summary};
-use crate::answer::denial;
 use crate::gate::Gate;
 use crate::learn;
 use crate::policy_watch::Published;
@@ -106,7 +105,7 @@ fn learned(
 pub(super) fn overloaded(gate: &Gate, message: &[u8], transport: Transport) -> Option<Vec<u8>> {
     let query = read(message).ok()?;
     let text = "too many queries at once";
-    let denial = denial(Reason::Limit, "spec.egress.dns", text, "ask for fewer names at once");
+    let denial = Denial::new(Reason::Limit, "spec.egress.dns", text, "ask for fewer names at once");
     gate.metrics.dns(Some(&denial));
     Some(refusal(&query, &denial, transport))
 }
@@ -252,26 +251,31 @@ fn codes(reason: Reason) -> (ResponseCode, u16) {
 fn fault_denial(fault: Fault) -> Denial {
     let reason = if fault.is_unsupported() { Reason::RecordType } else { Reason::Malformed };
     let message = format!("the DNS message can't be judged: {fault}");
-    denial(reason, "dns.message", message, "send one plain question of class IN")
+    Denial::new(reason, "dns.message", message, "send one plain question of class IN")
 }
 
 fn too_fast(rate: u32) -> Denial {
     let message = format!("more than {rate} DNS queries a second");
     let remedy = "ask more slowly, or raise `spec.egress.dns.maxQps`";
-    denial(Reason::Limit, "spec.egress.dns.maxQps", message, remedy)
+    Denial::new(Reason::Limit, "spec.egress.dns.maxQps", message, remedy)
 }
 
 fn late(query: &Query) -> Denial {
     let message = format!("`{}` has no answer within {ANSWER_MAX:?}", query.name.as_str());
-    denial(Reason::Resolve, "spec.egress", message, "check the sidecar's resolver, then try again")
+    Denial::new(
+        Reason::Resolve,
+        "spec.egress",
+        message,
+        "check the sidecar's resolver, then try again",
+    )
 }
 
 fn no_policy() -> Denial {
     let message = "there is no policy: its files are gone, or no longer hold this agent's";
-    denial(Reason::NoPolicy, "spec", message, "put the policy back")
+    Denial::new(Reason::NoPolicy, "spec", message, "put the policy back")
 }
 
 fn unguarded() -> Denial {
     let message = "the pod's firewall rules are not as they should be";
-    denial(Reason::Guard, "guard", message, "see the sidecar's log; restart the pod")
+    Denial::new(Reason::Guard, "guard", message, "see the sidecar's log; restart the pod")
 }

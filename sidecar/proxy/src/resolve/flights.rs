@@ -9,7 +9,6 @@ use pinfold_model::reason::{Denial, Reason};
 use tokio::sync::watch;
 
 use super::Found;
-use crate::answer::denial;
 
 /// Questions on their way at once.
 const FLIGHTS_MAX: usize = 256;
@@ -73,5 +72,5 @@ impl Flights {
 }
 
 fn busy(message: &str) -> Denial {
-    denial(Reason::Limit, "spec.egress.dns", message, "ask again, for fewer names at once")
+    Denial::new(Reason::Limit, "spec.egress.dns", message, "ask again, for fewer names at once")
 }

@@ -8,8 +8,6 @@ use pinfold_model::reason::{Denial, Reason};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::answer::denial;
-
 /// Open connections to upstreams of `https` rules, kept ones included; each holds up to 512 KiB of replies that nobody reads.
 const UPSTREAMS_MAX: usize = 128;
 /// Open requests over HTTP/2; each holds up to 16 KiB of head and 16 KiB of body.
@@ -79,5 +77,5 @@ pub(super) async fn wait(
 }
 
 fn exceeded(rule: &str, message: String) -> Denial {
-    denial(Reason::Limit, rule, message, "read replies to their end, or ask for less at once")
+    Denial::new(Reason::Limit, rule, message, "read replies to their end, or ask for less at once")
 }

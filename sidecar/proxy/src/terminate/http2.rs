@@ -25,7 +25,6 @@ use tokio_rustls::server::TlsStream;
 use super::body::{AgentBody, Held, Passed, ReplyBody, Spent};
 use super::site::{Judged, Site};
 use super::tasks::Tasks;
-use crate::answer::denial;
 use crate::client::Replayed;
 use crate::drain::{DrainWatch, Phase};
 use crate::exchange;
@@ -207,7 +206,7 @@ async fn pass(
     };
     if parts.status.is_informational() {
         let message = format!("the upstream answered {}, which wasn't asked for", parts.status);
-        return Err(denial(Reason::Reply, rule, message, "send no `Upgrade`").into());
+        return Err(Denial::new(Reason::Reply, rule, message, "send no `Upgrade`").into());
     }
     let mut headers = reply_headers(&parts.headers);
     if head.method == Method::HEAD
@@ -224,7 +223,12 @@ async fn pass(
 }
 
 fn no_longer(rule: &str) -> Denial {
-    denial(Reason::Protocol, rule, "the policy no longer allows the request", "ask for it there")
+    Denial::new(
+        Reason::Protocol,
+        rule,
+        "the policy no longer allows the request",
+        "ask for it there",
+    )
 }
 
 /// The request in the upstream's version of HTTP.

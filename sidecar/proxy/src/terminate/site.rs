@@ -14,7 +14,6 @@ use pinfold_wire::path::RequestPath;
 use super::MISDIRECTED;
 use super::bounds::Bounds;
 use super::pool::{Leased, Pool};
-use crate::answer::denial;
 use crate::forward::Inside;
 use crate::gate::{Gate, Refusal};
 use crate::http_upstream::HttpUpstream;
@@ -106,7 +105,7 @@ impl Site {
             Target::Authority => {
                 let message = "a tunnel inside TLS can't be judged";
                 let remedy = "open the tunnel to the destination itself";
-                Err(denial(Reason::Protocol, "spec.egress", message, remedy).into())
+                Err(Denial::new(Reason::Protocol, "spec.egress", message, remedy).into())
             }
         }
     }
@@ -121,7 +120,7 @@ impl Site {
         let message =
             format!("the TLS connection is for `{host}:{port}`, the request for `{asked}`");
         let remedy = "open a connection to the host that the request is for";
-        let denial = denial(Reason::Name, "spec.egress", message, remedy);
+        let denial = Denial::new(Reason::Name, "spec.egress", message, remedy);
         Err(Refusal { status: MISDIRECTED, denial })
     }
 
