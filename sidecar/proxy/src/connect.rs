@@ -119,7 +119,7 @@ async fn opaque(
         Err(denial) => return refuse(&passage, client, denial, words).await,
     };
     client.write(&words.established(), passage.gate.limits.write_max).await.ok()?;
-    Passage::established(client, open)
+    Passage::established(client, open, None)
 }
 
 /// A tunnel whose inside decides.

@@ -62,12 +62,16 @@ impl Passage<'_> {
         Ok(Open { stream: dialled.stream, registered: self.gate.enter(&tunnel, &self.case)? })
     }
 
-    /// What is left to do: to relay.
-    pub(crate) fn established(client: Client, open: Open) -> Option<Established> {
+    /// What is left to do: to relay. `hello` are the bytes of the ClientHello that let it through, if one did.
+    pub(crate) fn established(
+        client: Client,
+        open: Open,
+        hello: Option<usize>,
+    ) -> Option<Established> {
         // What comes out of TLS that the sidecar ended is never a tunnel.
         let (agent, early) = client.into_socket()?;
         let Open { stream: upstream, registered } = open;
-        Some(Established { agent, early, upstream, registered })
+        Some(Established { agent, early, hello, upstream, registered })
     }
 
     /// Judges a hello; then passes the connection on as it is, or ends its TLS.
@@ -90,6 +94,7 @@ impl Passage<'_> {
             Box::pin(terminate::serve(self.gate, client, ending, self.drain)).await;
             return None;
         }
+        let length = hello.length;
         let opened = match permit.tls(said) {
             Ok(permit) => {
                 let spoken = Spoken::Tls { name: hello.sni, has_ech: hello.has_ech };
@@ -98,7 +103,7 @@ impl Passage<'_> {
             Err(denial) => Err(denial),
         };
         match opened {
-            Ok(open) => Self::established(client, open),
+            Ok(open) => Self::established(client, open, Some(length)),
             Err(denial) => self.cut_tls(client, denial).await,
         }
     }

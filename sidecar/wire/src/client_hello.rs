@@ -42,6 +42,8 @@ pub struct ClientHello {
     pub supported_versions: Vec<u16>,
     /// Whether an encrypted hello, or GREASE for one, is inside.
     pub has_ech: bool,
+    /// Bytes of its records.
+    pub length: usize,
 }
 
 impl ClientHello {
@@ -98,7 +100,7 @@ impl ClientHelloReader {
             if let Some(body) = complete_hello(&self.handshake)? {
                 let hello = read_hello(body)?;
                 self.done = true;
-                return Ok(Peek::Done(hello));
+                return Ok(Peek::Done(ClientHello { length: self.position, ..hello }));
             }
         }
         if self.bytes.len() >= HELLO_BYTES_MAX {
@@ -185,6 +187,7 @@ fn read_hello(body: &[u8]) -> Result<ClientHello, HelloError> {
         legacy_version,
         supported_versions: Vec::new(),
         has_ech: false,
+        length: 0,
     };
     if cursor.is_empty() {
         return Ok(hello);

@@ -14,6 +14,7 @@ pub mod head;
 pub mod http2;
 pub mod mcp;
 pub mod path;
+pub mod second_hello;
 pub mod socks;
 pub mod sse;
 pub mod websocket;

@@ -40,22 +40,21 @@ pub(super) async fn both(
     (agent, early): (&TcpStream, BytesMut),
     upstream: &TcpStream,
 ) -> Result<(), Broken> {
-    let out = Direction { flow, from: agent, to: upstream, way: Way::Out };
-    let back = Direction { flow, from: upstream, to: agent, way: Way::In };
+    let (out, back) = Direction::both(flow, agent, upstream);
     tokio::try_join!(out.run(early), back.run(BytesMut::new())).map(|_| ())
 }
 
-struct Direction<'f> {
-    flow: &'f Flow<'f>,
-    from: &'f TcpStream,
+pub(super) struct Direction<'f> {
+    pub(super) flow: &'f Flow<'f>,
+    pub(super) from: &'f TcpStream,
     to: &'f TcpStream,
     way: Way,
 }
 
 /// What one step did.
-struct Step {
+pub(super) struct Step {
     /// Bytes read; 0 at the end.
-    read: usize,
+    pub(super) read: usize,
     /// Of what may pass, what didn't go at once.
     left: Vec<u8>,
     /// Why nothing more may.
@@ -72,12 +71,27 @@ enum Spliced {
     Unsuited,
 }
 
-impl Direction<'_> {
+impl<'f> Direction<'f> {
+    /// Out and back.
+    pub(super) fn both(
+        flow: &'f Flow<'f>,
+        agent: &'f TcpStream,
+        upstream: &'f TcpStream,
+    ) -> (Self, Self) {
+        let out = Self { flow, from: agent, to: upstream, way: Way::Out };
+        (out, Self { flow, from: upstream, to: agent, way: Way::In })
+    }
+
+    /// Passes on bytes that were read before.
+    pub(super) async fn forward(&self, early: &[u8]) -> Result<(), Broken> {
+        let (granted, denial) = self.flow.count(self.way, early.len());
+        self.write_all(early.get(..granted).unwrap_or_default()).await?;
+        check(denial)
+    }
+
     async fn run(&self, early: BytesMut) -> Result<(), Broken> {
         if !early.is_empty() {
-            let (granted, denial) = self.flow.count(self.way, early.len());
-            self.write_all(early.get(..granted).unwrap_or_default()).await?;
-            check(denial)?;
+            self.forward(&early).await?;
         }
         drop(early);
         let (mut full, mut turn) = (0_u32, 0_usize);
@@ -95,16 +109,14 @@ impl Direction<'_> {
                     continue;
                 }
             }
-            let step = poll_fn(|context| self.step(context)).await?;
-            if step.read == 0 {
+            let step = poll_fn(|context| self.step(context, &mut |_| {})).await?;
+            let read = step.read;
+            if read == 0 {
                 return self.end();
             }
-            if !step.left.is_empty() {
-                self.write_all(&step.left).await?;
-            }
-            check(step.denial)?;
-            full = if step.read == COPY_BYTES { full.saturating_add(1) } else { 0 };
-            turn = self.give_way(turn, step.read).await;
+            self.pass_on(step).await?;
+            full = if read == COPY_BYTES { full.saturating_add(1) } else { 0 };
+            turn = self.give_way(turn, read).await;
         }
     }
 
@@ -123,8 +135,20 @@ impl Direction<'_> {
         0
     }
 
-    /// Reads what there is into the thread's buffer and writes it at once; only what the other side doesn't take is put aside.
-    fn step(&self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
+    /// Passes on what a step put aside.
+    pub(super) async fn pass_on(&self, step: Step) -> Result<(), Broken> {
+        if !step.left.is_empty() {
+            self.write_all(&step.left).await?;
+        }
+        check(step.denial)
+    }
+
+    /// Reads what there is into the thread's buffer, shows it, and writes it at once; only what the other side doesn't take is put aside.
+    pub(super) fn step(
+        &self,
+        context: &mut Context<'_>,
+        seen: &mut impl FnMut(&[u8]),
+    ) -> Poll<io::Result<Step>> {
         with_scratch(|scratch| {
             let read = ready!(receive(self.from, context, scratch))?;
             if read == 0 {
@@ -132,6 +156,7 @@ impl Direction<'_> {
             }
             let (granted, denial) = self.flow.count(self.way, read);
             let granted = scratch.get(..granted).unwrap_or_default();
+            seen(granted);
             let written = match self.to.try_write(granted) {
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,

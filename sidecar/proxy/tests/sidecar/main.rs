@@ -26,6 +26,8 @@ mod names;
 mod program;
 mod redirected;
 mod reload;
+mod roots;
+mod second_hello;
 mod socks;
 mod support;
 mod tunnels;

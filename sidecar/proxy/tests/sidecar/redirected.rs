@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use super::entrances::{policy, setup};
 use super::support::tls::{hello, in_records};
 use super::support::{Raw, Sidecar, Upstream};
+use super::tunnels::reaches;
 
 async fn go(sidecar: &Sidecar, to: &str) -> Raw {
     Raw::redirected(sidecar.transparent(), to.parse().expect("an address")).await
@@ -88,9 +89,7 @@ async fn rows_35_36_hellos_in_any_pieces_reach_the_upstream_whole() {
             agent.send([*byte]).await;
         }
         let (mut stream, _) = listener.accept().await.expect("a connection");
-        let mut seen = vec![0; bytes.len()];
-        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut seen).await.expect("the hello");
-        assert_eq!(seen, bytes, "{name}");
+        reaches(&mut stream, &bytes, name).await;
     }
 }
 

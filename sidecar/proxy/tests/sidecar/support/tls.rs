@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -53,6 +54,40 @@ impl Identity {
     }
 }
 
+/// The key exchanges of one side.
+type Groups<'g> = &'g [&'static dyn SupportedKxGroup];
+
+fn with_groups(groups: Groups<'_>) -> Arc<CryptoProvider> {
+    let usual = rustls::crypto::ring::default_provider();
+    Arc::new(CryptoProvider { kx_groups: groups.to_vec(), ..usual })
+}
+
+impl Identity {
+    /// A server that takes these key exchanges alone.
+    pub(crate) fn wanting(&self, groups: Groups<'_>) -> TlsAcceptor {
+        let config = ServerConfig::builder_with_provider(with_groups(groups))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&self.acceptor.config().cert_resolver));
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// A client that trusts the certificate, and offers a share of the first of these key exchanges.
+    pub(crate) fn offering(&self, groups: Groups<'_>) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(self.pem.as_bytes()) {
+            roots.add(certificate.expect("PEM")).expect("a root");
+        }
+        let config = ClientConfig::builder_with_provider(with_groups(groups))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    }
+}
+
 /// A client that trusts the certificates of some PEM, and offers these protocols.
 pub(crate) fn trusting(pem: &[u8], protocols: &[&str]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
@@ -64,7 +99,7 @@ pub(crate) fn trusting(pem: &[u8], protocols: &[&str]) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
