@@ -15,6 +15,7 @@ pub mod rbac;
 mod ready_admission;
 mod ready_agent;
 pub mod references;
+pub mod roots;
 pub mod schema;
 pub mod test_case;
 pub mod values;

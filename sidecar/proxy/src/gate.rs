@@ -100,6 +100,21 @@ impl Gate {
     }
 
     /// Resolves a permitted name and has every address judged.
+    /// Has what works by the policy work by the one in force.
+    pub(crate) async fn follow_policy(self: &Arc<Self>) {
+        let gate = Arc::clone(self);
+        let follow = move || {
+            let published = gate.policy.load_full();
+            gate.resolver.follow(&published.policy.dns.resolvers);
+            if let Some(trust) = &gate.trust {
+                trust.follow(&published.policy.roots);
+            }
+        };
+        if let Err(error) = tokio::task::spawn_blocking(follow).await {
+            tracing::error!(%error, "a changed policy isn't followed everywhere");
+        }
+    }
+
     ///
     /// # Errors
     /// The denial, which is an answer.

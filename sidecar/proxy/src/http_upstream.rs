@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::dial::unreachable;
 use crate::out_body::OutBody;
 use crate::terminate::Tasks;
+use crate::upstream::Trusted;
 
 /// Bytes of a reply's head, and of what is read ahead of its body.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -37,6 +38,8 @@ pub(crate) struct HttpUpstream {
     sender: Sender,
     /// Where it was dialled.
     pub(crate) address: SocketAddr,
+    /// Which authorities of the policy it was verified with.
+    pub(crate) trusted: Trusted,
     driver: Arc<Driver>,
 }
 
@@ -88,7 +91,7 @@ impl HttpUpstream {
         // A change of protocol happens only where one was asked for.
         let task = Driver::start(connection.with_upgrades());
         let driver = Arc::new(Driver { task, _tasks: Tasks::default() });
-        Ok(Self { sender: Sender::Http1(sender), address, driver })
+        Ok(Self { sender: Sender::Http1(sender), address, trusted: Trusted::default(), driver })
     }
 
     /// Speaks HTTP/2 over a connection.
@@ -117,7 +120,7 @@ impl HttpUpstream {
         let (sender, connection) =
             handshake.map_err(|error| unreachable(rule, &error.to_string()))?;
         let driver = Arc::new(Driver { task: Driver::start(connection), _tasks: tasks });
-        Ok(Self { sender: Sender::Http2(sender), address, driver })
+        Ok(Self { sender: Sender::Http2(sender), address, trusted: Trusted::default(), driver })
     }
 
     /// Whether requests go in the form of HTTP/2.
@@ -132,6 +135,7 @@ impl HttpUpstream {
             Sender::Http2(sender) => Some(Self {
                 sender: Sender::Http2(sender.clone()),
                 address: self.address,
+                trusted: self.trusted.clone(),
                 driver: Arc::clone(&self.driver),
             }),
         }

@@ -201,6 +201,7 @@ impl PolicyWatch {
                 Ok((changed, watch)) => {
                     self = watch;
                     if changed {
+                        gate.follow_policy().await;
                         gate.judge_tunnels_again().await;
                         gate.note(EventKind::Reload).await;
                     }

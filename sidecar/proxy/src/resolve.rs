@@ -1,5 +1,5 @@
 //! Names to records, for the DNS gate and for the sidecar's own connections alike, so that both see the same answers: the pod's hosts file
-//! first, then DNS. Exactly the name that was judged is asked for; never one of a search list.
+//! first, then DNS: the servers of `--resolver`, else those of the policy, else the system's. Exactly the name that was judged is asked for; never one of a search list.
 //!
 //! Each upstream query has an id and a source port of its own at random, and only a reply that repeats both and the question counts
 //! (RFC 5452; hickory-net sees to it). Nothing here decides which name may be asked for or which address may be dialled.
@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType as WireType};
 use hickory_resolver::proto::serialize::binary::BinEncodable as _;
 use hickory_resolver::{TokioResolver, net::NetError};
@@ -61,6 +61,10 @@ pub(crate) struct Sources {
 pub(crate) struct Resolver {
     /// What is asked; it changes with the system's configuration.
     state: Arc<ArcSwap<State>>,
+    /// The policy's own servers.
+    chosen: ArcSwapOption<Chosen>,
+    /// Whether whoever started the sidecar said whom to ask.
+    told: bool,
     hosts: Arc<ArcSwap<Hosts>>,
     watched: Watched,
     flights: Arc<Flights>,
@@ -71,6 +75,12 @@ pub(crate) struct Resolver {
 struct State {
     client: TokioResolver,
     search: Vec<DnsName>,
+}
+
+/// Servers that a policy names.
+struct Chosen {
+    servers: Vec<SocketAddr>,
+    client: TokioResolver,
 }
 
 impl Resolver {
@@ -90,11 +100,33 @@ impl Resolver {
         let hosts = texts.hosts.as_deref().map(Hosts::parse).unwrap_or_default();
         Ok(Self {
             state: Arc::new(ArcSwap::from_pointee(state)),
+            chosen: ArcSwapOption::empty(),
+            told: !sources.servers.is_empty(),
             hosts: Arc::new(ArcSwap::from_pointee(hosts)),
             watched: Watched::new(files, texts),
             flights: Arc::default(),
             resolve_max,
         })
+    }
+
+    /// Asks the servers of a policy from now on, or the system's again if it names none. Answers of the servers before are forgotten.
+    pub(crate) fn follow(&self, servers: &[SocketAddr]) {
+        let known = self.chosen.load();
+        let known = known.as_ref().map(|chosen| chosen.servers.as_slice()).unwrap_or_default();
+        if self.told || known == servers {
+            return;
+        }
+        if servers.is_empty() {
+            self.chosen.store(None);
+            return;
+        }
+        match system::asking(servers) {
+            Ok(client) => {
+                tracing::info!(?servers, "resolving with the policy's servers");
+                self.chosen.store(Some(Arc::new(Chosen { servers: servers.to_vec(), client })));
+            }
+            Err(error) => tracing::error!(%error, "the policy's servers can't be asked"),
+        }
     }
 
     /// The names of the hosts file, which need no DNS.
@@ -141,10 +173,12 @@ impl Resolver {
         if let Some(addresses) = self.hosts.load().addresses(name) {
             return Ok(Arc::new(from_hosts(addresses, kind)));
         }
+        let chosen = self.chosen.load_full();
         let (state, name, max) = (self.state.load_full(), name.clone(), self.resolve_max);
         let key = (name.clone(), kind.0);
         let asked = async move {
-            let asked = ask(&state.client, &name, kind);
+            let client = chosen.as_ref().map_or(&state.client, |chosen| &chosen.client);
+            let asked = ask(client, &name, kind);
             match tokio::time::timeout(max, asked).await {
                 Ok(found) => found.map(Arc::new),
                 Err(_) => Err(silent(&name, &format!("no answer within {max:?}"))),

@@ -108,6 +108,7 @@ pub(crate) async fn start_with(
     metrics.policy_in_force(&policy.current().load().digest);
     let Bound { sockets, addresses } = bind_all(&config)?;
     let resolver = Resolver::new(&config.sources(), config.limits.resolve_max)?;
+    resolver.follow(&policy.current().load().policy.dns.resolvers);
     let bindings = Bindings::new(resolver.hosts());
     let (drain, watched) = Drain::new();
     let gate = Arc::new(Gate {
@@ -126,7 +127,11 @@ pub(crate) async fn start_with(
         dns: dns::State::default(),
         sinkhole: (!addresses.transparent.is_empty()).then(Sinkhole::default),
         quota: Quota::open(config.state.as_deref())?,
-        trust: Trust::start(config.trust.as_deref(), config.upstream_ca.as_deref())?,
+        trust: Trust::start(
+            config.trust.as_deref(),
+            config.upstream_ca.as_deref(),
+            &policy.current().load().policy.roots,
+        )?,
         pipes: Pipes::default(),
         drain: watched.clone(),
         guard: guard(&config, &addresses)?,

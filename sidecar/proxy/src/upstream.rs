@@ -2,23 +2,26 @@
 //!
 //! A connection that served a request may serve another one to the same upstream, if its address is still permitted.
 
+mod connectors;
+
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pinfold_engine::egress::{self, DialPermit};
 use pinfold_model::host::Host;
 use pinfold_model::policy::agent::Upstream;
 use pinfold_model::reason::Denial;
-use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio_rustls::TlsConnector;
 
 use crate::dial::{dial, unreachable};
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::http_upstream::HttpUpstream;
+
+use connectors::Connectors;
+pub(crate) use connectors::Trusted;
 
 /// Idle connections kept, over all upstreams.
 const IDLE_MAX: usize = 16;
@@ -36,8 +39,7 @@ pub(crate) enum Offered {
 
 /// What is needed to reach upstreams.
 pub(crate) struct Upstreams {
-    http1: TlsConnector,
-    both: TlsConnector,
+    connectors: Connectors,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -75,25 +77,7 @@ impl Upstreams {
     /// # Errors
     /// Certificates of `extra` that can't be used.
     pub(crate) fn new(extra: Option<&Path>) -> Result<Self, StartError> {
-        let mut roots = RootCertStore::empty();
-        // The very certificates that the agent is told to trust.
-        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-        if let Some(path) = extra {
-            add_roots(&mut roots, path)?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| StartError::System {
-                action: "set up TLS",
-                message: error.to_string(),
-            })?;
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let both = TlsConnector::from(Arc::new(config.clone()));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let http1 = TlsConnector::from(Arc::new(config));
-        Ok(Self { http1, both, idle: Mutex::default() })
+        Ok(Self { connectors: Connectors::new(extra)?, idle: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
@@ -109,11 +93,19 @@ impl Upstreams {
         }
     }
 
-    fn take(&self, target: &Target, permit: &DialPermit) -> Option<HttpUpstream> {
+    /// A connection to a permitted address that was verified by what counts now.
+    fn take(
+        &self,
+        target: &Target,
+        permit: &DialPermit,
+        trusted: &Trusted,
+    ) -> Option<HttpUpstream> {
         let mut idle = self.lock();
         idle.retain(|kept| kept.since.elapsed() < IDLE_TIME_MAX);
         let fits = |kept: &Idle| {
-            kept.target == *target && permit.addresses().contains(&kept.connection.address)
+            kept.target == *target
+                && kept.connection.trusted == *trusted
+                && permit.addresses().contains(&kept.connection.address)
         };
         let at = idle.iter().rposition(fits)?;
         Some(idle.swap_remove(at).connection)
@@ -130,13 +122,21 @@ pub(crate) async fn connect(
     permit: DialPermit,
 ) -> Result<Connected, Denial> {
     let target = Target::of(upstream);
-    while let Some(mut connection) = gate.upstreams.take(&target, &permit) {
+    let trusted = trusted(gate, upstream);
+    while let Some(mut connection) = gate.upstreams.take(&target, &permit, &trusted) {
         if connection.is_usable().await {
             return Ok(Connected { connection, permit, reused: true });
         }
     }
     let connection = open(gate, upstream, &permit).await?;
     Ok(Connected { connection, permit, reused: false })
+}
+
+fn trusted(gate: &Gate, upstream: &Upstream) -> Trusted {
+    if !upstream.tls {
+        return Trusted::default();
+    }
+    Trusted::by(&gate.policy.load().policy, &upstream.host)
 }
 
 /// Judges a request to an upstream, and its addresses.
@@ -183,20 +183,21 @@ pub(crate) async fn open_tls(
     let dialled = dial(gate, permit).await?;
     let failed = |cause: &str| unreachable(permit.rule(), cause);
     let name = server_name(permit.host()).ok_or_else(|| failed("its name isn't one of TLS"))?;
-    let connector = match offered {
-        Offered::Http1 => &gate.upstreams.http1,
-        Offered::Both => &gate.upstreams.both,
-    };
-    let handshake = connector.connect(name, dialled.stream);
+    let found = gate.upstreams.connectors.of(&gate.policy.load().policy, permit.host());
+    let (trusted, connector) = found.map_err(|error| failed(&error))?;
+    let handshake = connector.offering(offered).connect(name, dialled.stream);
     let stream = match tokio::time::timeout(gate.limits.handshake_max, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(failed(&format!("TLS: {error}"))),
         Err(_) => return Err(failed("the TLS handshake took too long")),
     };
-    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        return HttpUpstream::over_http2(stream, dialled.address, permit.rule()).await;
-    }
-    HttpUpstream::over(stream, dialled.address, permit.rule()).await
+    let mut connection = if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        HttpUpstream::over_http2(stream, dialled.address, permit.rule()).await?
+    } else {
+        HttpUpstream::over(stream, dialled.address, permit.rule()).await?
+    };
+    connection.trusted = trusted;
+    Ok(connection)
 }
 
 fn server_name(host: &Host) -> Option<ServerName<'static>> {
@@ -204,16 +205,6 @@ fn server_name(host: &Host) -> Option<ServerName<'static>> {
         Host::Address(address) => Some(ServerName::from(*address)),
         Host::Name(name) => ServerName::try_from(name.as_str().to_owned()).ok(),
     }
-}
-
-fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), StartError> {
-    for certificate in read_certificates(path)? {
-        roots.add(certificate).map_err(|error| StartError::Certificates {
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
-    }
-    Ok(())
 }
 
 /// The certificates of a file of PEM; at least one.

@@ -1,10 +1,12 @@
 //! The AgentPolicy that the engine judges by.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::roots::Root;
 use super::values::{Rate, ValueTest};
 use crate::digest::Digest;
 use crate::host::{DnsName, Host, HostPattern};
@@ -17,6 +19,8 @@ pub use super::agent_raw::{AgentMode, Ech};
 pub const CONNECTIONS_DEFAULT: u32 = 256;
 /// DNS queries a second if the policy says nothing.
 pub const QUERIES_PER_SECOND_DEFAULT: u32 = 50;
+/// Most resolvers of a policy.
+pub const RESOLVERS_MAX: usize = 8;
 /// Nothing may come of a connection for so long if the policy says nothing.
 pub const IDLE_DEFAULT: Duration = Duration::from_secs(600);
 /// Bytes of one MCP result if the policy says nothing.
@@ -47,6 +51,8 @@ pub struct AgentPolicy {
     pub loopback_ports: Vec<u16>,
     /// The proxy on the way out.
     pub via: Option<Via>,
+    /// Authorities that upstreams may also be signed by.
+    pub roots: Vec<Root>,
     /// Whether what would be needed is recorded.
     pub mode: AgentMode,
     /// Named services.
@@ -91,11 +97,17 @@ pub struct DnsLimits {
     pub search_suffixes: Vec<DnsName>,
     /// Queries a second.
     pub queries_per_second_max: u32,
+    /// DNS servers that are asked instead of those of `resolv.conf`; empty means those.
+    pub resolvers: Vec<SocketAddr>,
 }
 
 impl Default for DnsLimits {
     fn default() -> Self {
-        Self { search_suffixes: Vec::new(), queries_per_second_max: QUERIES_PER_SECOND_DEFAULT }
+        Self {
+            search_suffixes: Vec::new(),
+            queries_per_second_max: QUERIES_PER_SECOND_DEFAULT,
+            resolvers: Vec::new(),
+        }
     }
 }
 

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::raw::{RawMeta, RawValueRule};
+use super::roots::RawTls;
 use super::values::{
-    ByteSize, CidrText, HostText, NameGlob, PathGlob, RateText, TimeSpan, Unenforced,
+    ByteSize, CidrText, HostText, NameGlob, PathGlob, RateText, ResolverText, TimeSpan, Unenforced,
 };
 
 /// What an agent may do once it runs.
@@ -32,6 +33,8 @@ pub struct RawAgent {
     pub applies_to: RawAppliesTo,
     /// Connections.
     pub egress: RawEgress,
+    /// TLS to upstreams.
+    pub tls: RawTls,
     /// Named services.
     pub upstreams: Vec<RawUpstream>,
     /// MCP tools.
@@ -88,6 +91,8 @@ pub struct RawDns {
     pub search_suffixes: Vec<String>,
     /// Queries a second; 50 if left out.
     pub max_qps: Option<u32>,
+    /// DNS servers that the sidecar asks, `IP:PORT`, instead of those of its `resolv.conf`.
+    pub resolvers: Vec<ResolverText>,
 }
 
 /// A proxy on the way out.

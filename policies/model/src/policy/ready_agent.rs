@@ -2,8 +2,8 @@
 
 use super::agent::{
     AgentPolicy, AppliesTo, CONNECTIONS_DEFAULT, Credential, DnsLimits, EgressLimits, EgressRule,
-    HttpRule, IDLE_DEFAULT, Protocol, QUERIES_PER_SECOND_DEFAULT, RESULT_BYTES_DEFAULT, Target,
-    Tool, ToolServer, Upstream, ValueRule, Via,
+    HttpRule, IDLE_DEFAULT, Protocol, QUERIES_PER_SECOND_DEFAULT, RESOLVERS_MAX,
+    RESULT_BYTES_DEFAULT, Target, Tool, ToolServer, Upstream, ValueRule, Via,
 };
 use super::agent_raw::{
     RawAgent, RawAppliesTo, RawCredential, RawCredentialSource, RawDns, RawEgressRule, RawLimits,
@@ -12,6 +12,7 @@ use super::agent_raw::{
 use super::inject;
 use super::place::Place;
 use super::raw::RawValueRule;
+use super::roots::roots;
 use super::values::{PathGlob, ValueTest};
 use crate::digest::Digest;
 use crate::document::{DocumentError, nearest};
@@ -46,16 +47,8 @@ pub(super) fn agent(
         errors.push(error);
         None
     });
-    let ports = &raw.egress.loopback_ports;
-    if ports.contains(&0) || ports.len() > inject::LOOPBACK_PORTS_MAX {
-        let most = inject::LOOPBACK_PORTS_MAX;
-        let text = format!("expected at most {most} ports from 1 to 65535");
-        errors.push(at.field("loopbackPorts").error(text));
-    }
-    if let Some(port) = ports.iter().find(|port| inject::CLOSED_PORTS.contains(port)) {
-        let text = format!("`{port}` is the sidecar's own or DNS, and stays closed to agents");
-        errors.push(at.field("loopbackPorts").error(text));
-    }
+    let roots = roots(&raw.tls, &place.field("tls"), &mut errors);
+    loopback_ports(&raw.egress.loopback_ports, &at.field("loopbackPorts"), &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -71,6 +64,7 @@ pub(super) fn agent(
         ech: raw.egress.ech.unwrap_or_default(),
         loopback_ports: raw.egress.loopback_ports.clone(),
         via,
+        roots,
         mode: raw.mode.unwrap_or_default(),
         upstreams,
         servers,
@@ -81,6 +75,17 @@ pub(super) fn agent(
             .as_ref()
             .map_or(RESULT_BYTES_DEFAULT, |b| b.0),
     })
+}
+
+fn loopback_ports(ports: &[u16], place: &Place<'_>, errors: &mut Errors) {
+    if ports.contains(&0) || ports.len() > inject::LOOPBACK_PORTS_MAX {
+        let most = inject::LOOPBACK_PORTS_MAX;
+        errors.push(place.error(format!("expected at most {most} ports from 1 to 65535")));
+    }
+    if let Some(port) = ports.iter().find(|port| inject::CLOSED_PORTS.contains(port)) {
+        let text = format!("`{port}` is the sidecar's own or DNS, and stays closed to agents");
+        errors.push(place.error(text));
+    }
 }
 
 fn limits(raw: &RawLimits) -> EgressLimits {
@@ -108,7 +113,13 @@ fn dns(raw: &RawDns, place: &Place<'_>, errors: &mut Errors) -> DnsLimits {
     if queries_per_second_max == 0 {
         errors.push(place.field("maxQps").error("expected at least 1"));
     }
-    DnsLimits { search_suffixes, queries_per_second_max }
+    if raw.resolvers.len() > RESOLVERS_MAX {
+        let text =
+            format!("expected at most {RESOLVERS_MAX} resolvers, found {}", raw.resolvers.len());
+        errors.push(place.field("resolvers").error(text));
+    }
+    let resolvers = raw.resolvers.iter().map(|resolver| resolver.0).collect();
+    DnsLimits { search_suffixes, queries_per_second_max, resolvers }
 }
 
 fn via(raw: &RawVia, place: &Place<'_>) -> Result<Via, DocumentError> {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -112,6 +113,11 @@ text_value!(
 );
 
 text_value!(
+    /// A DNS server.
+    ResolverText(SocketAddr), parse_resolver,
+    {"type": "string", "description": "A DNS server: `10.96.0.10:53` or `[fd00::a]:53`; never one of the pod's own loopback."}
+);
+text_value!(
     /// A number of events per time.
     RateText(Rate), parse_rate,
     {"type": "string", "description": "A rate: a number, a slash, and `s`, `m`, `h` or `d`, such as `50/s`."}
@@ -133,6 +139,22 @@ pub struct Rate {
 
 /// Longest time span of a policy, in days.
 const TIME_SPAN_DAYS_MAX: u64 = 366;
+
+/// A server that can be somebody else's. Whoever answers for names chooses where `tls` rules lead, and on loopback that would be the agent.
+fn parse_resolver(text: &str) -> Result<SocketAddr, &'static str> {
+    let server: SocketAddr = text
+        .parse()
+        .map_err(|_| "expected an address and a port such as `10.96.0.10:53` or `[fd00::a]:53`")?;
+    let address = server.ip().to_canonical();
+    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    if address.is_loopback() || address.is_unspecified() {
+        return Err("is the pod itself, where agents could answer; on a laptop say `--resolver`");
+    }
+    if address.is_multicast() || broadcast || server.port() == 0 {
+        return Err("expected the address and port of one server");
+    }
+    Ok(SocketAddr::new(address, server.port()))
+}
 
 fn seconds_of(unit: &str) -> Option<u64> {
     match unit {

@@ -142,3 +142,60 @@ fn the_system_s_files_are_for_who_names_no_server() {
     let files = format!("{:?}", SystemFiles::new(&Sources::default()));
     assert!(files.contains("/etc/resolv.conf") && files.contains("/etc/hosts"), "{files}");
 }
+
+/// A DNS server that has one address for every name; how often it was asked.
+async fn server(last: u8) -> (SocketAddr, Arc<std::sync::atomic::AtomicUsize>) {
+    use hickory_resolver::proto::op::{Message, MessageType, OpCode};
+    let socket = tokio::net::UdpSocket::bind(("127.0.0.1", 0)).await.expect("a socket");
+    let address = socket.local_addr().expect("an address");
+    let asked = Arc::<std::sync::atomic::AtomicUsize>::default();
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        let mut bytes = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut bytes).await {
+            let query = Message::from_vec(&bytes[..length]).expect("a query");
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let mut reply = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
+            let question = query.queries.first().expect("a question").clone();
+            reply.add_answer(Record::from_rdata(question.name().clone(), 60, v4(last)));
+            reply.add_query(question);
+            let _ = socket.send_to(&reply.to_vec().expect("a reply"), from).await;
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test]
+async fn the_servers_of_the_policy_are_asked_in_place_of_the_systems() {
+    let files = tempfile::tempdir().expect("a directory");
+    let conf = files.path().join("resolv.conf");
+    std::fs::write(&conf, "search one.example\nnameserver 127.0.0.1\n").expect("written");
+    let sources = Sources { resolv_conf: Some(conf), ..Sources::default() };
+    let ((one, _), (two, asked_two)) = (server(1).await, server(2).await);
+    let resolver = Resolver::new(&sources, Duration::from_secs(5)).expect("a resolver");
+    let name = DnsName::parse("a.example").expect("a name");
+    let address = async |resolver: &Resolver| {
+        let found = resolver.lookup(&name, RecordType::A).await.expect("an answer");
+        found.addresses.first().expect("an address").to_string()
+    };
+    resolver.follow(&[one]);
+    assert_eq!(address(&resolver).await, "192.0.2.1");
+    assert_eq!(resolver.with_search(<[DnsName]>::len), 1, "the search list stays the system's");
+    // Another server: nothing that the one before said is told.
+    resolver.follow(&[two]);
+    assert_eq!(address(&resolver).await, "192.0.2.2");
+    let asked = asked_two.load(std::sync::atomic::Ordering::Relaxed);
+    // The same again is no change: answers are still known.
+    resolver.follow(&[two]);
+    assert_eq!(address(&resolver).await, "192.0.2.2");
+    assert_eq!(asked_two.load(std::sync::atomic::Ordering::Relaxed), asked);
+    // Nobody's: the system's again, which has no answer here.
+    resolver.follow(&[]);
+    assert!(resolver.chosen.load().is_none());
+
+    // Who starts the sidecar has the last word.
+    let told = Sources { servers: vec![one], ..sources };
+    let told = Resolver::new(&told, Duration::from_secs(5)).expect("a resolver");
+    told.follow(&[two]);
+    assert_eq!(address(&told).await, "192.0.2.1");
+}

@@ -1,4 +1,4 @@
-//! What the agent must trust, as files: the public roots, those of `--upstream-ca`, and the pod's own authority.
+//! What the agent must trust, as files: the public roots, those of `--upstream-ca` and of the policy, and the pod's own authority.
 //!
 //! Written whenever `--trust` is given, whether or not a rule is `https`: the agent's variables name the bundle from its start, a missing
 //! file would break all its TLS, and a reload may add such a rule. No key is ever written.
@@ -6,12 +6,13 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pinfold_model::policy::inject::{TRUST_AUTHORITY, TRUST_BUNDLE};
+use pinfold_model::policy::roots::Root;
 use rustls_pki_types::CertificateDer;
 
 use super::authority::{AUTHORITY_RENEWAL, Authority, MintError};
@@ -31,6 +32,8 @@ pub(crate) struct Trust {
     pub(super) bounds: Bounds,
     directory: PathBuf,
     extra: Option<PathBuf>,
+    /// Of the policy in force.
+    roots: Mutex<Vec<Root>>,
 }
 
 impl Trust {
@@ -41,15 +44,31 @@ impl Trust {
     pub(crate) fn start(
         directory: Option<&Path>,
         extra: Option<&Path>,
+        roots: &[Root],
     ) -> Result<Option<Arc<Self>>, StartError> {
         let Some(directory) = directory else { return Ok(None) };
         let authority = Authority::new().map_err(|error| not_made(&error))?;
         let (directory, extra) = (directory.to_owned(), extra.map(Path::to_owned));
-        let trust = Self { authority, bounds: Bounds::default(), directory, extra };
+        let roots = Mutex::new(roots.to_vec());
+        let trust = Self { authority, bounds: Bounds::default(), directory, extra, roots };
         trust.publish(SystemTime::now())?;
         let bundle = trust.directory.join(TRUST_BUNDLE);
         tracing::info!(bundle = %bundle.display(), "have the agent trust this bundle for `https` rules");
         Ok(Some(Arc::new(trust)))
+    }
+
+    /// Writes the bundle again if the policy has other authorities than before.
+    pub(crate) fn follow(&self, roots: &[Root]) {
+        {
+            let mut known = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+            if *known == *roots {
+                return;
+            }
+            roots.clone_into(&mut known);
+        }
+        if let Err(error) = self.publish(SystemTime::now()) {
+            tracing::error!(%error, "the agent's bundle doesn't follow the policy");
+        }
     }
 
     fn publish(&self, now: SystemTime) -> Result<(), StartError> {
@@ -58,6 +77,10 @@ impl Trust {
         let mut bundle: String = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(pem).collect();
         if let Some(extra) = &self.extra {
             bundle.extend(read_certificates(extra)?.iter().map(pem));
+        }
+        for root in self.roots.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            bundle
+                .extend(root.certificates.iter().map(|der| pem(&CertificateDer::from_slice(der))));
         }
         bundle.push_str(&own);
         // The bundle is what readers wait for.

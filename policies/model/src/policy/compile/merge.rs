@@ -39,6 +39,7 @@ fn join_of(path: &str) -> Join {
         "spec.appliesTo" => Join::Dropped,
         "spec.mode" => Join::Unanimous,
         "spec.egress"
+        | "spec.tls"
         | "spec.egress.dns"
         | "spec.egress.limits"
         | "spec.tools"
@@ -48,6 +49,7 @@ fn join_of(path: &str) -> Join {
         | "spec.tools.servers[].allow[]"
         | "spec.tools.servers[].allow[].arguments" => Join::Section,
         "spec.egress.allow"
+        | "spec.tls.roots"
         | "spec.egress.loopbackPorts"
         | "spec.egress.dns.searchSuffixes"
         | "spec.audit.required"

@@ -319,3 +319,43 @@ fn schemas_exist_for_every_kind_and_close_their_objects() {
         assert!(text.contains("apiVersion"), "{kind}");
     }
 }
+
+#[test]
+fn resolvers_are_servers_that_no_agent_can_be() {
+    let read = |resolvers: &str| {
+        let text = agent_document(&format!("  egress:\n    dns:\n      resolvers: {resolvers}\n"));
+        load(&files(&[&text]))
+            .map(|set| set.agents[0].dns.resolvers.clone())
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    };
+    let good = [
+        ("[]", vec![]),
+        // A cluster's, a node's cache, a cloud's: none of them is anything but a server of names.
+        ("['10.96.0.10:53', '169.254.20.10:53']", vec!["10.96.0.10:53", "169.254.20.10:53"]),
+        ("['[fd00::a]:5353']", vec!["[fd00::a]:5353"]),
+        ("['[::ffff:10.0.0.1]:53']", vec!["10.0.0.1:53"]),
+    ];
+    for (text, expected) in good {
+        let found: Vec<String> =
+            read(text).expect("a policy").iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+    let many = format!("[{}]", vec!["'10.0.0.1:53'"; 9].join(", "));
+    let bad = [
+        ("[10.96.0.10]", "resolvers[0]", "expected an address and a port"),
+        ("['dns.example:53']", "resolvers[0]", "expected an address and a port"),
+        ("['10.0.0.1:53', '127.0.0.1:53']", "resolvers[1]", "the pod itself"),
+        ("['[::1]:53']", "resolvers[0]", "the pod itself"),
+        ("['[::ffff:127.0.0.1]:53']", "resolvers[0]", "the pod itself"),
+        ("['0.0.0.0:53']", "resolvers[0]", "the pod itself"),
+        ("['224.0.0.251:5353']", "resolvers[0]", "one server"),
+        ("['255.255.255.255:53']", "resolvers[0]", "one server"),
+        ("['10.0.0.1:0']", "resolvers[0]", "one server"),
+        (many.as_str(), "dns.resolvers", "at most 8"),
+    ];
+    for (text, place, said) in bad {
+        let errors = read(text).expect_err(text);
+        assert!(errors.starts_with("p0.yaml:") && errors.contains(place), "{text}: {errors}");
+        assert!(errors.contains(said), "{text}: {errors}");
+    }
+}
