@@ -25,7 +25,7 @@ fn pod(name: &str, space: &str) -> String {
 }
 
 /// A stage whose agents are confined.
-fn confined(name: &'static str) -> Outcome<Stage> {
+pub(super) fn confined(name: &'static str) -> Outcome<Stage> {
     let stage = Stage::prepare(name)?;
     let policy = stage.path("policy");
     let site = fs::read_to_string(policy.join("site.yaml"))?;
@@ -37,13 +37,13 @@ fn confined(name: &'static str) -> Outcome<Stage> {
     Ok(stage)
 }
 
-fn stored(stage: &Stage, name: &str) -> Outcome<Value> {
+pub(super) fn stored(stage: &Stage, name: &str) -> Outcome<Value> {
     let namespace = stage.named("STAGE-acme");
     let get = ["get", "pod", name, "-n", &namespace, "-o", "json"];
     Ok(serde_json::from_str(&stage.server.kubectl(&get, "")?.ok()?)?)
 }
 
-fn names(pod: &Value, list: &str) -> Vec<String> {
+pub(super) fn names(pod: &Value, list: &str) -> Vec<String> {
     let items = pod.pointer("/spec").and_then(|spec| spec.get(list)).and_then(Value::as_array);
     let name = |item: &Value| item.get("name").and_then(Value::as_str).map(str::to_owned);
     items.into_iter().flatten().filter_map(name).collect()
