@@ -37,7 +37,7 @@ items:
 ";
 
 /// An AgentPolicy that allows one host to the pods of a namespace.
-fn agents(namespace: &str, host: &str) -> String {
+pub(super) fn agents(namespace: &str, host: &str) -> String {
     format!(
         "{{apiVersion: pinfold.dev/v1alpha1, kind: AgentPolicy, metadata: {{name: agents}}, spec: {{appliesTo: {{namespaces: [{namespace}]}}, \
          egress: {{allow: [{{host: {host}, ports: [443], protocol: tls}}]}}}}}}\n"
@@ -60,7 +60,7 @@ fn pods(number: usize) -> Outcome<String> {
 }
 
 /// A cluster with so many confined pods, and its policy.
-fn cluster(number: usize) -> Outcome<Home> {
+pub(super) fn cluster(number: usize) -> Outcome<Home> {
     let home = Home::new()?;
     home.server.apply(RIGHTS)?;
     home.server.kubectl(&["create", "-f", "-"], &pods(number)?)?.ok()?;
@@ -69,7 +69,7 @@ fn cluster(number: usize) -> Outcome<Home> {
 }
 
 /// Two replicas behind the Service; the first keeps the registration.
-fn replicas(home: &Home) -> Outcome<[Replica; 2]> {
+pub(super) fn replicas(home: &Home) -> Outcome<[Replica; 2]> {
     let flags = |mode: &str, audit: &str| {
         home.flags(mode).with("--policy-push", "on").with("--audit", home.path(audit))
     };
@@ -96,7 +96,7 @@ fn annotations(home: &Home) -> Outcome<BTreeMap<String, (String, String)>> {
 }
 
 /// Whether all of so many pods have a policy that names a host, with the digest of exactly that text.
-fn all_have(home: &Home, number: usize, host: &str) -> Option<()> {
+pub(super) fn all_have(home: &Home, number: usize, host: &str) -> Option<()> {
     let pods = annotations(home).ok()?;
     let has = |(text, digest): &(String, String)| {
         text.contains(host) && *digest == Digest::of(text.as_bytes()).to_string()
@@ -111,7 +111,7 @@ fn counted(replicas: &[Replica], result: &str) -> Outcome<f64> {
     counts.sum()
 }
 
-fn logs(replicas: &[Replica]) -> String {
+pub(super) fn logs(replicas: &[Replica]) -> String {
     replicas.iter().map(|replica| replica.process.log()).collect::<Vec<_>>().join("\n--\n")
 }
 

@@ -40,7 +40,7 @@ impl Home {
     }
 
     fn on(server: ApiServer) -> Outcome<Self> {
-        for file in ["namespace.yaml", "identity.yaml", "service.yaml"] {
+        for file in ["namespace.yaml", "identity.yaml", "own-writes.yaml", "service.yaml"] {
             let path = repository("manifests/base").join(file);
             server.kubectl(&["apply", "-f", &path.to_string_lossy()], "")?.ok()?;
         }
