@@ -1,8 +1,11 @@
-//! The client of every leg: opens tunnels, pulls bytes, and sends at a fixed rate, measured from when it should have sent.
+//! The client of a leg, a process of its own where that leg's agent would be. It does what it is told on stdin, line by line, and answers each
+//! with a line of numbers: opens tunnels, pulls bytes, sends at a fixed rate, holds tunnels open.
 
-use std::io::{Read as _, Write as _};
+mod paced;
+
+use std::fmt;
+use std::io::{BufRead as _, Write as _};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,6 +18,74 @@ use crate::Outcome;
 const PIECE_BYTES: usize = 256 * 1024;
 /// Longest wait for an answer to CONNECT.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Tunnels that are opened at the same time.
+const WORKERS: usize = 16;
+
+/// What a client is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Opens tunnels one after the other for so many milliseconds; answers how many, and how many nanoseconds it took.
+    New { ms: u64 },
+    /// Pulls bytes through so many tunnels for so many milliseconds; answers how many, and nanoseconds.
+    Bytes { tunnels: u64, ms: u64 },
+    /// Sends through open tunnels at a fixed rate; answers the nanoseconds of each round trip.
+    Echo { per_second: u64, ms: u64 },
+    /// Opens tunnels at a fixed rate; answers the nanoseconds of each.
+    Open { per_second: u64, ms: u64 },
+    /// Has so many silent tunnels open from now on; answers how many.
+    Hold { tunnels: u64 },
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New { ms } => write!(formatter, "new {ms} 0"),
+            Self::Bytes { tunnels, ms } => write!(formatter, "bytes {ms} {tunnels}"),
+            Self::Echo { per_second, ms } => write!(formatter, "echo {ms} {per_second}"),
+            Self::Open { per_second, ms } => write!(formatter, "open {ms} {per_second}"),
+            Self::Hold { tunnels } => write!(formatter, "hold 0 {tunnels}"),
+        }
+    }
+}
+
+impl Task {
+    fn parse(line: &str) -> Outcome<Self> {
+        let [name, ms, count] = line.split(' ').collect::<Vec<_>>()[..] else {
+            return Err(format!("no task: `{line}`").into());
+        };
+        let (ms, count) = (ms.parse()?, count.parse()?);
+        Ok(match name {
+            "new" => Self::New { ms },
+            "bytes" => Self::Bytes { tunnels: count, ms },
+            "echo" => Self::Echo { per_second: count, ms },
+            "open" => Self::Open { per_second: count, ms },
+            "hold" => Self::Hold { tunnels: count },
+            _ => return Err(format!("no task: `{line}`").into()),
+        })
+    }
+}
+
+/// Does what stdin says until it ends.
+pub(crate) fn run(way: Way) -> Outcome<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut held = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        let answer = match Task::parse(&line?)? {
+            Task::New { ms } => runtime.block_on(new_tunnels(way, Duration::from_millis(ms)))?,
+            Task::Bytes { tunnels, ms } => {
+                runtime.block_on(bytes(way, tunnels, Duration::from_millis(ms)))?
+            }
+            Task::Echo { per_second, ms } => paced::echoes(way, per_second, ms)?,
+            Task::Open { per_second, ms } => paced::opens(way, per_second, ms)?,
+            Task::Hold { tunnels } => runtime.block_on(hold(way, &mut held, tunnels))?,
+        };
+        let answer: Vec<String> = answer.iter().map(ToString::to_string).collect();
+        let mut stdout = std::io::stdout();
+        writeln!(stdout, "{}", answer.join(" "))?;
+        stdout.flush()?;
+    }
+    Ok(())
+}
 
 /// How the server is reached.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +97,14 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// As a client's arguments say it; `-` asks for nobody.
+    pub(crate) fn parse(first: &str, connect: &str) -> Outcome<Self> {
+        let connect = if connect == "-" { None } else { Some(connect.parse()?) };
+        Ok(Self { first: first.parse()?, connect })
+    }
+
     /// A tunnel to the server.
-    pub(crate) async fn open(self) -> Outcome<TcpStream> {
+    async fn open(self) -> Outcome<TcpStream> {
         tokio::time::timeout(ANSWER_MAX, self.opened()).await?
     }
 
@@ -44,22 +121,6 @@ impl Way {
         }
         allowed(&head).map(|()| stream)
     }
-
-    /// The same without tokio, for a thread of its own.
-    fn open_here(self) -> Outcome<std::net::TcpStream> {
-        let mut stream = std::net::TcpStream::connect(self.first)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_MAX))?;
-        let Some(target) = self.connect else { return Ok(stream) };
-        stream.write_all(request(target).as_bytes())?;
-        let mut head = Vec::with_capacity(256);
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") {
-            stream.read_exact(&mut byte)?;
-            head.extend_from_slice(&byte);
-        }
-        allowed(&head).map(|()| stream)
-    }
 }
 
 fn request(target: SocketAddr) -> String {
@@ -73,14 +134,14 @@ fn allowed(head: &[u8]) -> Outcome<()> {
     Err(format!("CONNECT was answered with `{}`", head.escape_ascii()).into())
 }
 
-/// Tunnels opened, used for one byte each way and ended, by so many workers for so long.
-pub(crate) async fn new_tunnels(way: Way, workers: usize, time: Duration) -> Outcome<u64> {
-    let until = Instant::now().checked_add(time).ok_or("too long")?;
+/// Tunnels opened, used for one byte each way and ended.
+async fn new_tunnels(way: Way, time: Duration) -> Outcome<Vec<u64>> {
+    let started = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..workers {
+    for _ in 0..WORKERS {
         tasks.spawn(async move {
             let mut opened = 0_u64;
-            while Instant::now() < until {
+            while started.elapsed() < time {
                 let mut stream = way.open().await?;
                 stream.write_all(b"1").await?;
                 let mut rest = Vec::with_capacity(8);
@@ -97,92 +158,53 @@ pub(crate) async fn new_tunnels(way: Way, workers: usize, time: Duration) -> Out
     while let Some(done) = tasks.join_next().await {
         sum = sum.saturating_add(done??);
     }
-    Ok(sum)
+    Ok(vec![sum, nanos(started.elapsed())])
 }
 
-/// Bytes that come through so many tunnels in so long.
-pub(crate) async fn bytes(way: Way, tunnels: usize, time: Duration) -> Outcome<u64> {
-    let (stop, sum) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+/// Bytes that come through so many tunnels.
+async fn bytes(way: Way, tunnels: u64, time: Duration) -> Outcome<Vec<u64>> {
+    let shared = std::sync::Arc::new((AtomicBool::new(false), AtomicU64::new(0)));
     let mut tasks = tokio::task::JoinSet::new();
+    let mut open = Vec::new();
     for _ in 0..tunnels {
-        let mut stream = way.open().await?;
-        let (stop, sum) = (Arc::clone(&stop), Arc::clone(&sum));
+        open.push(way.open().await?);
+    }
+    let started = Instant::now();
+    for mut stream in open {
+        let shared = std::sync::Arc::clone(&shared);
         tasks.spawn(async move {
             stream.write_all(b"s").await?;
             let mut buffer = vec![0; PIECE_BYTES];
-            while !stop.load(Ordering::Relaxed) {
+            while !shared.0.load(Ordering::Relaxed) {
                 let read = stream.read(&mut buffer).await?;
                 if read == 0 {
                     return Err(std::io::ErrorKind::UnexpectedEof.into());
                 }
-                sum.fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
+                shared.1.fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
             }
             Ok::<(), std::io::Error>(())
         });
     }
     tokio::time::sleep(time).await;
-    stop.store(true, Ordering::Relaxed);
+    let (sum, took) = (shared.1.load(Ordering::Relaxed), started.elapsed());
+    shared.0.store(true, Ordering::Relaxed);
     while let Some(done) = tasks.join_next().await {
         done??;
     }
-    Ok(sum.load(Ordering::Relaxed))
+    Ok(vec![sum, nanos(took)])
 }
 
-/// Open tunnels that said one byte and are silent now.
-pub(crate) async fn idle(way: Way, count: usize) -> Outcome<Vec<TcpStream>> {
-    let mut open = Vec::with_capacity(count);
-    for _ in 0..count {
+/// Opens tunnels that say one byte and are silent then, until there are so many.
+async fn hold(way: Way, held: &mut Vec<TcpStream>, tunnels: u64) -> Outcome<Vec<u64>> {
+    while u64::try_from(held.len())? < tunnels {
         let mut stream = way.open().await?;
         stream.write_all(b"eE").await?;
         stream.read_u8().await?;
-        open.push(stream);
+        held.push(stream);
     }
-    Ok(open)
+    Ok(vec![tunnels])
 }
 
-/// Round trips of 32 bytes through tunnels that are open already, each from the moment when it should have begun, so that a pause of the
-/// proxy counts for every request that it held up.
-pub(crate) fn latencies(
-    way: Way,
-    threads: u32,
-    every: Duration,
-    time: Duration,
-) -> Outcome<Vec<Duration>> {
-    let ready = Arc::new(std::sync::Barrier::new(usize::try_from(threads)?));
-    let handles: Vec<_> = (0..threads)
-        .map(|at| {
-            let (ready, shift) = (Arc::clone(&ready), every.checked_div(threads).unwrap_or(every));
-            let shift = shift.saturating_mul(at);
-            std::thread::spawn(move || paced(way, &ready, (shift, every), time))
-        })
-        .collect();
-    let mut all = Vec::new();
-    for handle in handles {
-        all.extend(handle.join().map_err(|_| "a client's thread panicked")??);
-    }
-    all.sort_unstable();
-    Ok(all)
-}
-
-fn paced(
-    way: Way,
-    ready: &std::sync::Barrier,
-    (shift, every): (Duration, Duration),
-    time: Duration,
-) -> Outcome<Vec<Duration>> {
-    let mut stream = way.open_here()?;
-    stream.write_all(b"e")?;
-    ready.wait();
-    let start = Instant::now().checked_add(shift).ok_or("too late")?;
-    let mut buffer = [b'.'; 32];
-    let mut found = Vec::new();
-    let mut due = start;
-    while due.saturating_duration_since(start) < time {
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        stream.write_all(&buffer)?;
-        stream.read_exact(&mut buffer)?;
-        found.push(due.elapsed());
-        due = due.checked_add(every).ok_or("too late")?;
-    }
-    Ok(found)
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

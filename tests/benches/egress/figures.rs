@@ -1,191 +1,191 @@
-//! Rounds from leg to leg, and figures from them: medians over rounds of the ratio to haproxy in the same round.
+//! Figures of rounds: medians, and medians of what was compared within a round, with the least and the greatest.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::Path;
-use std::time::{Duration, Instant};
 
-use crate::legs::{Leg, Running, start};
-use crate::{Outcome, client, server, usage};
+use crate::Outcome;
+use crate::legs::Leg;
+use crate::memory::Memory;
+use crate::rounds::{ECHOES_PER_SECOND, OPENED_PER_SECOND};
 
-/// Of one measurement.
-const TIME: Duration = Duration::from_millis(1500);
-/// Before one that counts.
-const WARM_UP: Duration = Duration::from_millis(200);
-/// Tunnels that are opened at the same time.
-const WORKERS: usize = 16;
-/// Tunnels that bytes come through.
-const SEVERAL: usize = 4;
-/// Threads of the latency measurement, and how often each sends: 2,000 requests a second together.
-const THREADS: u32 = 8;
-const EVERY: Duration = Duration::from_millis(4);
-/// Idle tunnels whose memory is measured.
-const IDLE: [usize; 3] = [0, 1_000, 9_500];
-
-/// What is measured in a round.
-const MEASURES: [&str; 7] = [
+/// What a leg does in a round: rates and costs first, then latencies in microseconds.
+const MEASURES: [&str; 9] = [
     "new tunnels/s",
     "CPU µs per tunnel",
     "GB/s, one tunnel",
     "GB/s, four tunnels",
     "CPU s per GiB",
-    "p50 µs at 2,000/s",
-    "p99 µs at 2,000/s",
+    "round trip p50",
+    "round trip p99",
+    "new tunnel p50",
+    "new tunnel p99",
 ];
+/// So many of them are rates and costs.
+const RATES: usize = 5;
 
 /// One leg in one round, in the order of [`MEASURES`]; not a number where there is no proxy to measure.
-type Sample = [f64; 7];
+#[derive(Debug, Clone)]
+pub(crate) struct Sample {
+    leg: Leg,
+    values: [f64; 9],
+}
 
-/// All rounds, and the report.
-pub(crate) fn run(sidecar: &Path, rounds: usize) -> Outcome<String> {
-    let folder = tempfile::tempdir()?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let server = runtime.block_on(server::start())?;
-    let begin = |leg| start(leg, (sidecar, folder.path()), server);
-    let memory = memories(&runtime, &begin)?;
-    let legs = Leg::ALL.into_iter().map(begin).collect::<Outcome<Vec<_>>>()?;
-    let mut samples = Vec::new();
-    for round in 0..rounds {
-        for running in &legs {
-            let sample = measure(&runtime, running)?;
-            note(round, running.leg, &sample)?;
-            samples.push((round, running.leg, sample));
-        }
+/// Nanoseconds of what was sent, and of what was opened, at a fixed rate.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Latencies {
+    pub(crate) echo: Vec<u64>,
+    pub(crate) open: Vec<u64>,
+}
+
+impl Sample {
+    pub(crate) fn new(leg: Leg) -> Self {
+        Self { leg, values: [f64::NAN; 9] }
     }
-    report(rounds, &samples, &memory)
-}
 
-/// Raw figures, for whoever doubts the medians.
-fn note(round: usize, leg: Leg, sample: &Sample) -> Outcome<()> {
-    let mut line = format!("round {round}, {}:", leg.name());
-    for (name, value) in MEASURES.iter().zip(sample) {
-        write!(line, " {name} {value:.3};")?;
+    pub(crate) fn new_tunnels(&mut self, rate: f64, cpu: f64) {
+        let [first, second, ..] = &mut self.values;
+        (*first, *second) = (rate, cpu);
     }
-    line.push('\n');
-    Ok(std::io::stderr().write_all(line.as_bytes())?)
-}
 
-fn cpu(running: &Running) -> Outcome<f64> {
-    let Some(process) = running.process() else { return Ok(f64::NAN) };
-    Ok(usage::cpu(process)?.as_secs_f64())
-}
+    pub(crate) fn bytes(&mut self, one: f64, several: f64, cpu: f64) {
+        let [_, _, third, fourth, fifth, ..] = &mut self.values;
+        (*third, *fourth, *fifth) = (one / 1e9, several / 1e9, cpu);
+    }
 
-fn measure(runtime: &tokio::runtime::Runtime, running: &Running) -> Outcome<Sample> {
-    let way = running.way;
-    runtime.block_on(client::new_tunnels(way, WORKERS, WARM_UP))?;
-    let (before, started) = (cpu(running)?, Instant::now());
-    let opened = number(runtime.block_on(client::new_tunnels(way, WORKERS, TIME))?);
-    let (took, used) = (started.elapsed().as_secs_f64(), cpu(running)? - before);
-    let before = cpu(running)?;
-    let one = number(runtime.block_on(client::bytes(way, 1, TIME))?);
-    let several = number(runtime.block_on(client::bytes(way, SEVERAL, TIME))?);
-    let bulk = cpu(running)? - before;
-    let latencies = client::latencies(way, THREADS, EVERY, TIME)?;
-    let percentile = |percent: usize| {
-        let at = latencies.len().saturating_mul(percent).checked_div(100).unwrap_or(0);
-        latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
-    };
-    Ok([
-        opened / took,
-        used * 1e6 / opened,
-        one / TIME.as_secs_f64() / 1e9,
-        several / TIME.as_secs_f64() / 1e9,
-        bulk / ((one + several) / 1_073_741_824.0),
-        percentile(50),
-        percentile(99),
-    ])
+    pub(crate) fn latencies(&mut self, mut found: Latencies) {
+        found.echo.sort_unstable();
+        found.open.sort_unstable();
+        let at = |sorted: &[u64], percent: usize| {
+            let at = sorted.len().saturating_mul(percent).checked_div(100).unwrap_or(0);
+            sorted.get(at).map_or(f64::NAN, |nanos| number(*nanos) / 1e3)
+        };
+        let [.., first, second, third, fourth] = &mut self.values;
+        (*first, *second) = (at(&found.echo, 50), at(&found.echo, 99));
+        (*third, *fourth) = (at(&found.open, 50), at(&found.open, 99));
+    }
 }
 
 /// A count; exact below 2^53.
-fn number(count: u64) -> f64 {
+pub(crate) fn number(count: u64) -> f64 {
     let (high, low) = (u32::try_from(count >> 32), u32::try_from(count & 0xffff_ffff));
     high.map_or(f64::NAN, f64::from) * 4_294_967_296.0 + low.map_or(f64::NAN, f64::from)
 }
 
-/// Resident KiB of each leg, by [`IDLE`].
-type Memory = Vec<(Leg, Vec<u64>)>;
-
-fn memories(
-    runtime: &tokio::runtime::Runtime,
-    begin: &dyn Fn(Leg) -> Outcome<Running>,
-) -> Outcome<Memory> {
-    let mut all = Vec::new();
-    for leg in Leg::ALL.into_iter().filter(|leg| *leg != Leg::Direct) {
-        let running = begin(leg)?;
-        let process = running.process().ok_or("no process")?;
-        let mut open = Vec::new();
-        let mut found = Vec::new();
-        for wanted in IDLE {
-            let more = wanted.saturating_sub(open.len());
-            open.extend(runtime.block_on(client::idle(running.way, more))?);
-            std::thread::sleep(WARM_UP);
-            found.push(usage::memory(process)?);
-        }
-        let mut line = format!("memory, {}:", leg.name());
-        for (count, kib) in IDLE.iter().zip(&found) {
-            write!(line, " {count} tunnels {kib} KiB;")?;
-        }
-        line.push('\n');
-        std::io::stderr().write_all(line.as_bytes())?;
-        all.push((leg, found));
+/// A sample as a line.
+pub(crate) fn line(sample: &Sample) -> Outcome<String> {
+    let mut line = format!("{}:", sample.leg.name());
+    for (name, value) in MEASURES.iter().zip(&sample.values) {
+        write!(line, " {name} {value:.3};")?;
     }
-    Ok(all)
+    Ok(line)
 }
 
-fn report(rounds: usize, samples: &[(usize, Leg, Sample)], memory: &Memory) -> Outcome<String> {
-    let mut text = format!("{rounds} rounds of {TIME:?} for each figure.\n\n");
-    let row = |text: &mut String, cells: &[String]| writeln!(text, "| {} |", cells.join(" | "));
-    let titles: Vec<String> = std::iter::once("").chain(MEASURES).map(str::to_owned).collect();
-    row(&mut text, &titles)?;
-    row(&mut text, &vec!["---".to_owned(); titles.len()])?;
-    for leg in Leg::ALL {
-        let cells = (0..MEASURES.len()).map(|at| {
-            let value = median(of(samples, leg, at).map(|(_, value)| value).collect());
-            if value.is_nan() { String::new() } else { format!("{value:.2}") }
-        });
-        let cells: Vec<String> = std::iter::once(leg.name().to_owned()).chain(cells).collect();
-        row(&mut text, &cells)?;
+/// The tables.
+pub(crate) fn report(legs: &[Leg], rounds: &[Vec<Sample>], memory: &Memory) -> Outcome<String> {
+    let mut text = String::new();
+    let (rates, latencies) = MEASURES.split_at(RATES);
+    head(&mut text, "", rates)?;
+    for leg in legs {
+        let cell = |at| plain(median(&of(rounds, *leg, at)));
+        row(&mut text, leg.name(), (0..RATES).map(cell))?;
     }
-    for (name, of_leg) in [("haproxy", Leg::Haproxy), ("squid", Leg::Squid)] {
-        for own in [Leg::Sidecar, Leg::Audited] {
-            let mut cells = vec![format!("{}, times {name}", own.name())];
-            cells.extend((0..MEASURES.len()).map(|at| ratio(samples, (own, of_leg), at)));
-            row(&mut text, &cells)?;
+    for (name, other) in [("haproxy", Leg::Haproxy), ("squid", Leg::Squid)] {
+        for own in [Leg::Sidecar, Leg::Transparent, Leg::Audited] {
+            if legs.contains(&own) && legs.contains(&other) {
+                let cell = |at| spread(&compared(rounds, (own, other), at, |own, other| own / other));
+                row(&mut text, &format!("{}, times {name}", own.name()), (0..RATES).map(cell))?;
+            }
         }
     }
-    text.push('\n');
-    let titles = ["Resident, MiB", "idle", "1,000 tunnels", "9,500 tunnels"];
-    row(&mut text, &titles.map(str::to_owned))?;
-    row(&mut text, &titles.map(|_| "---".to_owned()))?;
-    for (leg, found) in memory {
-        let mut cells = vec![leg.name().to_owned()];
-        cells.extend(found.iter().map(|kib| format!("{:.1}", number(*kib) / 1024.0)));
-        row(&mut text, &cells)?;
+    writeln!(
+        text,
+        "\nLatency in µs: round trips of 32 bytes at {ECHOES_PER_SECOND} a second, new tunnels at {OPENED_PER_SECOND} a second.\n"
+    )?;
+    head(&mut text, "", latencies)?;
+    let all = RATES..MEASURES.len();
+    for leg in legs {
+        let cell = |at| format!("{:.0}", median(&of(rounds, *leg, at)));
+        row(&mut text, leg.name(), all.clone().map(cell))?;
     }
+    for leg in legs.iter().filter(|leg| **leg != Leg::Direct && legs.contains(&Leg::Direct)) {
+        let pair = (*leg, Leg::Direct);
+        let cell = |at| differences(&compared(rounds, pair, at, |own, direct| own - direct));
+        row(&mut text, &format!("added by {}", leg.name()), all.clone().map(cell))?;
+    }
+    text.push('\n');
+    of_memory(&mut text, memory)?;
     Ok(text)
 }
 
-fn of<'s>(
-    samples: &'s [(usize, Leg, Sample)],
-    leg: Leg,
+fn of_memory(text: &mut String, memory: &Memory) -> Outcome<()> {
+    let [_, some, most] = memory.tunnels;
+    let titles = ["idle", &format!("{some} tunnels"), &format!("{most} tunnels"), "KiB per tunnel"];
+    head(text, "Resident, MiB", &titles)?;
+    for (leg, found) in &memory.legs {
+        let mut cells: Vec<_> =
+            found.iter().map(|kib| format!("{:.1}", number(*kib) / 1024.0)).collect();
+        if let [_, few, many] = found[..] {
+            let tunnels = number(most.saturating_sub(some));
+            cells.push(format!("{:.1}", number(many.saturating_sub(few)) / tunnels));
+        }
+        row(text, leg.name(), cells.into_iter())?;
+    }
+    Ok(())
+}
+
+fn head(text: &mut String, first: &str, titles: &[&str]) -> Outcome<()> {
+    writeln!(text, "| {first} | {} |", titles.join(" | "))?;
+    Ok(writeln!(text, "| --- |{}", " --- |".repeat(titles.len()))?)
+}
+
+fn row(text: &mut String, name: &str, cells: impl Iterator<Item = String>) -> Outcome<()> {
+    Ok(writeln!(text, "| {name} | {} |", cells.collect::<Vec<_>>().join(" | "))?)
+}
+
+fn value(round: &[Sample], leg: Leg, at: usize) -> f64 {
+    let sample = round.iter().find(|sample| sample.leg == leg);
+    sample.and_then(|sample| sample.values.get(at)).copied().unwrap_or(f64::NAN)
+}
+
+fn of(rounds: &[Vec<Sample>], leg: Leg, at: usize) -> Vec<f64> {
+    rounds.iter().map(|round| value(round, leg, at)).collect()
+}
+
+fn compared(
+    rounds: &[Vec<Sample>],
+    (own, other): (Leg, Leg),
     at: usize,
-) -> impl Iterator<Item = (usize, f64)> + 's {
-    let own = samples.iter().filter(move |(_, of, _)| *of == leg);
-    own.map(move |(round, _, sample)| (*round, sample.get(at).copied().unwrap_or(f64::NAN)))
+    by: impl Fn(f64, f64) -> f64,
+) -> Vec<f64> {
+    rounds.iter().map(|round| by(value(round, own, at), value(round, other, at))).collect()
 }
 
-/// The median of the rounds' ratios, with the least and the greatest.
-fn ratio(samples: &[(usize, Leg, Sample)], (own, other): (Leg, Leg), at: usize) -> String {
-    let mut ratios: Vec<f64> =
-        of(samples, own, at).zip(of(samples, other, at)).map(|((_, a), (_, b))| a / b).collect();
-    ratios.sort_by(f64::total_cmp);
-    let (least, most) = (ratios.first().copied(), ratios.last().copied());
-    let ends = least.zip(most).unwrap_or((f64::NAN, f64::NAN));
-    format!("{:.2} ({:.2} to {:.2})", median(ratios), ends.0, ends.1)
+fn plain(value: f64) -> String {
+    if value.is_nan() {
+        String::new()
+    } else if value >= 100.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.2}")
+    }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+fn ends(values: &[f64]) -> (f64, f64) {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    (least, values.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+}
+
+fn spread(ratios: &[f64]) -> String {
+    let (least, most) = ends(ratios);
+    format!("{:.2} ({least:.2} to {most:.2})", median(ratios))
+}
+
+fn differences(values: &[f64]) -> String {
+    let (least, most) = ends(values);
+    format!("{:.0} ({least:.0} to {most:.0})", median(values))
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

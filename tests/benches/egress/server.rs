@@ -14,26 +14,25 @@ const PIECE_BYTES: usize = 256 * 1024;
 /// As many as the system allows.
 const BACKLOG: u32 = 65_535;
 
-/// Starts it on a port that the system chooses.
-pub(crate) async fn start() -> Outcome<SocketAddr> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    let listener = socket.listen(BACKLOG)?;
-    let address = listener.local_addr()?;
-    let piece: Arc<[u8]> = vec![b'x'; PIECE_BYTES].into();
-    tokio::spawn(async move {
-        loop {
-            if let Ok((stream, _)) = listener.accept().await {
-                // A client that goes away is no failure of the server.
-                tokio::spawn(serve(stream, Arc::clone(&piece)));
-            }
-        }
-    });
-    Ok(address)
+/// Serves at an address until the process is ended.
+pub(crate) fn run(address: SocketAddr) -> Outcome<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(address))
 }
 
-async fn serve(mut stream: TcpStream, piece: Arc<[u8]>) -> std::io::Result<()> {
+async fn serve(address: SocketAddr) -> Outcome<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
+    let piece: Arc<[u8]> = vec![b'x'; PIECE_BYTES].into();
+    loop {
+        let (stream, _) = listener.accept().await?;
+        // A client that goes away is no failure of the server.
+        tokio::spawn(one(stream, Arc::clone(&piece)));
+    }
+}
+
+async fn one(mut stream: TcpStream, piece: Arc<[u8]>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     match stream.read_u8().await? {
         b'1' => stream.write_all(b"1").await,
