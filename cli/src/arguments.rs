@@ -200,6 +200,8 @@ pub enum PolicyCommand {
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
+    /// Show what is in force, and with `--agent` what an agent's pod carries of it.
+    Show(crate::policy::show::ShowArguments),
     /// Print the JSON Schema of a kind, for editors.
     Schema {
         /// AdmissionPolicy, AgentPolicy or PolicyTest.

@@ -1,4 +1,6 @@
-//! `pinfold policy`: reads policies as the gates do; prints the schemas of the format and the definitions of the agent resources.
+//! `pinfold policy`: reads policies as the gates do; shows what is in force; prints the schemas of the format and the definitions of the agent resources.
+
+pub(crate) mod show;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use crate::{CliError, Outcome, policies};
 pub(crate) fn run(arguments: &PolicyArguments, out: &mut dyn Write) -> Result<Outcome, CliError> {
     match &arguments.command {
         PolicyCommand::Validate { paths } => validate(paths, out),
+        PolicyCommand::Show(arguments) => show::run(arguments, out),
         PolicyCommand::Schema { kind } => print_schema(kind, out),
         PolicyCommand::Crds { group } => print_definitions(group.as_deref(), out),
     }
