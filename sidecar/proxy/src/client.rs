@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::Limits;
 use crate::drain::{DrainWatch, Phase};
+use crate::places;
 
 mod stream;
 
@@ -21,6 +22,8 @@ pub(crate) use stream::{ReadEnd, Replayed, Stream, WriteEnd};
 
 /// Bytes read at once while a head or a hello is collected.
 const READ_BYTES: usize = 4096;
+/// The first byte of a TLS client, which no head begins with.
+const TLS_HANDSHAKE: u8 = 22;
 /// How long a closed connection is read on, so that the answer isn't lost to a reset.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 /// Bytes that are read and thrown away meanwhile.
@@ -41,6 +44,8 @@ pub(crate) enum NoHead {
     Gone,
     /// The head didn't end in time.
     Slow,
+    /// TLS, where only HTTP is spoken.
+    Tls,
     /// The head can't be read in one way only.
     Malformed(HeadError),
 }
@@ -69,8 +74,12 @@ impl Client {
         let deadline = deadline(limits.head_max);
         let mut reader = HeadReader::new();
         loop {
+            if self.buffer.first() == Some(&TLS_HANDSHAKE) {
+                return Err(NoHead::Tls);
+            }
             if let Some((head, length)) = reader.read(&self.buffer).map_err(NoHead::Malformed)? {
                 let _ = self.buffer.split_to(length.min(self.buffer.len()));
+                places::heard();
                 return Ok(head);
             }
             match timeout_at(deadline, self.read_more()).await {
@@ -117,6 +126,7 @@ impl Client {
         drain: &mut DrainWatch,
     ) -> Result<(), NoHead> {
         self.buffer = BytesMut::new();
+        places::waits();
         tokio::select! {
             ready = timeout(limits.unused_max, self.something()) => match ready {
                 Ok(Ok(1..)) => Ok(()),

@@ -22,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use crate::client::{Client, deadline};
 use crate::drain::{DrainWatch, Phase};
 use crate::gate::Gate;
+use crate::places;
 
 use answer::{Transport, answer, overloaded};
 use budget::Budgets;
@@ -140,6 +141,29 @@ pub(crate) async fn serve(gate: &Arc<Gate>, client: Client, mut drain: DrainWatc
     connection.client.close().await;
 }
 
+/// Refuses the first query of a connection for which there is no place, in the words of DNS.
+pub(crate) async fn over_limit(gate: &Gate, client: Client) {
+    let mut connection = Connection { client, tasks: JoinSet::new(), asked: 0, since: None };
+    let until = deadline(TCP_QUERY_MAX);
+    loop {
+        match connection.take_query() {
+            Ok(Some(message)) => {
+                if let Some(reply) = overloaded(gate, &message, Transport::Tcp)
+                    && connection.reply(&reply).await
+                {
+                    connection.client.close().await;
+                }
+                return;
+            }
+            Ok(None) => {}
+            Err(()) => return connection.client.reset(),
+        }
+        if !matches!(timeout_at(until, connection.client.read_more()).await, Ok(Ok(1..))) {
+            return connection.client.reset();
+        }
+    }
+}
+
 /// One connection, and what is being answered on it.
 struct Connection {
     client: Client,
@@ -161,6 +185,8 @@ impl Connection {
         loop {
             while self.tasks.len() < PIPELINED_MAX {
                 match self.take_query() {
+                    // What it asks is answered in tasks of its own.
+                    Ok(Some(_)) if places::decided().is_err() => return,
                     Ok(Some(message)) => self.start(gate, message),
                     Ok(None) => break,
                     Err(()) => return,

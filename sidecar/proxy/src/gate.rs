@@ -19,6 +19,7 @@ use crate::drain::DrainWatch;
 use crate::guard::Guard;
 use crate::learn::Sinkhole;
 use crate::metrics::Metrics;
+use crate::places;
 use crate::policy_watch::Published;
 use crate::quota::Quota;
 use crate::record::{Case, CaseIds, Recorder};
@@ -99,7 +100,6 @@ impl Gate {
         Case::new(self.ids.next(), kind, self.policy.load_full())
     }
 
-    /// Resolves a permitted name and has every address judged.
     /// Has what works by the policy work by the one in force.
     pub(crate) async fn follow_policy(self: &Arc<Self>) {
         let gate = Arc::clone(self);
@@ -115,6 +115,7 @@ impl Gate {
         }
     }
 
+    /// Resolves a permitted name and has every address judged.
     ///
     /// # Errors
     /// The denial, which is an answer.
@@ -135,6 +136,7 @@ impl Gate {
         permit: &DialPermit,
     ) -> Result<(), Denial> {
         self.guard.holds()?;
+        places::decided()?;
         let addresses: Vec<String> = permit.addresses().iter().map(ToString::to_string).collect();
         self.recorder.write(case, Ok(rule), Some(addresses.join(" "))).await?;
         self.count(case, None);

@@ -42,6 +42,16 @@ pub(crate) async fn serve(gate: &Arc<Gate>, mut client: Client, mut drain: Drain
     }
 }
 
+/// Answers a connection for which there is no place.
+pub(crate) async fn over_limit(gate: &Gate, client: Client, drain: DrainWatch) {
+    let mut case = gate.case(EventKind::Egress);
+    case.protocol = PROTOCOL;
+    let most = gate.limits.service_connections_max;
+    let message = format!("the gateway has {most} connections open already");
+    let denial = Denial::new(Reason::Limit, "gateway", message, "close some, then try again");
+    proxy::told(gate, client, drain, (case, denial)).await;
+}
+
 /// Serves one request. Whether the connection goes on.
 async fn request(gate: &Arc<Gate>, client: &mut Client, head: &Head) -> bool {
     match admit(head) {

@@ -32,6 +32,7 @@ mod named;
 mod out_body;
 mod passage;
 mod peek;
+mod places;
 mod policy_watch;
 mod program;
 mod proxy;

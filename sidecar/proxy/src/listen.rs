@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use pinfold_ledger::EventKind;
+use pinfold_model::reason::Denial;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
@@ -18,6 +19,7 @@ use crate::error::StartError;
 use crate::gate::Gate;
 use crate::gateway;
 use crate::metrics::Metrics;
+use crate::places::{Place, Places};
 use crate::proxy;
 use crate::relay::{self, Established};
 use crate::transparent;
@@ -49,6 +51,16 @@ impl Service {
             Self::Dns => "DNS",
             Self::Gateway => "the gateway",
             Self::Admin => "metrics and health",
+        }
+    }
+
+    /// The protocol of records and metrics while nothing was seen of what is spoken.
+    fn protocol(self) -> &'static str {
+        match self {
+            Self::Transparent => "transparent",
+            Self::Proxy | Self::Admin => "http",
+            Self::Dns => "dns",
+            Self::Gateway => gateway::PROTOCOL,
         }
     }
 }
@@ -98,8 +110,8 @@ pub(crate) struct Port {
     pub(crate) service: Service,
     pub(crate) gate: Arc<Gate>,
     pub(crate) drain: DrainWatch,
-    /// Open connections of this service, over all its addresses.
-    pub(crate) open: Arc<AtomicU32>,
+    /// Those of this service's connections, over all its addresses.
+    pub(crate) places: Arc<Places>,
 }
 
 impl Port {
@@ -139,41 +151,26 @@ impl Port {
 
     fn accepted(&self, stream: TcpStream, told: &Arc<AtomicU32>, tasks: &mut JoinSet<()>) {
         let (gate, drain) = (Arc::clone(&self.gate), self.drain.clone());
-        let client = Client::new(stream);
         let panics = PanicCount(gate.metrics.clone());
         let service = self.service;
-        if let Some(slot) = Slot::take(&self.open, self.most()) {
-            let counted = Counted::new(&gate.metrics, self.service);
+        let place = self.places.take(service, &stream, self.most());
+        let client = Client::new(stream);
+        if let Some(place) = place {
+            let counted = Counted::new(&gate.metrics, service);
             tasks.spawn(async move {
-                let _guards = (slot, counted, panics);
-                match service {
-                    Service::Transparent => {
-                        let setup = transparent::serve(&gate, client, drain);
-                        relayed(&gate, Box::pin(for_life(&gate, setup)).await).await;
-                    }
-                    Service::Proxy => {
-                        let setup = proxy::serve(&gate, client, drain);
-                        relayed(&gate, Box::pin(for_life(&gate, setup)).await).await;
-                    }
-                    // A task has room for its largest future, so that none of these may be in it.
-                    Service::Dns => Box::pin(dns::serve(&gate, client, drain)).await,
-                    Service::Gateway => Box::pin(gateway::serve(&gate, client, drain)).await,
-                    Service::Admin => Box::pin(admin::serve(&gate, client, drain)).await,
-                }
+                let _guards = (counted, panics);
+                serve(&gate, service, &place, client, drain).await;
             });
         } else if let Some(slot) = Slot::take(told, TOLD_MAX) {
             tasks.spawn(async move {
                 let _guards = (slot, panics);
-                let told = async {
-                    match service {
-                        Service::Transparent => transparent::over_limit(&gate, client).await,
-                        Service::Proxy | Service::Dns | Service::Gateway | Service::Admin => {
-                            proxy::over_limit(&gate, client, drain).await;
-                        }
-                    }
-                };
+                let told = over_limit(&gate, service, client, drain);
                 let _ = tokio::time::timeout(TELL_MAX, told).await;
             });
+        } else {
+            gate.metrics.egress(Some(&proxy::too_many(self.most())), service.protocol());
+            // Not an end, which would wait for the agent's.
+            client.reset();
         }
     }
 
@@ -184,6 +181,55 @@ impl Port {
                 self.gate.limits.service_connections_max
             }
         }
+    }
+}
+
+/// Serves a connection to its end, or until it makes room for another one.
+async fn serve(
+    gate: &Arc<Gate>,
+    service: Service,
+    place: &Arc<Place>,
+    client: Client,
+    drain: DrainWatch,
+) {
+    // A task has room for its largest future, so that none of these may be in it.
+    let served = match service {
+        Service::Transparent => {
+            let setup = transparent::serve(gate, client, drain);
+            Box::pin(place.serve(for_life(gate, setup))).await
+        }
+        Service::Proxy => {
+            let setup = proxy::serve(gate, client, drain);
+            Box::pin(place.serve(for_life(gate, setup))).await
+        }
+        Service::Dns => none(Box::pin(place.serve(dns::serve(gate, client, drain))).await),
+        Service::Gateway => none(Box::pin(place.serve(gateway::serve(gate, client, drain))).await),
+        Service::Admin => none(Ok(Box::pin(admin::serve(gate, client, drain)).await)),
+    };
+    match served {
+        Ok(opened) => relayed(gate, opened).await,
+        Err(denial) => {
+            let mut case = gate.case(EventKind::Egress);
+            case.protocol = service.protocol();
+            gate.refused(&case, denial).await;
+        }
+    }
+}
+
+/// What is served in place opens nothing that is to be relayed.
+fn none(served: Result<(), Denial>) -> Result<Option<Established>, Denial> {
+    served.map(|()| None)
+}
+
+/// Tells a connection for which there is no place, in the words of what is spoken there.
+async fn over_limit(gate: &Gate, service: Service, client: Client, drain: DrainWatch) {
+    match service {
+        Service::Transparent => transparent::over_limit(gate, client).await,
+        Service::Proxy => proxy::over_limit(gate, client, drain).await,
+        Service::Gateway => gateway::over_limit(gate, client, drain).await,
+        Service::Dns => dns::over_limit(gate, client).await,
+        // Not the agent's, so no denial.
+        Service::Admin => client.reset(),
     }
 }
 

@@ -8,6 +8,7 @@ use pinfold_wire::head::REQUEST_LINE_BYTES_MAX;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::Client;
+use crate::places;
 
 /// TLS alerts (RFC 8446 section 6).
 const ALERT_ACCESS_DENIED: u8 = 49;
@@ -31,6 +32,13 @@ pub(crate) enum First {
 
 /// Looks at the first bytes without using them up.
 pub(crate) async fn look(client: &mut Client, until: Instant) -> First {
+    places::waits();
+    let first = first_of(client, until).await;
+    places::heard();
+    first
+}
+
+async fn first_of(client: &mut Client, until: Instant) -> First {
     if client.buffer.is_empty() {
         match timeout_at(until, client.read_more()).await {
             Ok(Ok(1..)) => {}

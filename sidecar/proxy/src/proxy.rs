@@ -12,6 +12,9 @@ use crate::connect;
 use crate::drain::DrainWatch;
 use crate::forward::{Forwarder, Route};
 use crate::gate::{Gate, Refusal};
+use crate::passage::{Farewell, let_go};
+use crate::peek::alert_for;
+use crate::record::Case;
 use crate::relay::Established;
 use crate::socks;
 
@@ -77,6 +80,7 @@ pub(crate) async fn no_head(gate: &Gate, mut client: Client, none: NoHead) {
             let status = http::StatusCode::REQUEST_TIMEOUT;
             Refusal::malformed(status, "head-slow", "the head didn't end in time".to_owned())
         }
+        NoHead::Tls => return not_tls(gate, client).await,
     };
     let mut case = gate.case(EventKind::Egress);
     case.protocol = "http";
@@ -85,6 +89,17 @@ pub(crate) async fn no_head(gate: &Gate, mut client: Client, none: NoHead) {
     if client.write(&bytes, gate.limits.write_max).await.is_ok() {
         client.close().await;
     }
+}
+
+/// Refuses TLS where only HTTP is spoken, in its own words: nobody shows a TLS client what HTTP would say.
+async fn not_tls(gate: &Gate, client: Client) {
+    let mut case = gate.case(EventKind::Egress);
+    case.protocol = "tls";
+    let message = "TLS to the sidecar itself, which speaks HTTP and SOCKS5 there";
+    let remedy = "give the proxy as `http://`; what goes through it may be TLS";
+    let denial = Denial::new(Reason::Protocol, "spec.egress", message, remedy);
+    let refusal = gate.refused(&case, denial).await;
+    let_go(gate, client, Farewell::Alert(alert_for(refusal.denial.reason))).await;
 }
 
 /// Why a connection beyond the policy's limit is refused.
@@ -100,13 +115,32 @@ pub(crate) async fn over_limit(gate: &Gate, mut client: Client, mut drain: Drain
     case.protocol = "http";
     let denial = too_many(case.published.policy.connections_max);
     match client.first_byte(&gate.limits, &mut drain).await {
-        None => return,
-        Some(VERSION_5) => return socks::over_limit(gate, client, denial).await,
-        Some(_) => {}
+        None => client.reset(),
+        Some(VERSION_5) => socks::over_limit(gate, client, denial).await,
+        Some(_) => told(gate, client, drain, (case, denial)).await,
     }
-    if let Ok(head) = client.read_head(&gate.limits, &mut drain).await {
-        case.method = Some(head.method.to_string());
-        case.endpoint = Some((head.authority.host.to_string(), head.authority.port_or(80)));
+}
+
+/// Answers one request for which there is no place.
+pub(crate) async fn told(
+    gate: &Gate,
+    mut client: Client,
+    mut drain: DrainWatch,
+    (mut case, denial): (Case, Denial),
+) {
+    match client.read_head(&gate.limits, &mut drain).await {
+        Ok(head) => {
+            case.method = Some(head.method.to_string());
+            case.endpoint = Some((head.authority.host.to_string(), head.authority.port_or(80)));
+        }
+        Err(NoHead::Malformed(_) | NoHead::Slow) => {}
+        Err(NoHead::Gone) => return client.reset(),
+        Err(NoHead::Tls) => {
+            case.protocol = "tls";
+            let refusal = gate.refused(&case, denial).await;
+            let alert = Farewell::Alert(alert_for(refusal.denial.reason));
+            return let_go(gate, client, alert).await;
+        }
     }
     let refusal = gate.refused(&case, denial).await;
     let bytes = refusal.answer(&case).encode(false, false);

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use pinfold_ledger::{EventKind, Gate as GateKind, Ledger, Settings};
@@ -21,6 +20,7 @@ use crate::guard::Guard;
 use crate::learn::Sinkhole;
 use crate::listen::{Port, Service, bind, bind_udp};
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::policy_watch::PolicyWatch;
 use crate::quota::Quota;
 use crate::record::{CaseIds, Recorder};
@@ -150,7 +150,7 @@ pub(crate) async fn start_with(
         ports.spawn(dns::serve_udp(Arc::clone(&gate), socket, watched.clone()));
     }
     // What leaves the pod counts together, whichever way it came.
-    let out = Arc::new(AtomicU32::new(0));
+    let out = Arc::<Places>::default();
     let counts = [
         (Service::Transparent, Arc::clone(&out)),
         (Service::Proxy, out),
@@ -159,10 +159,10 @@ pub(crate) async fn start_with(
         (Service::Admin, Arc::default()),
     ];
     for (listener, service) in sockets {
-        let open = counts.iter().find(|(counted, _)| *counted == service);
-        let open = open.map(|(_, count)| Arc::clone(count)).unwrap_or_default();
+        let places = counts.iter().find(|(counted, _)| *counted == service);
+        let places = places.map(|(_, places)| Arc::clone(places)).unwrap_or_default();
         let (gate, drain) = (Arc::clone(&gate), watched.clone());
-        let port = Port { listener, service, gate, drain, open };
+        let port = Port { listener, service, gate, drain, places };
         let tasks = if service == Service::Admin { &mut admin } else { &mut ports };
         tasks.spawn(port.run());
     }

@@ -12,6 +12,7 @@ use crate::connect::{self, Words};
 use crate::drain::DrainWatch;
 use crate::gate::Gate;
 use crate::passage::Passage;
+use crate::places;
 use crate::relay::Established;
 
 /// The answer that the tunnel is open.
@@ -72,7 +73,9 @@ pub(crate) async fn serve(
 ) -> Option<Established> {
     let mut case = gate.case(EventKind::Egress);
     case.protocol = "socks";
-    match handshake(gate, &mut client).await {
+    let asked = handshake(gate, &mut client).await;
+    places::heard();
+    match asked {
         Ok(Request { host, port }) => {
             let passage = Passage { gate, case, host, port: port.get(), drain };
             connect::tunnel(passage, client, Words::Socks).await

@@ -22,6 +22,7 @@ use crate::drain::DrainWatch;
 use crate::forward::Inside;
 use crate::gate::Gate;
 use crate::passage::{Farewell, let_go};
+use crate::places;
 use crate::record::Case;
 use authority::SPOKEN;
 use site::Site;
@@ -69,6 +70,10 @@ pub(crate) async fn serve(gate: &Arc<Gate>, client: Client, ending: Ending, drai
         Ok(Err(error)) => return not_accepted(gate, &ending, &error.to_string()).await,
         Err(_) => return not_accepted(gate, &ending, "it took too long").await,
     };
+    // What is asked for inside may be judged in tasks of its own.
+    if places::decided().is_err() {
+        return;
+    }
     let site = Arc::new(Site::new(gate, ending.inside));
     if speaks_http2(&stream) {
         http2::serve(site, stream, drain).await;

@@ -1,0 +1,105 @@
+//! Who makes room for whom.
+
+use super::*;
+
+fn places() -> Arc<Places> {
+    Arc::default()
+}
+
+fn take(places: &Arc<Places>, service: Service, most: u32) -> Option<Arc<Place>> {
+    places.take_for(service, Err(io::ErrorKind::Unsupported.into()), most)
+}
+
+/// All of so many places, each decided at once.
+fn decided(places: &Arc<Places>, most: u32) -> Vec<Arc<Place>> {
+    let taken = (0..most).map(|_| take(places, Service::Proxy, most).expect("a place"));
+    taken.inspect(|place| place.decide().expect("decided")).collect()
+}
+
+fn is_shed(place: &Place) -> bool {
+    place.shed.is.load(Ordering::Acquire)
+}
+
+#[test]
+fn a_part_of_the_places_may_be_undecided() {
+    // (places, of them undecided)
+    let cases =
+        [(0, 0), (1, 1), (8, 8), (16, 16), (64, 16), (256, 64), (4096, 1024), (100_000, 1024)];
+    for (most, undecided) in cases {
+        assert_eq!(undecided_max(most), undecided, "{most}");
+    }
+}
+
+#[test]
+fn decided_connections_are_bounded_and_never_make_room() {
+    let places = places();
+    let held = decided(&places, 4);
+    assert!(take(&places, Service::Proxy, 4).is_none() && !held.iter().any(|one| is_shed(one)));
+    drop(held);
+    assert!(take(&places, Service::Proxy, 4).is_some(), "and come back");
+    assert_eq!(places.lock().open, 0);
+}
+
+#[test]
+fn the_oldest_that_says_nothing_makes_room_then_the_oldest_that_is_judged() {
+    let places = places();
+    let mut held: Vec<_> =
+        (0..64).map(|_| take(&places, Service::Proxy, 256).expect("a place")).collect();
+    held[0].decide().expect("decided");
+    held[1].set_heard(true);
+    held.push(take(&places, Service::Proxy, 256).expect("the last free one"));
+    held.push(take(&places, Service::Proxy, 256).expect("a place"));
+    let shed: Vec<_> = (0..66).filter(|at| is_shed(&held[*at])).collect();
+    assert_eq!(shed, [2], "not the decided, nor the one that is judged");
+    for place in held.iter().skip(3) {
+        place.set_heard(true);
+    }
+    held.push(take(&places, Service::Proxy, 256).expect("a place"));
+    assert!(is_shed(&held[1]) && !is_shed(&held[0]));
+    assert_eq!(held[1].decide().map_err(|denial| denial.reason), Err(Reason::Limit), "too late");
+    assert_eq!(places.lock().open, 65);
+    drop(held);
+    assert_eq!(places.lock().open, 0);
+    assert!(places.lock().undecided.is_empty());
+}
+
+#[test]
+fn where_decided_ones_fill_the_places_an_undecided_one_still_makes_room() {
+    let places = places();
+    let mut held = decided(&places, 64);
+    held.pop();
+    let silent = take(&places, Service::Transparent, 64).expect("the last");
+    let new = take(&places, Service::Transparent, 64).expect("that of the silent one");
+    assert!(is_shed(&silent) && !is_shed(&new));
+    // A reload that leaves fewer places than are taken.
+    assert!(take(&places, Service::Proxy, 10).is_none() && !is_shed(&new));
+}
+
+#[test]
+fn the_listener_that_has_the_most_gives_the_place() {
+    let places = places();
+    let asked = take(&places, Service::Proxy, 256).expect("the oldest of all");
+    let flood: Vec<_> =
+        (0..200).map(|_| take(&places, Service::Transparent, 256).expect("one")).collect();
+    assert!(!is_shed(&asked));
+    assert_eq!(flood.iter().filter(|one| is_shed(one)).count(), 200 - 63);
+}
+
+#[tokio::test]
+async fn what_is_allowed_on_a_connection_keeps_its_place() {
+    let places = places();
+    let silent = take(&places, Service::Proxy, 1).expect("a place");
+    let new = take(&places, Service::Proxy, 1).expect("its place");
+    let ended = silent.serve(std::future::pending::<()>()).await;
+    let denial = ended.expect_err("it had to go");
+    assert_eq!(
+        (denial.reason, denial.rule.as_str()),
+        (Reason::Limit, "spec.egress.limits.connections")
+    );
+    let served = new.serve(async {
+        heard();
+        super::decided().map(|()| take(&places, Service::Proxy, 1).is_none())
+    });
+    assert_eq!(served.await.expect("served").expect("decided"), true);
+    assert!(super::decided().is_ok(), "outside of any connection");
+}
