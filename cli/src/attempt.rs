@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::num::NonZeroU16;
 
 use pinfold_engine::dns::{self, Question, RecordType};
-use pinfold_engine::egress::{self, Asked, Attempt as EgressAttempt, Channel};
+use pinfold_engine::egress::{self, Asked, Attempt as EgressAttempt, Channel, Path};
 use pinfold_engine::tool;
 use pinfold_model::host::{DnsName, Host};
 use pinfold_model::policy::PolicySet;
@@ -124,8 +124,8 @@ pub(crate) enum Spoken {
         websocket: bool,
         /// Method.
         method: String,
-        /// Normalized path.
-        path: String,
+        /// Its path.
+        path: RequestPath,
     },
 }
 
@@ -135,14 +135,20 @@ impl Spoken {
             Self::Anything => Channel::Tunnel,
             Self::Opaque => Channel::Opaque,
             Self::Request { tls: true, websocket, method, path } => {
-                Channel::Https(Asked { method, path, websocket: *websocket })
+                Channel::Https(Asked { method, path: judged(path), websocket: *websocket })
             }
-            Self::Request { tls: false, websocket: true, path, .. } => Channel::WebSocket { path },
+            Self::Request { tls: false, websocket: true, path, .. } => {
+                Channel::WebSocket { path: judged(path) }
+            }
             Self::Request { tls: false, websocket: false, method, path } => {
-                Channel::Http { method, path }
+                Channel::Http { method, path: judged(path) }
             }
         }
     }
+}
+
+fn judged(path: &RequestPath) -> Path<'_> {
+    Path { text: path.decoded(), ambiguity: path.ambiguity() }
 }
 
 impl Destination {
@@ -170,8 +176,8 @@ impl Destination {
         let port = port.ok_or_else(|| fail(&"expected `HOST:PORT`, found no port"))?;
         let spoken = match request {
             Some((tls, websocket)) => {
-                let path = RequestPath::parse(target).map_err(|error| fail(&error))?;
-                let (method, path) = (method.to_uppercase(), path.decoded().to_owned());
+                let path = RequestPath::read(target).map_err(|error| fail(&error))?;
+                let method = method.to_uppercase();
                 Spoken::Request { tls, websocket, method, path }
             }
             None if scheme == "tcp" => Spoken::Opaque,

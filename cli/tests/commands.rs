@@ -152,7 +152,7 @@ fn bad_input_is_undecided_and_says_where() {
         ("try -p @policy.yaml model x", "no model gate"),
         ("try -p @policy.yaml tool files read [1]", "expected a JSON object"),
         ("try -p @policy.yaml egress ftp://a", "expected `https://`"),
-        ("try -p @policy.yaml egress http://a/%2e%2e%2f", "a/%2e%2e%2f"),
+        ("try -p @policy.yaml egress http://a/%00", "a/%00"),
         ("test @pods.yaml", "no PolicyTest document"),
         ("policy schema AgentPolcy", "did you mean `AgentPolicy`?"),
     ];
@@ -172,6 +172,8 @@ fn try_answers_as_the_sidecar_would() {
         ("egress https://evil.example", "host"),
         ("egress http://pypi.internal/simple/a", ""),
         ("egress http://pypi.internal/admin", "path"),
+        ("egress http://pypi.internal/simple/a%2fb", "path"),
+        ("egress https://api.github.com/a%2fb//c;d", ""),
         ("egress --method POST http://pypi.internal/simple/a", "method"),
         ("egress https://169.254.169.254/", "address"),
         ("egress tcp://api.github.com:443", "protocol"),

@@ -297,7 +297,7 @@ fn egress_allowed(
     let host = Host::Name(name.clone());
     let request = request.map(|request| (request.method.as_str(), request.path.as_str()));
     let channel = match (spoken, request) {
-        (Spoken::Http, Some((method, path))) => Channel::Http { method, path },
+        (Spoken::Http, Some((method, path))) => Channel::Http { method, path: path.into() },
         (Spoken::Http | Spoken::Https | Spoken::Tls | Spoken::Tcp, _) => Channel::Tunnel,
     };
     let permit = judge(policy, &Attempt { host: &host, port, channel });
@@ -309,7 +309,7 @@ fn egress_allowed(
         (Spoken::Tls, _) if permit.is_terminated() => permit.end_tls(hello).is_ok(),
         (Spoken::Tls, _) => permit.tls(hello).is_ok(),
         (Spoken::Https, Some((method, path))) => {
-            permit.https(Asked { method, path, websocket: false }).is_ok()
+            permit.https(Asked { method, path: path.into(), websocket: false }).is_ok()
         }
         (Spoken::Http, Some((method, path))) => permit.http(method, path).is_ok(),
         (Spoken::Tcp, _) => permit.opaque().is_ok(),

@@ -4,6 +4,7 @@
 //! out. An `Err` is not a failure here, it is the answer "denied". Nothing here resolves or connects.
 
 mod address;
+mod path;
 mod redirected;
 mod terminate;
 
@@ -17,6 +18,7 @@ use pinfold_model::policy::agent::{
 use pinfold_model::reason::{Denial, Reason};
 
 pub use address::{Special, is_metadata, special};
+pub use path::Path;
 pub use redirected::Redirected;
 pub use terminate::{Asked, EndPermit};
 
@@ -43,13 +45,13 @@ pub enum Channel<'a> {
     Http {
         /// Method.
         method: &'a str,
-        /// Normalized path, without the query.
-        path: &'a str,
+        /// Its path.
+        path: Path<'a>,
     },
     /// One request in the clear that asks to change to WebSocket.
     WebSocket {
-        /// Normalized path, without the query.
-        path: &'a str,
+        /// Its path.
+        path: Path<'a>,
     },
     /// One request inside TLS, which nobody sees unless the sidecar ends the TLS.
     Https(Asked<'a>),
@@ -191,8 +193,12 @@ fn judge_channel(rules: &[EgressRule], host: &Host, channel: Channel<'_>) -> Res
 ///
 /// # Errors
 /// The denial, which is an answer.
-pub fn judge_upstream(upstream: &Upstream, method: &str, path: &str) -> Result<NamePermit, Denial> {
-    check_http(&upstream.http, &upstream.place, method, path)?;
+pub fn judge_upstream<'a>(
+    upstream: &Upstream,
+    method: &str,
+    path: impl Into<Path<'a>>,
+) -> Result<NamePermit, Denial> {
+    check_http(&upstream.http, &upstream.place, method, path.into())?;
     let lifted = if upstream.allow_private { Lifted::All } else { Lifted::Networks(Vec::new()) };
     Ok(named((&upstream.host, upstream.port), &upstream.place, lifted))
 }
@@ -376,11 +382,11 @@ impl AddressPermit {
     ///
     /// # Errors
     /// The denial, which is an answer.
-    pub fn http(&self, method: &str, path: &str) -> Result<DialPermit, Denial> {
+    pub fn http<'a>(&self, method: &str, path: impl Into<Path<'a>>) -> Result<DialPermit, Denial> {
         if self.is_opaque() {
             return self.opaque();
         }
-        Ok(self.permit(judge_http(&self.rules, &self.host, method, path)?))
+        Ok(self.permit(judge_http(&self.rules, &self.host, method, path.into())?))
     }
 
     fn permit(&self, rule: &EgressRule) -> DialPermit {
@@ -409,7 +415,7 @@ fn judge_http<'r>(
     rules: &'r [EgressRule],
     host: &Host,
     method: &str,
-    path: &str,
+    path: Path<'_>,
 ) -> Result<&'r EgressRule, Denial> {
     let mut nearest = None;
     for rule in rules {
@@ -425,7 +431,7 @@ fn judge_http<'r>(
     Err(nearest.unwrap_or_else(|| wrong_protocol(rules, host, "HTTP in the clear")))
 }
 
-fn check_http(rule: &HttpRule, place: &str, method: &str, path: &str) -> Result<(), Denial> {
+fn check_http(rule: &HttpRule, place: &str, method: &str, path: Path<'_>) -> Result<(), Denial> {
     if let Some(methods) = &rule.methods
         && !methods.iter().any(|allowed| allowed == method)
     {
@@ -433,15 +439,7 @@ fn check_http(rule: &HttpRule, place: &str, method: &str, path: &str) -> Result<
         let remedy = format!("use {}, or add `{method}` to `{place}.methods`", quote(methods));
         return Err(Denial::new(Reason::Method, place, message, remedy));
     }
-    if let Some(paths) = &rule.paths
-        && !paths.iter().any(|allowed| allowed.matches(path))
-    {
-        let message = format!("path `{path}` is not allowed here");
-        let texts: Vec<String> = paths.iter().map(ToString::to_string).collect();
-        let remedy = format!("use a path like {}, or add it to `{place}.paths`", quote(&texts));
-        return Err(Denial::new(Reason::Path, place, message, remedy));
-    }
-    Ok(())
+    path::check(rule, place, path)
 }
 
 fn unlisted_host(policy: &AgentPolicy, host: &Host, port: u16) -> Denial {

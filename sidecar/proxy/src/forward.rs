@@ -10,7 +10,7 @@ use pinfold_model::host::Host;
 use pinfold_model::reason::{Denial, Reason};
 use pinfold_wire::body::BodyFraming;
 use pinfold_wire::encode::ForwardHead;
-use pinfold_wire::head::{Head, RawPath, Target};
+use pinfold_wire::head::{Head, RawPath, Target, Upgrade};
 use pinfold_wire::path::RequestPath;
 
 use crate::client::Client;
@@ -20,7 +20,7 @@ use crate::gate::{Gate, Refusal};
 use crate::http_upstream::HttpUpstream;
 use crate::quota::Meter;
 use crate::record::Case;
-use crate::tunnels::{Spoken, Tunnel};
+use crate::tunnels::{Spoken, Tunnel, judged, learned};
 use crate::websocket;
 
 /// The port of `http`.
@@ -136,8 +136,8 @@ impl<'g> Forwarder<'g> {
         case.protocol = "http";
         case.method = Some(head.method.to_string());
         if case.learns() {
-            let path = self.raw_path(head).ok().and_then(|raw| raw.normalize().ok());
-            case.path = path.map(|path| path.decoded().to_owned());
+            let path = self.raw_path(head).ok().and_then(|raw| raw.read().ok());
+            case.path = path.as_ref().and_then(learned);
         }
         case.trace(&head.headers);
         let port = self.route.port().unwrap_or(HTTP_PORT);
@@ -165,19 +165,19 @@ impl<'g> Forwarder<'g> {
     async fn judge(&mut self, head: &Head, case: &Case) -> Result<Judged, Refusal> {
         let websocket = websocket::is_asked(head)?;
         let raw = self.raw_path(head)?;
-        let path = raw.normalize().map_err(|error| {
+        let path = raw.read().map_err(|error| {
             let status = StatusCode::BAD_REQUEST;
             Refusal::malformed(status, error.reason(), error.to_string())
         })?;
         let (host, port) = self.endpoint(head)?;
-        let channel = Channel::Http { method: head.method.as_str(), path: path.decoded() };
+        let channel = Channel::Http { method: head.method.as_str(), path: judged(&path) };
         let attempt = Attempt { host: &host, port, channel };
         let name_permit = egress::judge(&case.published.policy, &attempt)?;
         let (permit, addresses) = self.addresses(name_permit).await?;
         let permit = if websocket {
-            permit.websocket(head.method.as_str(), path.decoded())?
+            permit.websocket(head.method.as_str(), judged(&path))?
         } else {
-            permit.http(head.method.as_str(), path.decoded())?
+            permit.http(head.method.as_str(), judged(&path))?
         };
         Ok(Judged { host, port, addresses, path, permit, websocket })
     }
@@ -315,7 +315,7 @@ pub(crate) async fn redirected(
 }
 
 fn tunnel(judged: &Judged, head: &Head, address: SocketAddr) -> Tunnel {
-    let path = judged.path.decoded().to_owned();
+    let path = (&judged.path).into();
     let spoken = if judged.websocket {
         Spoken::WebSocket { path }
     } else {
@@ -327,7 +327,8 @@ fn tunnel(judged: &Judged, head: &Head, address: SocketAddr) -> Tunnel {
 /// Rows 51 and 52 of the attack table: what no rule can allow.
 pub(crate) fn check_method(head: &Head) -> Result<(), Refusal> {
     let place = "spec.egress";
-    if head.upgrade.is_some() {
+    // What a server may ignore is ignored; the fields that ask for it never pass.
+    if matches!(head.upgrade, Some(Upgrade::WebSocket | Upgrade::Other)) {
         let message = "a change of protocol can't be judged";
         let remedy = "send the request without `Upgrade`";
         return Err(Denial::new(Reason::Protocol, place, message, remedy).into());

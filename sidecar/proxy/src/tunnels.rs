@@ -5,15 +5,45 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pinfold_engine::egress::{self, Asked, Attempt, Channel, DialPermit, Hello};
+use pinfold_engine::egress::{self, Asked, Attempt, Channel, DialPermit, Hello, Path};
 use pinfold_engine::tool;
 use pinfold_model::host::{DnsName, Host};
 use pinfold_model::policy::agent::AgentPolicy;
 use pinfold_model::reason::{Denial, Reason};
+use pinfold_wire::path::RequestPath;
 use tokio::sync::Notify;
 
 use crate::gate::Gate;
 use crate::record::Case;
+
+/// The path of a request, as it was judged.
+#[derive(Debug, Clone)]
+pub(crate) struct JudgedPath {
+    text: String,
+    ambiguity: Option<&'static str>,
+}
+
+impl From<&RequestPath> for JudgedPath {
+    fn from(path: &RequestPath) -> Self {
+        Self { text: path.decoded().to_owned(), ambiguity: path.ambiguity() }
+    }
+}
+
+impl<'a> From<&'a JudgedPath> for Path<'a> {
+    fn from(path: &'a JudgedPath) -> Self {
+        Self { text: &path.text, ambiguity: path.ambiguity }
+    }
+}
+
+/// What the engine judges of a path.
+pub(crate) fn judged(path: &RequestPath) -> Path<'_> {
+    Path { text: path.decoded(), ambiguity: path.ambiguity() }
+}
+
+/// The path that a proposal may be made of; one that is ambiguous can't be in a rule.
+pub(crate) fn learned(path: &RequestPath) -> Option<String> {
+    path.ambiguity().is_none().then(|| path.decoded().to_owned())
+}
 
 /// What flows through an open connection.
 #[derive(Debug, Clone)]
@@ -31,22 +61,22 @@ pub(crate) enum Spoken {
     Http {
         /// Its method.
         method: String,
-        /// Its normalized path.
-        path: String,
+        /// Its path.
+        path: JudgedPath,
     },
     /// A request inside TLS that the sidecar ended.
     Https {
         /// Its method.
         method: String,
-        /// Its normalized path.
-        path: String,
+        /// Its path.
+        path: JudgedPath,
         /// Whether it changed to WebSocket.
         websocket: bool,
     },
     /// A request in the clear that changed to WebSocket.
     WebSocket {
-        /// Its normalized path.
-        path: String,
+        /// Its path.
+        path: JudgedPath,
     },
     /// A request to a named upstream.
     Upstream {
@@ -113,9 +143,9 @@ impl Tunnel {
                 self.tunnel(policy, own)?.tls(hello)?
             }
             Spoken::Http { method, path } => self.tunnel(policy, own)?.http(method, path)?,
-            Spoken::Https { method, path, websocket } => {
-                self.tunnel(policy, own)?.https(Asked { method, path, websocket: *websocket })?
-            }
+            Spoken::Https { method, path, websocket } => self
+                .tunnel(policy, own)?
+                .https(Asked { method, path: path.into(), websocket: *websocket })?,
             Spoken::WebSocket { path } => self.tunnel(policy, own)?.websocket("GET", path)?,
             Spoken::Upstream { name, method, path } => upstream(name, method, path)?,
             Spoken::Mcp { server, tool } => {

@@ -75,12 +75,20 @@ impl RawPath {
     pub fn normalize(&self) -> Result<RequestPath, PathError> {
         RequestPath::parse(&self.0)
     }
+
+    /// The path in its one reading, or as it was written: see [`RequestPath::read`].
+    ///
+    /// # Errors
+    /// [`PathError`] for what no server should take.
+    pub fn read(&self) -> Result<RequestPath, PathError> {
+        RequestPath::read(&self.0)
+    }
 }
 
 /// A protocol change asked for by the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Upgrade {
-    /// HTTP/2 without TLS.
+    /// HTTP/2 without TLS, and nothing else: what a server may ignore, and clients expect it to (RFC 9110 section 7.8).
     H2c,
     /// WebSocket alone.
     WebSocket,
@@ -342,7 +350,7 @@ fn list(headers: &HeaderMap, name: &header::HeaderName) -> Option<Vec<String>> {
 fn read_upgrade(headers: &HeaderMap, options: &[String]) -> Option<Upgrade> {
     let protocols = list(headers, &header::UPGRADE).unwrap_or_else(|| vec![String::new()]);
     let h2c = |text: &String| text == "h2c" || text == "h2" || text.starts_with("http/2");
-    if headers.contains_key("http2-settings") || protocols.iter().any(h2c) {
+    if !protocols.is_empty() && protocols.iter().all(h2c) {
         return Some(Upgrade::H2c);
     }
     match protocols.as_slice() {

@@ -1,7 +1,8 @@
 //! The path of a request, normalized once: what is judged is its decoded form, what is forwarded is the encoding of that form.
 //!
-//! A path that two servers could read differently (encoded slashes, double encoding, parameters, empty segments) is refused,
-//! never repaired; only dot segments are resolved and escapes of unreserved characters undone (RFC 3986 section 6.2.2).
+//! A path that two servers could read differently (encoded slashes, double encoding, parameters, empty segments) is never repaired: it is
+//! refused, or passed on as it was written where nothing is judged by it. Else only dot segments are resolved and escapes of unreserved
+//! characters undone (RFC 3986 section 6.2.2).
 
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ pub struct RequestPath {
     decoded: String,
     encoded: String,
     query: Option<String>,
+    ambiguity: Option<PathError>,
 }
 
 impl RequestPath {
@@ -35,10 +37,36 @@ impl RequestPath {
             encoded.push('/');
             encoded.push_str(&segment.encoded);
         }
-        Ok(Self { decoded, encoded, query: query.map(str::to_owned) })
+        Ok(Self { decoded, encoded, query: query.map(str::to_owned), ambiguity: None })
     }
 
-    /// The path that rules are matched against: percent-decoded, without dot segments.
+    /// The same, but a path that is only ambiguous, and a valid request target, comes back as it was written, with what is ambiguous in it.
+    ///
+    /// # Errors
+    /// [`PathError`] for what no server should take.
+    pub fn read(raw: &str) -> Result<Self, PathError> {
+        let error = match Self::parse(raw) {
+            Ok(path) => return Ok(path),
+            Err(error) if error.ambiguity().is_none() => return Err(error),
+            Err(error) => error,
+        };
+        let (path, query) = match raw.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (raw, None),
+        };
+        check_target(path)?;
+        let text = path.to_owned();
+        let query = query.map(str::to_owned);
+        Ok(Self { decoded: text.clone(), encoded: text, query, ambiguity: Some(error) })
+    }
+
+    /// Why rules about paths can't be matched against it, if they can't.
+    #[must_use]
+    pub fn ambiguity(&self) -> Option<&'static str> {
+        self.ambiguity.and_then(PathError::ambiguity)
+    }
+
+    /// The path that rules are matched against: percent-decoded, without dot segments. As it was written if it is ambiguous.
     #[must_use]
     pub fn decoded(&self) -> &str {
         &self.decoded
@@ -130,6 +158,23 @@ fn check_byte(byte: u8, escaped: bool) -> Result<(), PathError> {
     }
 }
 
+/// An absolute path of RFC 3986 section 3.3 without control characters, whatever it means.
+fn check_target(path: &str) -> Result<(), PathError> {
+    let mut bytes = path.strip_prefix('/').ok_or(PathError::NotAbsolute)?.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => match read_escape(&mut bytes)? {
+                0..0x20 | 0x7f => return Err(PathError::Control),
+                _ => {}
+            },
+            b'/' | b';' => {}
+            _ if is_path_character(byte) => {}
+            _ => return Err(PathError::Character),
+        }
+    }
+    Ok(())
+}
+
 /// RFC 3986 section 2.3.
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
@@ -154,7 +199,7 @@ fn check_query(query: &str) -> Result<(), PathError> {
     Ok(())
 }
 
-/// Why a path is refused. All are answered with 400.
+/// Why a path is refused, with 400, or can't be judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// Doesn't begin with a slash.
@@ -197,5 +242,20 @@ impl PathError {
     #[must_use]
     pub fn reason(self) -> &'static str {
         "path-ambiguous"
+    }
+
+    /// What servers read in several ways; none for what isn't a path at all.
+    #[must_use]
+    pub fn ambiguity(self) -> Option<&'static str> {
+        match self {
+            Self::EncodedSlash => Some("an encoded slash"),
+            Self::Backslash => Some("a backslash"),
+            Self::DoubleEncoding => Some("an encoded percent sign"),
+            Self::Parameter => Some("a semicolon"),
+            Self::EmptySegment => Some("an empty segment"),
+            Self::EscapesRoot => Some("`..` above the root"),
+            Self::Utf8 => Some("escapes that aren't UTF-8"),
+            Self::NotAbsolute | Self::Control | Self::Character | Self::Escape => None,
+        }
     }
 }

@@ -50,8 +50,8 @@ def judge(outcome, denials, arrivals):
 
 
 # The first request of these is an honest one.
-# Of 41b the handshake arrives, which shows the certificate.
-MAY_ARRIVE = {"50", "50a", "41b"}
+# Of 41b the handshake arrives, which shows the certificate; of 31b and 31c the first hello.
+MAY_ARRIVE = {"50", "50a", "41b", "31b", "31c"}
 
 
 def main():

@@ -90,6 +90,9 @@ rows_of("30", "an honest handshake", "reached", lambda entrance: tls(entrance, "
 row("30a", "HTTPS by a whole client", "reached", lambda: fetch("api.example.net"))
 rows_of("31", "the server name is another", "denied", lambda entrance: tls(entrance, "api.example.net", 443, [b"slow.example.net"]), "name", entrances=("connect", "socks"))
 rows_of("31a", "the server name is one that no rule lists", "denied", lambda entrance: tls(entrance, "api.example.net", 443, [b"evil.example.org"]))
+rows_of("31b", "the hello after a HelloRetryRequest names another host", "denied", lambda entrance: twice(entrance, b"evil.example.org"), "name")
+rows_of("31c", "and comes before it was asked for", "denied", lambda entrance: twice(entrance, b"evil.example.org", ahead=True), "name")
+rows_of("31d", "an honest second hello", "reached", lambda entrance: twice(entrance, b"api.example.net"))
 rows_of("32", "no server name", "denied", lambda entrance: tls(entrance, "api.example.net", 443, []))
 rows_of("33", "SSH on a tls rule", "denied", lambda entrance: speak(tunnel(entrance, "api.example.net", 443), b"SSH-2.0-evil\r\n"), "protocol")
 for port in (22, 25, 6443, 8443):
@@ -133,6 +136,32 @@ def terminated(host, path="/open/a"):
         if not answer.startswith(b"HTTP/1.1 200"):
             raise Denied(status(answer, client))
         return answer.partition(b"\r\n\r\n")[2]
+
+
+def twice(entrance, name, ahead=False):
+    """A hello without a key share, and once the server has asked for another, one for `name`."""
+    seed = os.urandom(64)
+    hello = lambda name, **options: wire.hello([name], seed=seed, **options)  # noqa: E731
+    with tunnel(entrance, "api.example.net", 443) as client:
+        client.sendall(hello(b"api.example.net", share=False) + (hello(name) if ahead else b""))
+        answers = wire.messages(client)
+        kind, message = next(answers)
+        if kind != b"\x16" or wire.RETRY not in message:
+            return f"no HelloRetryRequest but {kind!r} {message[:40]!r}: nothing was tried"
+        if not ahead:
+            client.sendall(hello(name))
+        kind, message = next(answers)
+        if kind != b"\x16":
+            raise Denied(f"alert {message[1]}" if kind == b"\x15" else "closed")
+        return "ServerHello"
+
+
+def written(entrance, path):
+    """A request whose path arrives as it was written."""
+    answer = both(entrance, path, "plain.example.net")
+    if answer != f"this is {path}\n":
+        raise Denied(f"changed: {answer!r}")
+    return answer
 
 
 def answered(client, data):
@@ -201,7 +230,8 @@ for more, title in (
 rows_of("50", "the second request goes elsewhere", "denied", lambda entrance: requests(entrance, "web.example.net", get("/open/a", "web.example.net", entrance == "proxy"), get("/", "evil.example.org", entrance == "proxy")), entrances=HTTP)
 rows_of("50a", "the second request has another path", "denied", lambda entrance: requests(entrance, "web.example.net", get("/open/a", "web.example.net", entrance == "proxy"), get("/closed", "web.example.net", entrance == "proxy")), "path", entrances=HTTP)
 rows_of("50b", "an honest second request", "reached", lambda entrance: requests(entrance, "web.example.net", get("/open/a", "web.example.net", entrance == "proxy"), get("/open/b", "web.example.net", entrance == "proxy")), entrances=HTTP)
-rows_of("51", "an upgrade to h2c", "denied", lambda entrance: both(entrance, "/open/a", "web.example.net", more="Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"), "protocol", entrances=HTTP)
+rows_of("51", "an upgrade to h2c, beside another", "denied", lambda entrance: both(entrance, "/open/a", "web.example.net", more="Connection: Upgrade\r\nUpgrade: h2c, TLS/1.0\r\n"), "protocol", entrances=HTTP)
+rows_of("51b", "an offer of h2c, which is ignored", "reached", lambda entrance: both(entrance, "/open/a", "web.example.net", more="Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"), entrances=HTTP)
 rows_of("51a", "an upgrade to WebSocket without a rule", "denied", lambda entrance: both(entrance, "/open/a", "web.example.net", more="Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), "protocol", entrances=HTTP)
 for method in ("TRACE", "TRACK", "BREW"):
     rows_of("52", method, "denied", lambda entrance, method=method: both(entrance, "/open/a", "plain.example.net", method=method), "method", entrances=HTTP)
@@ -209,6 +239,13 @@ rows_of("52a", "DELETE, which the rule doesn't list", "denied", lambda entrance:
 row("53", "userinfo", "denied", lambda: requests("proxy", "", b"GET http://web.example.net@evil.example.org/open/a HTTP/1.1\r\nHost: evil.example.org\r\n\r\n"), "malformed")
 for path in ("/open/../closed", "/open/%2e%2e/closed", "/open/..%2fclosed", "/open/%252e%252e/closed", "/open\\..\\closed", "/open/..;/closed", "/closed", "//open/a"):
     rows_of("54", path, "denied", lambda entrance, path=path: both(entrance, path, "web.example.net"), entrances=HTTP)
+for path in ("/open/..%2fclosed", "/open/a%2Fb", "/open//a", "/open/a;b", "/open/100%25"):
+    rows_of("54a", f"{path}, which servers read in several ways", "denied", lambda entrance, path=path: both(entrance, path, "web.example.net"), "path", entrances=HTTP)
+for path in ("/@scope%2fname", "/api/v4/projects/a%2Fb", "//a", "/a;v=1", "/100%25"):
+    rows_of("54b", f"{path}, by a rule without paths", "reached", lambda entrance, path=path: written(entrance, path), entrances=HTTP)
+for path in ("/a%00", "//a#b"):
+    rows_of("54c", f"{path}, which is no path", "denied", lambda entrance, path=path: both(entrance, path, "plain.example.net"), "malformed", entrances=HTTP)
+row("54d", "an ambiguous path inside a terminated tunnel", "denied", lambda: terminated("inside.example.net", "/open/a%2Fb"), "path")
 for host in ("web.example.net.evil.example.org", "evil-web.example.net", "xweb.example.net", "web.example.net\u3002evil.example.org", "web_.example.net", "web.example.com"):
     row("57", f"Host {ascii(host)}", "denied", lambda host=host: requests("proxy", "", f"GET http://{host}/open/a HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()))
 row("55", "upper case and a trailing dot are the same name", "reached", lambda: requests("proxy", "", b"GET http://WEB.example.NET./open/a HTTP/1.1\r\nHost: WEB.example.NET.\r\n\r\n"))

@@ -80,22 +80,43 @@ def server_name(*names):
 GREASE_ECH = extension(0xFE0D, b"\0\0\x01\0\x01\x07\0\x20" + bytes(32) + b"\0\xd0" + bytes(0xD0))
 
 
-def hello(names=(), more=b"", modern=True, padding=0):
-    """A ClientHello in one record that a TLS server answers."""
+def hello(names=(), more=b"", modern=True, padding=0, share=True, seed=None):
+    """A ClientHello in one record that a TLS server answers; without a share, with a HelloRetryRequest. Two of one connection have one seed."""
+    seed = seed or os.urandom(64)
     extensions = server_name(*names) if names else b""
     if modern:
         extensions += extension(43, b"\x04\x03\x04\x03\x03")
     extensions += extension(10, b"\0\x04\0\x1d\0\x17") + extension(11, b"\x01\0")
-    extensions += extension(13, b"\0\x0c\x04\x03\x08\x04\x04\x01\x05\x03\x08\x05\x08\x06") + extension(51, b"\0\x24\0\x1d\0\x20" + os.urandom(31) + b"\x09")
+    extensions += extension(13, b"\0\x0c\x04\x03\x08\x04\x04\x01\x05\x03\x08\x05\x08\x06") + extension(51, b"\0\x24\0\x1d\0\x20" + os.urandom(31) + b"\x09" if share else b"\0\0")
     if padding:
         extensions += extension(21, bytes(padding))
     extensions += more
     version = b"\x03\x03" if modern else b"\x03\x01"
     ciphers = b"\x13\x01\x13\x02\xc0\x2f\xc0\x2b\xc0\x30\xc0\x2c\x00\x9c"
-    body = version + os.urandom(32) + b"\x20" + os.urandom(32) + struct.pack(">H", len(ciphers)) + ciphers + b"\x01\0"
+    body = version + seed[:32] + b"\x20" + seed[32:] + struct.pack(">H", len(ciphers)) + ciphers + b"\x01\0"
     body += struct.pack(">H", len(extensions)) + extensions
     message = b"\x01" + struct.pack(">I", len(body))[1:] + body
     return record(message)
+
+
+# What tells a HelloRetryRequest from a ServerHello.
+RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+
+
+def messages(client):
+    """The handshake records of a server, one by one; an alert or an end is the last."""
+    while True:
+        header = exactly(client, 5)
+        payload = exactly(client, struct.unpack(">H", header[3:])[0]) if len(header) == 5 else b""
+        if header[:1] != b"\x14":
+            yield header[:1], payload
+
+
+def exactly(client, size):
+    data = b""
+    while len(data) < size and (news := client.recv(size - len(data))):
+        data += news
+    return data
 
 
 def record(payload):

@@ -7,7 +7,7 @@ use pinfold_model::host::Host;
 use pinfold_model::policy::agent::{EgressRule, HttpRule, Protocol};
 use pinfold_model::reason::{Denial, Reason};
 
-use super::{AddressPermit, DialPermit, Hello, check_http, wrong_protocol};
+use super::{AddressPermit, DialPermit, Hello, Path, check_http, wrong_protocol};
 
 /// The right to answer a TLS handshake in the name of one host. Made here alone:
 ///
@@ -41,8 +41,8 @@ impl EndPermit {
 pub struct Asked<'a> {
     /// Method.
     pub method: &'a str,
-    /// Normalized path, without the query.
-    pub path: &'a str,
+    /// Its path.
+    pub path: Path<'a>,
     /// Whether it asks to change to WebSocket (RFC 6455).
     pub websocket: bool,
 }
@@ -72,8 +72,12 @@ impl AddressPermit {
     ///
     /// # Errors
     /// The denial, which is an answer.
-    pub fn websocket(&self, method: &str, path: &str) -> Result<DialPermit, Denial> {
-        let asked = Asked { method, path, websocket: true };
+    pub fn websocket<'a>(
+        &self,
+        method: &str,
+        path: impl Into<Path<'a>>,
+    ) -> Result<DialPermit, Denial> {
+        let asked = Asked { method, path: path.into(), websocket: true };
         judge_clear(&self.rules, &self.host, asked).map(|rule| self.permit(rule))
     }
 }

@@ -81,7 +81,8 @@ fn requests_in_the_clear() {
     let policy = policy();
     for (name, port, method, path, expected) in cases {
         let host = host(name);
-        let attempt = Attempt { host: &host, port, channel: Channel::Http { method, path } };
+        let attempt =
+            Attempt { host: &host, port, channel: Channel::Http { method, path: path.into() } };
         assert_eq!(outcome(judge(&policy, &attempt)), expected, "{method} {name}:{port}{path}");
     }
 }
@@ -94,7 +95,9 @@ fn what_would_be_spoken_is_judged_before_it_is() {
     );
     let file = SourceFile { name: "p.yaml".to_owned(), text };
     let policy = load(&[file]).expect("a policy").agents.remove(0);
-    let https = |method, path, websocket| Channel::Https(Asked { method, path, websocket });
+    let https = |method, path: &'static str, websocket| {
+        Channel::Https(Asked { method, path: path.into(), websocket })
+    };
     let cases = [
         ("web.internal", 443, https("GET", "/a/b", false), "allow"),
         ("web.internal", 443, https("GET", "/a/b", true), "allow"),
@@ -104,9 +107,9 @@ fn what_would_be_spoken_is_judged_before_it_is() {
         ("api.github.com", 443, https("POST", "/anything", true), "allow"),
         ("db.internal", 5432, https("GET", "/", false), "allow"),
         ("pypi.internal", 80, https("GET", "/simple/x", false), "protocol"),
-        ("pypi.internal", 80, Channel::WebSocket { path: "/simple/x" }, "protocol"),
-        ("chat.internal", 80, Channel::WebSocket { path: "/" }, "allow"),
-        ("web.internal", 443, Channel::WebSocket { path: "/a/b" }, "protocol"),
+        ("pypi.internal", 80, Channel::WebSocket { path: "/simple/x".into() }, "protocol"),
+        ("chat.internal", 80, Channel::WebSocket { path: "/".into() }, "allow"),
+        ("web.internal", 443, Channel::WebSocket { path: "/a/b".into() }, "protocol"),
         ("db.internal", 5432, Channel::Opaque, "allow"),
         ("10.20.1.1", 5432, Channel::Opaque, "allow"),
         ("api.github.com", 443, Channel::Opaque, "protocol"),

@@ -19,7 +19,7 @@ use crate::gate::{Gate, Refusal};
 use crate::http_upstream::HttpUpstream;
 use crate::quota::Meter;
 use crate::record::Case;
-use crate::tunnels::{Registered, Spoken, Tunnel};
+use crate::tunnels::{Registered, Spoken, Tunnel, judged, learned};
 use crate::upstream::Offered;
 use crate::websocket;
 
@@ -67,7 +67,7 @@ impl Site {
         if let Some(head) = head {
             case.method = Some(head.method.to_string());
             if case.learns() {
-                case.path = self.path(head).ok().map(|path| path.decoded().to_owned());
+                case.path = self.path(head).ok().and_then(|path| learned(&path));
             }
             case.trace(&head.headers);
         }
@@ -87,7 +87,7 @@ impl Site {
         let permit = egress::judge(&case.published.policy, &attempt)?;
         let found = self.addresses().await?;
         let permit = permit.addresses(&found, &self.gate.own)?;
-        let asked = Asked { method: head.method.as_str(), path: path.decoded(), websocket };
+        let asked = Asked { method: head.method.as_str(), path: judged(&path), websocket };
         let permit = permit.https(asked)?;
         Ok(Judged { path, permit, websocket })
     }
@@ -97,7 +97,7 @@ impl Site {
             |fault: &str, text: String| Refusal::malformed(StatusCode::BAD_REQUEST, fault, text);
         match &head.target {
             Target::Origin(raw) => {
-                raw.normalize().map_err(|error| malformed(error.reason(), error.to_string()))
+                raw.read().map_err(|error| malformed(error.reason(), error.to_string()))
             }
             Target::Absolute(_) | Target::Asterisk => {
                 Err(malformed("target-invalid", "expected a path inside TLS".to_owned()))
@@ -170,7 +170,7 @@ impl Site {
     ) -> Result<Registered, Denial> {
         let spoken = Spoken::Https {
             method: head.method.to_string(),
-            path: judged.path.decoded().to_owned(),
+            path: (&judged.path).into(),
             websocket: judged.websocket,
         };
         let Inside { host, port, .. } = &self.inside;

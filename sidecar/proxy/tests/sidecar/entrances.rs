@@ -294,7 +294,7 @@ fn requests() -> Vec<Request> {
         request(
             "encoded slash",
             "GET {o}/simple/..%2fa HTTP/1.1\r\nHost: {h}\r\n\r\n",
-            all("malformed"),
+            all("path"),
         ),
         request(
             "another method",
@@ -323,7 +323,7 @@ fn requests() -> Vec<Request> {
         request(
             "h2c",
             "GET {o}/simple/ HTTP/1.1\r\nHost: {h}\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
-            all("protocol"),
+            all("allow"),
         ),
         request(
             "WebSocket without a rule",

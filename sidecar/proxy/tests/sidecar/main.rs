@@ -6,6 +6,7 @@
     reason = "a panic in a test is a finding, and the texts are this crate's own ASCII"
 )]
 
+mod as_written;
 mod crowds;
 mod dns;
 mod dns_limits;

@@ -161,6 +161,7 @@ async fn a_second_hello_for_another_name_is_cut() {
                 let _ = agent.stream.write_all(&second).await;
             }
             let (answer, _) = agent.rest_or_reset().await;
+            drop(agent);
             if expected == UNRECOGNIZED_NAME {
                 assert_eq!(answer, [21, 3, 3, 0, 2, 2, expected], "{name} by {entrance:?}");
             }

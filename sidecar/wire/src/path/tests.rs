@@ -80,7 +80,71 @@ fn row_54_what_is_ambiguous() {
     }
 }
 
+/// What is only ambiguous passes as it was written, if it is a request target at all.
+#[test]
+fn row_54_what_passes_as_it_was_written() {
+    let cases = [
+        ("/@scope%2fname", "an encoded slash"),
+        ("/api/v4/projects/a%2Fb?x=%2F", "an encoded slash"),
+        ("//a", "an empty segment"),
+        ("/a//b/../c", "an empty segment"),
+        ("/a;v=1/b", "a semicolon"),
+        ("/a%3bv", "a semicolon"),
+        ("/100%25", "an encoded percent sign"),
+        ("/a%5C..", "a backslash"),
+        ("/../a", "`..` above the root"),
+        ("/%ff", "escapes that aren't UTF-8"),
+    ];
+    for (raw, ambiguity) in cases {
+        let path = RequestPath::read(raw).expect(raw);
+        assert_eq!((path.to_wire().as_str(), path.ambiguity()), (raw, Some(ambiguity)), "{raw}");
+        let text = raw.split('?').next().expect("a path");
+        assert_eq!(path.decoded(), text);
+        assert!(RequestPath::parse(raw).is_err(), "{raw}");
+    }
+    for raw in ["/", "/a%20b?c", "/a/../b"] {
+        assert_eq!(RequestPath::read(raw), RequestPath::parse(raw));
+        assert_eq!(RequestPath::read(raw).expect(raw).ambiguity(), None);
+    }
+    let refused = [
+        "",
+        "a",
+        "a//b",
+        "*",
+        "//a b",
+        "//a\tb",
+        "//a\r\nX: y",
+        "//a%00",
+        "//a%0d",
+        "//a%7F",
+        "//a#b",
+        "//a|b",
+        "/a\\b",
+        "//a%",
+        "//a%2",
+        "//a%zz",
+        "//\u{e9}",
+        "//a?b c",
+        "//a?b#c",
+        "//a?%z",
+    ];
+    for raw in refused {
+        assert!(RequestPath::read(raw).is_err(), "{raw:?}");
+    }
+}
+
 proptest! {
+    /// What is ambiguous isn't touched, and nothing that ends a request line or a target gets through.
+    #[test]
+    fn ambiguous_paths_are_not_touched(raw in "/(([a-z.;/#?\\\\ \\x00]|%[0-9a-fA-F]{2}){0,6}/){0,4}") {
+        if let Ok(path) = RequestPath::read(&raw)
+            && path.ambiguity().is_some()
+        {
+            prop_assert_eq!(path.to_wire(), raw.clone());
+            prop_assert!(raw.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));
+        }
+    }
+
     /// Whoever reads the forwarded form reads what was judged, and reading it again changes nothing.
     #[test]
     fn forwarding_is_stable(raw in "/(([a-z.]|%[0-9a-fA-F]{2}|[+,:@;%\\\\]){0,6}/){0,5}[a-z.%0-9]{0,5}") {

@@ -120,11 +120,12 @@ fn rows_51_54_requests_inside() {
     ];
     let policy = policy(POLICY);
     for (host, method, path, websocket, expected) in cases {
-        let judged = permit(&policy, host, 443).https(Asked { method, path, websocket });
+        let judged =
+            permit(&policy, host, 443).https(Asked { method, path: path.into(), websocket });
         assert_eq!(outcome(judged), expected, "{method} {host}{path} {websocket}");
     }
     let judged = permit(&policy, "plain.example.com", 80);
-    let asked = Asked { method: "GET", path: "/", websocket: false };
+    let asked = Asked { method: "GET", path: "/".into(), websocket: false };
     assert_eq!(
         outcome(judged.https(asked)),
         "protocol",
