@@ -51,7 +51,7 @@ world_ends() { pkill -f "$suite/world.py $scratch/world.log"; pkill -f "$suite/h
 
 world_certificate() {
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=world -keyout "$scratch/world.key" -out "$scratch/world.crt" \
-    -addext 'subjectAltName=DNS:*.example.net,DNS:*.wild.example.net' 2>/dev/null && touch "$scratch/world.log"
+    -addext basicConstraints=critical,CA:FALSE -addext 'subjectAltName=DNS:*.example.net,DNS:*.wild.example.net' 2>/dev/null && touch "$scratch/world.log"
 }
 
 # world_servers RESOLVERS: DNS there, and everything else on every address of the world.
@@ -72,7 +72,7 @@ postgres() {
   local bin data=$scratch/postgres
   bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)
   [ -n "$bin" ] || { apt-get install -y -q --no-install-recommends postgresql postgresql-client >/dev/null && bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1); } || return
-  mkdir "$data" && cp "$scratch/world.crt" "$data.crt" && cp "$scratch/world.key" "$data.key" && chown -R postgres "$data" "$data.crt" "$data.key" && chmod 600 "$data.key" || return
+  chmod o+x "$scratch" && mkdir "$data" && cp "$scratch/world.crt" "$data.crt" && cp "$scratch/world.key" "$data.key" && chown -R postgres "$data" "$data.crt" "$data.key" && chmod 600 "$data.key" || return
   setpriv --reuid postgres --regid postgres --clear-groups "$bin/initdb" -D "$data" -A trust -U honest >/dev/null || return
   printf 'host all all 0.0.0.0/0 trust\nhost all all ::/0 trust\n' >>"$data/pg_hba.conf"
   in_world setpriv --reuid postgres --regid postgres --clear-groups "$bin/postgres" -D "$data" -c listen_addresses=5.9.10.20,2a01:4f8:10::20 \
