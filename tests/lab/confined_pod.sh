@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # An agent's pod as the webhook makes it, on a real node: injected whatever its author writes, the only way out, and nothing gets out when
-# parts of it fail. Plays every row of the attack tables from the agent's container, by IPv4 and IPv6.
+# parts of it fail. Plays every row of the attack tables from the agent's container, by IPv4 and IPv6, then honest programs.
 source "$(dirname "$0")/checks.bash"
-needs python3.11:python3 pgrep:procps
+needs python3.11:python3 pgrep:procps curl:curl wget:wget git:git npm:npm pip3:python3-pip psql:postgresql-client gpgv:gpgv
 suite=$here/egress
 source "$suite/world.bash"
 system=(-n pinfold-system)
@@ -29,8 +29,20 @@ metrics() { curl -sS --max-time 5 "http://$address:15090/$1"; }
 ready() { metrics readyz | grep -qx ok; }
 intact() { metrics metrics | grep -qx "pinfold_guard_intact $1"; }
 volume() { echo "$lab_dir/kubelet/pods/$(field .metadata.uid pod -n $namespace agent)/volumes/kubernetes.io~empty-dir/$1"; }
-# The sidecar's process: that of the pod's cgroup which runs under its UID.
-sidecar_process() { pgrep -u 64646 -f 'pinfold-sidecar run' | head -n 1; }
+# The sidecar's process: that of its container's cgroup. (The UID alone may be that of another sidecar on this machine.)
+sidecar_process() {
+  local container one
+  container=$(field '.status.initContainerStatuses[?(@.name=="pinfold-sidecar")].containerID' pod -n $namespace agent)
+  for one in $(pgrep -u 64646 -f 'pinfold-sidecar run'); do
+    grep -q "${container##*/}" /proc/"$one"/cgroup && { echo "$one"; return; }
+  done
+}
+# changed_from PID: the kubelet has started another.
+changed_from() {
+  local now
+  now=$(sidecar_process)
+  [ -n "$now" ] && [ "$now" != "$1" ]
+}
 
 # Two families in each pod; the lab's network has one.
 two_families() {
@@ -39,9 +51,10 @@ two_families() {
     grep -q fd10 $cni && ip addr replace $bridge6/64 dev cni0 nodad
 }
 attacker_image() {
-  local file files=()
-  for file in $(ldd /usr/bin/python3.11 /usr/lib/python3.11/lib-dynload/_ssl.*.so | grep -o '/[^ ]*lib[^ :]*' | sort -u | grep -v dynload); do files+=("$file=$file"); done
-  "$lab/image" pinfold-attacker:1 '["/usr/bin/python3.11"]' /usr/bin/python3.11=usr/bin/python3.11 /usr/lib/python3.11=usr/lib/python3.11 "${files[@]}" "$suite=suite"
+  local files
+  printf '#!/bin/sh\nexec node /usr/lib/node_modules/npm/bin/npm-cli.js "$@"\n' >"$scratch/npm" && chmod 755 "$scratch/npm"
+  mapfile -t files < <(python3 "$suite/toolbox.py") && [ ${#files[@]} -gt 0 ] || return
+  "$lab/image" pinfold-attacker:1 '["/usr/bin/python3.11"]' "${files[@]}" "$scratch/npm=usr/bin/npm" "$scratch/world.crt=world.crt" "$suite=suite"
 }
 setup() {
   mkdir "$scratch/confined" && cp "$here"/confined/*.yaml "$scratch/confined/" && cp "$suite/policy.yaml" "$scratch/confined/attacked.yaml" &&
@@ -54,7 +67,10 @@ setup() {
 }
 outside() {
   local one
-  for one in $world_addresses; do ip addr add "$one" dev cni0 nodad 2>/dev/null || ip addr add "$one" dev cni0 || return; done
+  # Replaced, for an aborted run may have left them.
+  for one in $world_addresses; do
+    case $one in *:*) ip addr replace "$one" dev cni0 nodad ;; *) ip addr replace "$one" dev cni0 ;; esac || return
+  done
   world_certificate && world_servers $bridge,$bridge6
 }
 
@@ -65,6 +81,7 @@ starting() {
   required "two address families for pods" two_families
   required "a world on the bridge" outside
   required "images, CRDs, webhook with injection" setup
+  required "servers for honest programs" packages
   required "a namespace of agents, and alice" within 20 kubectl apply -f "$here/confined/stage.yaml"
   required "her ServiceAccount" within 30 kubectl get serviceaccount default -n $namespace
 }
@@ -148,6 +165,19 @@ exec(sys.argv[1], {"pod": pod, "spec": pod["spec"], "container": pod["spec"]["co
 print(json.dumps(pod))' "$1"; }
 variant() { refused "$1" apply -f - <<<"$(changed "$2")"; }
 
+honest() {
+  echo "# Honest programs in the pod"
+  local family line
+  for family in 4 6; do
+    python /suite/honest.py /world.crt $family >"$scratch/honest-$family"
+    while read -r line; do
+      case $line in ok*) check "${line#ok      }" true ;; FAILED*) check "${line#FAILED  }" eval 'grep -A3 -F "$line" "$scratch/honest-$family"; false' ;; esac
+    done <"$scratch/honest-$family"
+    check "all programs have run by IPv$family" [ "$(grep -c '^ok' "$scratch/honest-$family")" = 26 ]
+  done
+  check "not one packet left that no rule lists" no_leak
+}
+
 undoing() {
   echo "# Keeping it out, taking it off"
   local kind
@@ -213,10 +243,11 @@ faults() {
   forget_leaks
   local pid inside
   pid=$(sidecar_process)
+  required "the sidecar's process" [ -n "$pid" ]
   kill -STOP "$pid" # so that it can't come back before the agent has tried
   check "the sidecar stopped: nothing gets out" eval 'nothing_gets_out && no_leak'
   kill -9 "$pid"
-  check "the sidecar killed: the kubelet starts it again" within 60 eval '[ "$(sidecar_process)" != "$pid" ] && ready'
+  check "the sidecar killed: the kubelet starts it again" within 60 eval 'changed_from "$pid" && ready'
   check "it serves again" within 30 lookup api.example.net
   check "its ledger is whole" "$PINFOLD_BIN/pinfold" audit verify "$(volume pinfold-state)/audit"
   check "out of memory: killed, nothing gets out, and it comes back" out_of_memory
@@ -229,6 +260,7 @@ faults() {
 out_of_memory() {
   local pid group
   pid=$(sidecar_process)
+  [ -n "$pid" ] || return
   group=/sys/fs/cgroup/memory$(sed -n 's/.*:memory://p' /proc/"$pid"/cgroup)
   [ -w "$group/memory.limit_in_bytes" ] || { echo "no memory cgroup of the sidecar: $group"; return 1; }
   # No more than it has: the kernel kills at the next page that it can't reclaim.
@@ -236,7 +268,7 @@ out_of_memory() {
   limit=$(cat "$group/memory.usage_in_bytes")
   until echo "$limit" >"$group/memory.limit_in_bytes"; do limit=$((limit + (256 << 10))); done 2>/dev/null
   nothing_gets_out_of_a_storm
-  within 90 eval "[ \"\$(sidecar_process)\" != $pid ] && ready" && no_leak
+  within 90 eval "changed_from $pid && ready" && no_leak
 }
 nothing_gets_out_of_a_storm() { python -c 'import socket
 held = []
@@ -258,6 +290,7 @@ starting
 injecting
 attacking 4 $bridge
 attacking 6 $bridge6
+honest
 undoing
 policing
 faults
