@@ -13,7 +13,7 @@ use crate::host::{DnsName, Host, HostPattern};
 use crate::json_path::JsonPath;
 use crate::pattern::Pattern;
 
-pub use super::agent_raw::{AgentMode, Ech};
+pub use super::agent_raw::{AgentMode, Ech, Injection};
 
 /// Connections that a pod may have open at once if its policy says nothing.
 pub const CONNECTIONS_DEFAULT: u32 = 256;
@@ -61,6 +61,10 @@ pub struct AgentPolicy {
     pub servers: Vec<ToolServer>,
     /// Bytes of one MCP result.
     pub result_bytes_max: u64,
+    /// Whether what has the form of a credential is taken out of results.
+    pub redacts_secrets: bool,
+    /// What is done with results that look like an injection.
+    pub injection: Injection,
 }
 
 /// Limits of connections.

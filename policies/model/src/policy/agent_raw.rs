@@ -306,12 +306,33 @@ pub struct RawArguments {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RawResults {
-    /// Redaction.
-    pub redact: Option<Unenforced>,
+    /// What is taken out, beside injected credentials; `[secrets]` if left out.
+    pub redact: Option<Vec<RawRedact>>,
     /// Largest result.
     pub max_bytes: Option<ByteSize>,
-    /// Injection markers.
-    pub injection: Option<Unenforced>,
+    /// What is done with what looks like an injection; `flag` if left out.
+    pub injection: Option<Injection>,
+}
+
+/// What is taken out of results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RawRedact {
+    /// What has the form of a credential.
+    Secrets,
+}
+
+/// What is done with a result that looks like an injection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Injection {
+    /// Nothing: it isn't looked for.
+    Off,
+    /// The result says so, and so do the records.
+    #[default]
+    Flag,
+    /// It is refused.
+    Block,
 }
 
 /// What must be recorded.

@@ -49,6 +49,7 @@ pub(super) fn agent(
     });
     let roots = roots(&raw.tls, &place.field("tls"), &mut errors);
     loopback_ports(&raw.egress.loopback_ports, &at.field("loopbackPorts"), &mut errors);
+    let results = &raw.tools.results;
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -68,12 +69,9 @@ pub(super) fn agent(
         mode: raw.mode.unwrap_or_default(),
         upstreams,
         servers,
-        result_bytes_max: raw
-            .tools
-            .results
-            .max_bytes
-            .as_ref()
-            .map_or(RESULT_BYTES_DEFAULT, |b| b.0),
+        result_bytes_max: results.max_bytes.as_ref().map_or(RESULT_BYTES_DEFAULT, |b| b.0),
+        redacts_secrets: results.redact.as_ref().is_none_or(|list| !list.is_empty()),
+        injection: results.injection.unwrap_or_default(),
     })
 }
 

@@ -53,6 +53,7 @@ fn join_of(path: &str) -> Join {
         | "spec.egress.loopbackPorts"
         | "spec.egress.dns.searchSuffixes"
         | "spec.audit.required"
+        | "spec.tools.results.redact"
         | "spec.tools.servers[].deny"
         | "spec.tools.servers[].allow[].arguments.rules" => Join::Union,
         "spec.upstreams" | "spec.tools.servers" => Join::Named("name"),
@@ -65,6 +66,7 @@ fn join_of(path: &str) -> Join {
         "spec.egress.limits.connectionLife" | "spec.egress.limits.connectionIdle" => {
             Join::Least(time)
         }
+        "spec.tools.results.injection" => Join::Strictest(&["block", "flag", "off"]),
         "spec.egress.ech" => Join::Strictest(&["refuse", "judge-outer"]),
         // What a call is recorded as.
         "spec.tools.servers[].allow[].tier" => Join::Strictest(&["admin", "write", "read"]),
