@@ -173,7 +173,7 @@ fn never(reason: Reason) -> Option<Never> {
         Reason::Address => Never::Address,
         Reason::Name => Never::Name,
         Reason::RecordType | Reason::SearchSuffix => Never::RecordType,
-        Reason::Limit => Never::Limit,
+        Reason::Limit | Reason::Budget | Reason::Rate => Never::Limit,
         Reason::Malformed => Never::Malformed,
         Reason::Argument | Reason::RpcMethod => Never::Argument,
         Reason::Server | Reason::Tool => Never::Unreadable,
@@ -182,6 +182,8 @@ fn never(reason: Reason) -> Option<Never> {
         | Reason::Reply
         | Reason::Audit
         | Reason::Guard
+        | Reason::Breaker
+        | Reason::KillSwitch
         | Reason::NoPolicy => Never::Broken,
     })
 }

@@ -17,6 +17,7 @@ mod ready_agent;
 pub mod references;
 pub mod roots;
 pub mod schema;
+pub mod switches;
 pub mod test_case;
 pub mod values;
 

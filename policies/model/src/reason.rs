@@ -60,6 +60,14 @@ reasons! {
     SearchSuffix = "search-suffix";
     /// The pod's firewall rules are gone or not as they should be.
     Guard = "guard";
+    /// The calls of a run are used up, or nobody can tell how many were made.
+    Budget = "budget";
+    /// More calls in a time than the policy allows.
+    Rate = "rate";
+    /// The service failed too often lately, and is left alone for a while.
+    Breaker = "breaker";
+    /// Somebody pulled the kill switch.
+    KillSwitch = "kill-switch";
     /// There is no valid policy to decide by.
     NoPolicy = "no-policy";
 }

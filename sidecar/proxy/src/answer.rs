@@ -73,9 +73,13 @@ pub(crate) fn status_of(reason: Reason) -> StatusCode {
     match reason {
         Reason::Malformed => StatusCode::BAD_REQUEST,
         Reason::Resolve | Reason::Upstream | Reason::Reply => StatusCode::BAD_GATEWAY,
-        Reason::Limit | Reason::Audit | Reason::Guard | Reason::NoPolicy => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Reason::Limit
+        | Reason::Audit
+        | Reason::Guard
+        | Reason::Breaker
+        | Reason::KillSwitch
+        | Reason::NoPolicy => StatusCode::SERVICE_UNAVAILABLE,
+        Reason::Budget | Reason::Rate => StatusCode::TOO_MANY_REQUESTS,
         Reason::Host
         | Reason::Port
         | Reason::Protocol

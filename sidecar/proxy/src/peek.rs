@@ -135,6 +135,8 @@ pub(crate) fn alert_for(reason: Reason) -> u8 {
         Reason::Resolve,
         Reason::Limit,
         Reason::Guard,
+        Reason::Breaker,
+        Reason::KillSwitch,
         Reason::NoPolicy,
     ];
     if reason == Reason::Name {

@@ -43,6 +43,10 @@ pub(crate) fn refused(reason: Reason) -> Vec<u8> {
         | Reason::Audit
         | Reason::Guard
         | Reason::SearchSuffix
+        | Reason::Budget
+        | Reason::Rate
+        | Reason::Breaker
+        | Reason::KillSwitch
         | Reason::NoPolicy => Reply::Failure,
     };
     reply.encode().to_vec()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::roots::Root;
+use super::switches::{BreakerLimit, CallLimits, KillSwitch};
 use super::values::{Rate, ValueTest};
 use crate::digest::Digest;
 use crate::host::{DnsName, Host, HostPattern};
@@ -59,6 +60,10 @@ pub struct AgentPolicy {
     pub upstreams: Vec<Upstream>,
     /// MCP servers.
     pub servers: Vec<ToolServer>,
+    /// How much the agent may call, all tools together.
+    pub call_limits: CallLimits,
+    /// What ends everything.
+    pub kill_switch: KillSwitch,
     /// Bytes of one MCP result.
     pub result_bytes_max: u64,
     /// Whether what has the form of a credential is taken out of results.
@@ -219,6 +224,8 @@ pub struct Upstream {
     pub credential: Option<Credential>,
     /// Which requests.
     pub http: HttpRule,
+    /// When it is left alone.
+    pub breaker: Option<BreakerLimit>,
 }
 
 /// A credential that the agent never sees. Holds where it is read, never its value.
@@ -249,6 +256,8 @@ pub struct ToolServer {
     pub allow: Vec<Tool>,
     /// Tools that never may.
     pub deny: Vec<String>,
+    /// How much its tools may be called, all together.
+    pub call_limits: CallLimits,
 }
 
 /// A tool that may be called.
@@ -262,6 +271,10 @@ pub struct Tool {
     pub closed: bool,
     /// Rules on arguments; all must hold.
     pub rules: Vec<ValueRule>,
+    /// How much it may be called.
+    pub call_limits: CallLimits,
+    /// When it is left alone; as its upstream's if the document says nothing.
+    pub breaker: Option<BreakerLimit>,
 }
 
 /// A rule on selected values.

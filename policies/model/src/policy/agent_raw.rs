@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::raw::{RawMeta, RawValueRule};
 use super::roots::RawTls;
+use super::switches::{OneOrMany, RawBreaker, RawBudget, RawKillSwitch};
 use super::values::{
     ByteSize, CidrText, HostText, NameGlob, PathGlob, RateText, ResolverText, TimeSpan, Unenforced,
 };
@@ -43,8 +44,8 @@ pub struct RawAgent {
     pub models: Option<Unenforced>,
     /// Webhooks that come in.
     pub inbound: Option<Unenforced>,
-    /// Kill switch.
-    pub kill_switch: Option<Unenforced>,
+    /// What ends everything.
+    pub kill_switch: Option<RawKillSwitch>,
     /// What must be recorded.
     pub audit: RawAudit,
     /// `enforce` or `learn`.
@@ -194,8 +195,8 @@ pub struct RawUpstream {
     pub paths: Option<Vec<PathGlob>>,
     /// Retries.
     pub retry: Option<Unenforced>,
-    /// Circuit breaker.
-    pub breaker: Option<Unenforced>,
+    /// When it is left alone for a while; of each of its tools too.
+    pub breaker: Option<RawBreaker>,
 }
 
 /// A credential that the agent never sees.
@@ -240,6 +241,10 @@ pub struct RawTools {
     pub servers: Vec<RawToolServer>,
     /// What is done to results.
     pub results: RawResults,
+    /// Calls of all tools per time.
+    pub rate: Option<OneOrMany<RateText>>,
+    /// Calls of all tools.
+    pub budget: Option<RawBudget>,
 }
 
 /// An MCP server.
@@ -260,6 +265,10 @@ pub struct RawToolServer {
     /// Tools that never may, whatever else says so.
     #[serde(default)]
     pub deny: Vec<String>,
+    /// Calls of its tools per time.
+    pub rate: Option<OneOrMany<RateText>>,
+    /// Calls of its tools in all.
+    pub budget: Option<RawBudget>,
 }
 
 /// A tool that may be called.
@@ -275,9 +284,11 @@ pub struct RawTool {
     /// Human approval.
     pub approval: Option<Unenforced>,
     /// Calls per time.
-    pub rate: Option<Unenforced>,
+    pub rate: Option<OneOrMany<RateText>>,
     /// Calls in all.
-    pub budget: Option<Unenforced>,
+    pub budget: Option<RawBudget>,
+    /// When it is left alone for a while; as the upstream's if left out.
+    pub breaker: Option<RawBreaker>,
 }
 
 /// How risky a tool is.

@@ -13,6 +13,7 @@ use super::inject;
 use super::place::Place;
 use super::raw::RawValueRule;
 use super::roots::roots;
+use super::switches::{breaker, call_limits, kill_switch};
 use super::values::{PathGlob, ValueTest};
 use crate::digest::Digest;
 use crate::document::{DocumentError, nearest};
@@ -43,13 +44,13 @@ pub(super) fn agent(
     let at = place.field("egress");
     let dns = dns(&raw.egress.dns, &at.field("dns"), &mut errors);
     let via = raw.egress.via.as_ref().map(|raw| via(raw, &at.field("via")));
-    let via = via.transpose().unwrap_or_else(|error| {
-        errors.push(error);
-        None
-    });
+    let via = taken(via.transpose(), &mut errors);
     let roots = roots(&raw.tls, &place.field("tls"), &mut errors);
     loopback_ports(&raw.egress.loopback_ports, &at.field("loopbackPorts"), &mut errors);
     let results = &raw.tools.results;
+    let (rate, budget) = (raw.tools.rate.as_ref(), raw.tools.budget.as_ref());
+    let call_limits = taken(call_limits(rate, budget, &place.field("tools")), &mut errors);
+    let kill_switch = taken(kill_switch(raw.kill_switch.as_ref(), place), &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -69,9 +70,19 @@ pub(super) fn agent(
         mode: raw.mode.unwrap_or_default(),
         upstreams,
         servers,
+        call_limits,
+        kill_switch,
         result_bytes_max: results.max_bytes.as_ref().map_or(RESULT_BYTES_DEFAULT, |b| b.0),
         redacts_secrets: results.redact.as_ref().is_none_or(|list| !list.is_empty()),
         injection: results.injection.unwrap_or_default(),
+    })
+}
+
+/// The value, or its default beside the error that is kept.
+fn taken<T: Default>(ready: Result<T, DocumentError>, errors: &mut Errors) -> T {
+    ready.unwrap_or_else(|error| {
+        errors.push(error);
+        T::default()
     })
 }
 
@@ -253,6 +264,7 @@ fn upstream(raw: &RawUpstream, place: &Place<'_>) -> Result<Upstream, DocumentEr
         allow_private: raw.allow_private.unwrap_or(loopback),
         credential: raw.credential.as_ref().map(|raw| credential(raw, place)).transpose()?,
         http: http_rule(raw.methods.as_deref(), raw.paths.as_deref(), place)?,
+        breaker: breaker(raw.breaker.as_ref(), place)?,
     })
 }
 
@@ -374,6 +386,7 @@ fn server(
         upstream: name.clone(),
         allow,
         deny: raw.deny.clone(),
+        call_limits: call_limits(raw.rate.as_ref(), raw.budget.as_ref(), place)?,
     })
 }
 
@@ -397,7 +410,14 @@ fn tool(raw: &RawTool, place: &Place<'_>) -> Result<Tool, DocumentError> {
         let message = "with `closed`, every rule's path must begin with the name of an argument";
         return Err(rules_place.error(message));
     }
-    Ok(Tool { place: place.path(), name: raw.tool.clone(), closed: arguments.closed, rules })
+    Ok(Tool {
+        place: place.path(),
+        name: raw.tool.clone(),
+        closed: arguments.closed,
+        rules,
+        call_limits: call_limits(raw.rate.as_ref(), raw.budget.as_ref(), place)?,
+        breaker: breaker(raw.breaker.as_ref(), place)?,
+    })
 }
 
 /// A path with its tests; at least one.

@@ -237,7 +237,11 @@ fn codes(reason: Reason) -> (ResponseCode, u16) {
             (ResponseCode::ServerFailure, NO_REACHABLE_AUTHORITY)
         }
         Reason::Audit | Reason::Guard | Reason::NoPolicy => (ResponseCode::ServerFailure, OTHER),
+        Reason::KillSwitch => (ResponseCode::Refused, PROHIBITED),
         Reason::Limit
+        | Reason::Budget
+        | Reason::Rate
+        | Reason::Breaker
         | Reason::Malformed
         | Reason::Method
         | Reason::Path

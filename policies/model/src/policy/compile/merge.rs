@@ -1,5 +1,7 @@
 //! Field by field: how the values of several documents become one.
 
+use std::cmp::Ordering;
+
 use serde_json::{Map, Value};
 
 use super::CompileError;
@@ -18,6 +20,10 @@ enum Join {
     Named(&'static str),
     /// The smallest.
     Least(fn(&Value) -> Option<Size>),
+    /// The largest.
+    Most(fn(&Value) -> Option<Size>),
+    /// All of all, each once; a list only if there are several.
+    Every,
     /// The first of these that anybody says.
     Strictest(&'static [&'static str]),
     /// `true` if anybody says so.
@@ -47,7 +53,12 @@ fn join_of(path: &str) -> Join {
         | "spec.audit"
         | "spec.tools.servers[]"
         | "spec.tools.servers[].allow[]"
-        | "spec.tools.servers[].allow[].arguments" => Join::Section,
+        | "spec.tools.servers[].allow[].arguments"
+        | "spec.tools.budget"
+        | "spec.tools.servers[].budget"
+        | "spec.tools.servers[].allow[].budget"
+        | "spec.tools.servers[].allow[].breaker"
+        | "spec.killSwitch" => Join::Section,
         "spec.egress.allow"
         | "spec.tls.roots"
         | "spec.egress.loopbackPorts"
@@ -58,7 +69,19 @@ fn join_of(path: &str) -> Join {
         | "spec.tools.servers[].allow[].arguments.rules" => Join::Union,
         "spec.upstreams" | "spec.tools.servers" => Join::Named("name"),
         "spec.tools.servers[].allow" => Join::Named("tool"),
-        "spec.egress.dns.maxQps" | "spec.egress.limits.connections" => Join::Least(number),
+        "spec.egress.dns.maxQps"
+        | "spec.egress.limits.connections"
+        | "spec.tools.budget.calls"
+        | "spec.tools.servers[].budget.calls"
+        | "spec.tools.servers[].allow[].budget.calls"
+        | "spec.tools.servers[].allow[].breaker.failures" => Join::Least(number),
+        "spec.tools.servers[].allow[].breaker.window"
+        | "spec.tools.servers[].allow[].breaker.open" => Join::Most(time),
+        // Of `5/h` and `10/d` neither is the smaller one.
+        "spec.tools.rate"
+        | "spec.tools.servers[].rate"
+        | "spec.tools.servers[].allow[].rate"
+        | "spec.killSwitch.file" => Join::Every,
         "spec.egress.limits.connectRate" => Join::Least(rate),
         "spec.egress.limits.bytesPerDay"
         | "spec.egress.limits.bytesPerConnection"
@@ -70,7 +93,7 @@ fn join_of(path: &str) -> Join {
         "spec.egress.ech" => Join::Strictest(&["refuse", "judge-outer"]),
         // What a call is recorded as.
         "spec.tools.servers[].allow[].tier" => Join::Strictest(&["admin", "write", "read"]),
-        "spec.tools.servers[].allow[].arguments.closed" => Join::Any,
+        "spec.tools.servers[].allow[].arguments.closed" | "spec.killSwitch.active" => Join::Any,
         _ => Join::Same,
     }
 }
@@ -99,7 +122,9 @@ fn joined(at: At<'_>, parts: Vec<Part<'_, Value>>, all: usize) -> Result<Value, 
         Join::Section => section(at, parts, all),
         Join::Union => Ok(union(parts)),
         Join::Named(key) => named(at, parts, (key, all)),
-        Join::Least(size) => Ok(least(parts, size)),
+        Join::Least(size) => Ok(extreme(parts, size, Ordering::Less)),
+        Join::Most(size) => Ok(extreme(parts, size, Ordering::Greater)),
+        Join::Every => Ok(every(parts)),
         Join::Strictest(order) => {
             let said = |text: &&&str| parts.iter().any(|(_, value)| value == **text);
             Ok(order.iter().find(said).map_or(Value::Null, |text| (*text).into()))
@@ -183,20 +208,38 @@ fn named(
     Ok(Value::Array(result))
 }
 
-fn least(parts: Vec<Part<'_, Value>>, size: fn(&Value) -> Option<Size>) -> Value {
+fn every(parts: Vec<Part<'_, Value>>) -> Value {
+    let lists = parts.into_iter().map(|(name, part)| match part {
+        Value::Array(_) => (name, part),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            (name, Value::Array(vec![part]))
+        }
+    });
+    match union(lists.collect()) {
+        Value::Array(mut items) if items.len() == 1 => items.pop().unwrap_or(Value::Null),
+        all => all,
+    }
+}
+
+/// The least or the most of all.
+fn extreme(
+    parts: Vec<Part<'_, Value>>,
+    size: fn(&Value) -> Option<Size>,
+    wanted: Ordering,
+) -> Value {
     // Two rates are compared crosswise; what can't be read, which the loader refuses, is kept so that it refuses the result too.
-    let smaller = |one: &Value, other: &Value| match (size(one), size(other)) {
+    let goes_before = |one: &Value, other: &Value| match (size(one), size(other)) {
         (Some((events, per)), Some((other_events, other_per))) => {
             let (left, right) =
                 (events.saturating_mul(other_per), other_events.saturating_mul(per));
-            (left, events) < (right, other_events)
+            (left, events).cmp(&(right, other_events)) == wanted
         }
         (None, Some(_)) => true,
         (_, None) => false,
     };
     let values = parts.into_iter().map(|(_, value)| value);
     values
-        .reduce(|least, value| if smaller(&value, &least) { value } else { least })
+        .reduce(|found, value| if goes_before(&value, &found) { value } else { found })
         .unwrap_or(Value::Null)
 }
 

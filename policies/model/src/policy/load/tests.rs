@@ -268,7 +268,7 @@ fn agent_errors_say_where_and_what() {
         ),
         (
             "  killSwitch: {file: x}\n",
-            "p0.yaml:6:15: spec.killSwitch: is part of the format, but this version does not enforce it, so it is refused rather than ignored; take it out",
+            "p0.yaml:6:22: spec.killSwitch.file: expected an absolute path of at most 255 bytes, found `x`",
         ),
     ];
     for (spec, expected) in cases {
