@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::netlink::{ACKNOWLEDGE, APPEND, Attributes, CREATE, Request};
 use crate::ruleset::{
     Action, Chain, ChainKind, Hook, IcmpKind, Match, Place, PortSet, Protocol, Rule, Table,
+    Timeouts,
 };
 use crate::text;
 
@@ -18,6 +19,9 @@ const NEW_CHAIN: u16 = NFTABLES | 3;
 const NEW_RULE: u16 = NFTABLES | 6;
 const NEW_SET: u16 = NFTABLES | 9;
 const NEW_ELEMENTS: u16 = NFTABLES | 12;
+const NEW_OBJECT: u16 = NFTABLES | 18;
+/// `NFT_OBJECT_CT_TIMEOUT`.
+const OBJECT_TIMEOUT: u32 = 7;
 /// `NFPROTO_INET`: IPv4 and IPv6 in one table.
 const INET: u8 = 1;
 const IPV4: u8 = 2;
@@ -57,6 +61,8 @@ const TYPE_PORT: u32 = 13;
 const KEYS_BIG_ENDIAN: [u8; 6] = [0, 4, 2, 0, 0, 0];
 /// `IFNAMSIZ`.
 const INTERFACE_NAME_BYTES: usize = 16;
+/// What [`Timeouts`] need; rules do without them where it is missing.
+pub(crate) const NEEDS_TIMEOUTS: &str = "CONFIG_NF_CONNTRACK_TIMEOUT";
 const NEEDS_TABLES: &str = "CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET (Linux 5.2 or newer)";
 
 /// One transaction that replaces the table by what is described, whether there was one or not.
@@ -79,6 +85,7 @@ pub(crate) fn batch(table: &Table) -> Vec<Request> {
         whole(NEW_TABLE, "make the table"),
     ];
     requests.extend(set(table));
+    requests.extend(table.timeouts.iter().map(|one| timeouts(table.name, one)));
     requests.extend(table.chains.iter().map(|one| chain(table.name, one)));
     for one in &table.chains {
         requests.extend(one.rules.iter().map(|rule| rule_request(table.name, one.name, rule)));
@@ -114,6 +121,17 @@ fn set(table: &Table) -> [Request; 2] {
         change(NEW_SET, named, format!("the set `{name}`"), NEEDS_TABLES),
         change(NEW_ELEMENTS, filled, format!("the ports of the set `{name}`"), NEEDS_TABLES),
     ]
+}
+
+fn timeouts(table: &str, timeouts: &Timeouts) -> Request {
+    let Timeouts { name, protocol, seconds } = timeouts;
+    let states = seconds
+        .iter()
+        .fold(Attributes::new(), |states, (state, seconds)| states.big(state.number, *seconds));
+    let data = Attributes::new().bytes(2, &[protocol_number(*protocol)]).nested(3, &states);
+    let object =
+        Attributes::new().text(1, table).text(2, name).big(3, OBJECT_TIMEOUT).nested(4, &data);
+    change(NEW_OBJECT, object, format!("the timeouts `{name}`"), NEEDS_TIMEOUTS)
 }
 
 fn chain(table: &str, chain: &Chain) -> Request {
@@ -154,6 +172,9 @@ fn rule_request(table: &str, chain: &str, rule: &Rule) -> Request {
 }
 
 fn needs(rule: &Rule) -> &'static str {
+    if rule.matches.iter().any(|one| matches!(one, Match::Over { .. })) {
+        return "CONFIG_NFT_LIMIT and CONFIG_NFT_REJECT_INET";
+    }
     let action = |wanted: fn(&Action) -> bool| rule.actions.iter().any(wanted);
     if action(|action| matches!(action, Action::Redirect(_))) {
         return "CONFIG_NFT_REDIR and CONFIG_NFT_NAT";
@@ -210,13 +231,16 @@ fn of_family(family: u8) -> [Attributes; 2] {
 }
 
 fn of_protocol(protocol: Protocol) -> [Attributes; 2] {
-    let number = match protocol {
+    [meta(META_PROTOCOL), compare(EQUAL, &[protocol_number(protocol)])]
+}
+
+fn protocol_number(protocol: Protocol) -> u8 {
+    match protocol {
         Protocol::Icmp => 1,
         Protocol::Tcp => 6,
         Protocol::Udp => 17,
         Protocol::Icmp6 => 58,
-    };
-    [meta(META_PROTOCOL), compare(EQUAL, &[number])]
+    }
 }
 
 fn interface_name() -> [u8; INTERFACE_NAME_BYTES] {
@@ -267,6 +291,7 @@ fn match_expressions(one: Match) -> Vec<Attributes> {
         Match::Reply => vec![ct(CT_DIRECTION), compare(EQUAL, &[DIRECTION_REPLY])],
         Match::Redirected => joined([ct(CT_STATUS)], any_bit(STATUS_DNAT)),
         Match::ConnectionMark(mark) => vec![ct(CT_MARK), compare(EQUAL, &mark.to_ne_bytes())],
+        Match::Over { per_second, burst } => vec![over(per_second, burst)],
     }
 }
 
@@ -316,9 +341,25 @@ fn action_expressions(action: Action) -> Vec<Attributes> {
             let to = Attributes::new().big(1, REGISTER).big(3, 2);
             vec![load(&port.to_be_bytes()), expression("redir", &to)]
         }
+        Action::Timeout(name) => {
+            // Without an end, as nft writes it.
+            let object = Attributes::new().big(1, OBJECT_TIMEOUT).bytes(2, name.as_bytes());
+            vec![expression("objref", &object)]
+        }
         Action::Reset => vec![reject(1, 0)],
         Action::Prohibit => vec![reject(2, 3)],
     }
+}
+
+/// Packets by the second; the last attribute says "over", not "up to".
+fn over(per_second: u32, burst: u32) -> Attributes {
+    let limit = Attributes::new()
+        .bytes(1, &u64::from(per_second).to_be_bytes())
+        .bytes(2, &1_u64.to_be_bytes())
+        .big(3, burst)
+        .big(4, 0)
+        .big(5, 1);
+    expression("limit", &limit)
 }
 
 fn load(bytes: &[u8]) -> Attributes {

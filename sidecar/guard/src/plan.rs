@@ -8,7 +8,7 @@ use crate::encode;
 use crate::error::GuardError;
 use crate::netlink::{Family, Netlink};
 use crate::routes;
-use crate::rules;
+use crate::rules::{self, Memory};
 use crate::ruleset::Table;
 use crate::text;
 
@@ -17,6 +17,9 @@ use crate::text;
 pub const PROBE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// The same of the documentation prefix (RFC 3849).
 pub const PROBE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+/// Said where rules are loaded that know no timeouts.
+const FORGETS_LATE: &str = "this kernel has no CONFIG_NF_CONNTRACK_TIMEOUT, so agents get 300 new connections a second (3000 at once) instead of 8000";
 
 /// Whether the second layer, the routes, is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub enum RouteMode {
 pub struct Plan {
     uid: u32,
     table: Table,
+    /// The rules for a kernel without timeouts.
+    plainer: Table,
     routes: RouteMode,
 }
 
@@ -63,7 +68,8 @@ impl Plan {
         ports.extend(loopback_ports);
         ports.sort_unstable();
         ports.dedup();
-        Ok(Self { uid, table: rules::table(uid, ports), routes })
+        let plainer = rules::table(uid, ports.clone(), Memory::Systems);
+        Ok(Self { uid, table: rules::table(uid, ports, Memory::Short), plainer, routes })
     }
 
     /// The rules as `nft -f` reads them, and the routes as commands of `ip` in comments.
@@ -82,12 +88,21 @@ impl Plan {
     /// # Errors
     /// What the kernel refused. What was loaded before stays: nothing is ever taken back, so that a failure doesn't open the pod.
     pub fn load(&self) -> Result<Loaded, GuardError> {
+        let mut warnings = Vec::new();
         let mut socket = Netlink::open(Family::Netfilter)?;
-        socket.batch(&encode::batch(&self.table))?;
-        match self.routes {
-            RouteMode::Required => routes::load(self.uid).map(Loaded),
-            RouteMode::Off => Ok(Loaded(Vec::new())),
+        match socket.batch(&encode::batch(&self.table)) {
+            Err(GuardError::Refused { needs: encode::NEEDS_TIMEOUTS, .. }) => {
+                // What is left to read of the first answer.
+                socket = Netlink::open(Family::Netfilter)?;
+                socket.batch(&encode::batch(&self.plainer))?;
+                warnings.push(FORGETS_LATE.to_owned());
+            }
+            loaded => loaded?,
         }
+        if self.routes == RouteMode::Required {
+            warnings.extend(routes::load(self.uid)?);
+        }
+        Ok(Loaded(warnings))
     }
 }
 

@@ -6,16 +6,19 @@
 
 use crate::plan::{PROBE_V4, PROBE_V6};
 use crate::ruleset::{
-    Action, Chain, ChainKind, Hook, IcmpKind, Match, Place, PortSet, Protocol, Rule, Table,
+    Action, Chain, ChainKind, Hook, IcmpKind, Match, Place, PortSet, Protocol, Rule, State, Table,
+    Timeouts,
 };
 use pinfold_model::policy::inject::{self, LOOPBACK_PORTS_MAX};
 use std::net::Ipv6Addr;
 
-use Action::{Accept, Drop, Goto, MarkConnection, MarkPacket, Prohibit, Redirect, Reset, Return};
+use Action::{
+    Accept, Drop, Goto, MarkConnection, MarkPacket, Prohibit, Redirect, Reset, Return, Timeout,
+};
 use Match::{
     ConnectionMark, FromLoopback4, FromLoopback6, Icmp, Invalid, New, NotFromLoopback,
-    NotToLoopback, OtherUid, Port, PortIn, Redirected, Reply, To4, To6, ToLoopback, ToLoopback4,
-    Uid,
+    NotToLoopback, OtherUid, Over, Port, PortIn, Redirected, Reply, To4, To6, ToLoopback,
+    ToLoopback4, Uid,
 };
 
 /// Name of the table.
@@ -36,8 +39,75 @@ const NAT: i32 = -100;
 /// As `filter`: after it, where the address is what it will be.
 const AFTER_NAT: i32 = 0;
 
+/// Names of the times that redirected connections are remembered for.
+const TCP_TIMES: &str = "redirected_tcp";
+const UDP_TIMES: &str = "redirected_udp";
+
+/// Whether redirected connections that have ended are soon forgotten, which not every kernel can do.
+///
+/// After redirection they all lead to one port of the sidecar, so connection tracking tells them apart by the agent's port alone: of 64,512 there
+/// may be, those of the last two minutes included. An agent that opens and closes 540 a second would use them up, for the whole pod and for the
+/// guard's probes too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// After seconds: nothing is late on loopback.
+    Short,
+    /// When the system says so; then fewer may come.
+    Systems,
+}
+
+impl Memory {
+    /// New connections of agents a second, and at once: as many as leave a third of the ports free, whatever becomes of them.
+    fn rate(self) -> Match {
+        match self {
+            // 8,000 and 4 times 8,000: times `redirected_tcp`, the longest of an ended connection.
+            Self::Short => Over { per_second: 8_000, burst: 8_000 },
+            // 3,000 and 120 times 300.
+            Self::Systems => Over { per_second: 300, burst: 3_000 },
+        }
+    }
+
+    fn timeouts(self) -> Vec<Timeouts> {
+        let state = |number, name, seconds| (State { number, name }, seconds);
+        match self {
+            Self::Short => vec![
+                Timeouts {
+                    name: TCP_TIMES,
+                    protocol: Protocol::Tcp,
+                    // That of an opening that isn't answered: the next attempt is tracked anew. Of an end that isn't acknowledged: four
+                    // retransmissions. One side alone may end for as long as the system says.
+                    seconds: vec![
+                        state(1, "syn_sent", 4),
+                        state(4, "fin_wait", 4),
+                        state(6, "last_ack", 4),
+                        state(7, "time_wait", 2),
+                        state(8, "close", 2),
+                    ],
+                },
+                Timeouts {
+                    name: UDP_TIMES,
+                    protocol: Protocol::Udp,
+                    // Longer than the sidecar takes for an answer.
+                    seconds: vec![state(1, "unreplied", 6), state(2, "replied", 6)],
+                },
+            ],
+            Self::Systems => Vec::new(),
+        }
+    }
+
+    /// Redirects to a port of the sidecar.
+    fn redirected(self, protocol: Protocol, port: u16) -> Vec<Action> {
+        let times = match (self, protocol) {
+            (Self::Short, Protocol::Tcp) => Some(TCP_TIMES),
+            (Self::Short, Protocol::Udp) => Some(UDP_TIMES),
+            (Self::Short, Protocol::Icmp | Protocol::Icmp6) | (Self::Systems, _) => None,
+        };
+        times.map(Timeout).into_iter().chain([Redirect(port)]).collect()
+    }
+}
+
 /// The table for a sidecar of this UID.
-pub(crate) fn table(uid: u32, ports: Vec<u16>) -> Table {
+pub(crate) fn table(uid: u32, ports: Vec<u16>, memory: Memory) -> Table {
     // The proxy's and the gateway's come on top.
     let size = u32::try_from(LOOPBACK_PORTS_MAX).unwrap_or(u32::MAX).saturating_add(2);
     let chains = vec![
@@ -45,12 +115,13 @@ pub(crate) fn table(uid: u32, ports: Vec<u16>) -> Table {
         through(),
         reroute(uid),
         steer(uid),
-        steered(),
+        steered(memory),
         egress(uid),
-        agents(),
+        agents(memory),
         leaving(),
     ];
-    Table { name: TABLE, set: PortSet { name: PORTS, size, ports }, chains }
+    let set = PortSet { name: PORTS, size, ports };
+    Table { name: TABLE, set, timeouts: memory.timeouts(), chains }
 }
 
 fn rule(matches: &[Match], actions: &[Action]) -> Rule {
@@ -125,17 +196,17 @@ fn steer(uid: u32) -> Chain {
 }
 
 /// DNS first, because resolvers on loopback (127.0.0.53, 127.0.0.11) are no way around it.
-fn steered() -> Chain {
-    let tcp = Protocol::Tcp;
+fn steered(memory: Memory) -> Chain {
+    let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
     Chain {
         name: "steered",
         hook: None,
         rules: vec![
-            rule(&[Port(Protocol::Udp, DNS)], &[Redirect(inject::DNS_PORT)]),
-            rule(&[Port(tcp, DNS)], &[Redirect(inject::DNS_PORT)]),
+            rule(&[Port(udp, DNS)], &memory.redirected(udp, inject::DNS_PORT)),
+            rule(&[Port(tcp, DNS)], &memory.redirected(tcp, inject::DNS_PORT)),
             rule(&[ToLoopback4], &[Return]),
             rule(&[To6(Ipv6Addr::LOCALHOST)], &[Return]),
-            rule(&[Match::Protocol(tcp)], &[Redirect(inject::TRANSPARENT_PORT)]),
+            rule(&[Match::Protocol(tcp)], &memory.redirected(tcp, inject::TRANSPARENT_PORT)),
         ],
     }
 }
@@ -176,12 +247,14 @@ fn egress(uid: u32) -> Chain {
 
 /// What agents may: come where they were redirected to, use open ports of loopback, answer connections. All else is refused at once,
 /// so that a client falls back or fails without waiting.
-fn agents() -> Chain {
+fn agents(memory: Memory) -> Chain {
     let tcp = Protocol::Tcp;
     Chain {
         name: "agents",
         hook: None,
         rules: vec![
+            // The sidecar's probes don't come here: by now they lead to loopback, and are the sidecar's.
+            rule(&[Match::Protocol(tcp), Redirected, New, memory.rate()], &[Reset]),
             rule(&[Redirected, Port(tcp, inject::TRANSPARENT_PORT)], &[Accept]),
             rule(&[Redirected, Port(tcp, inject::DNS_PORT)], &[Accept]),
             rule(&[Redirected, Port(Protocol::Udp, inject::DNS_PORT)], &[Accept]),

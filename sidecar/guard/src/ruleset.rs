@@ -7,7 +7,24 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub(crate) struct Table {
     pub(crate) name: &'static str,
     pub(crate) set: PortSet,
+    pub(crate) timeouts: Vec<Timeouts>,
     pub(crate) chains: Vec<Chain>,
+}
+
+/// How long connection tracking remembers connections that rules give these times to.
+#[derive(Debug, Clone)]
+pub(crate) struct Timeouts {
+    pub(crate) name: &'static str,
+    pub(crate) protocol: Protocol,
+    /// Seconds for states; others keep the system's.
+    pub(crate) seconds: Vec<(State, u32)>,
+}
+
+/// A state of connection tracking, by its number for the protocol (`linux/netfilter/nfnetlink_cttimeout.h`) and nft's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) number: u16,
+    pub(crate) name: &'static str,
 }
 
 /// A named set of ports.
@@ -92,6 +109,11 @@ pub(crate) enum Match {
     /// The rules redirected the connection.
     Redirected,
     ConnectionMark(u32),
+    /// There were more than so many a second, and so many at once; counted for the rule.
+    Over {
+        per_second: u32,
+        burst: u32,
+    },
 }
 
 /// A protocol of layer 4.
@@ -125,6 +147,8 @@ pub(crate) enum Action {
     MarkConnection(u32),
     MarkPacket(u32),
     Redirect(u16),
+    /// The connection gets these [`Timeouts`].
+    Timeout(&'static str),
     Reset,
     Prohibit,
 }

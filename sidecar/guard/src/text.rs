@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::ruleset::{
     Action, Chain, ChainKind, Hook, IcmpKind, Match, Place, PortSet, Protocol, Rule, Table,
+    Timeouts,
 };
 
 /// A file for `nft -f`: replaces the table in one transaction.
@@ -11,6 +12,9 @@ pub(crate) fn table(table: &Table) -> String {
     let name = table.name;
     let mut text = format!("table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n");
     text.push_str(&set(&table.set));
+    for one in &table.timeouts {
+        text.push_str(&timeouts(one));
+    }
     for one in &table.chains {
         text.push_str(&chain(one));
     }
@@ -24,6 +28,14 @@ fn set(set: &PortSet) -> String {
     format!(
         "\tset {name} {{\n\t\ttype inet_service\n\t\tsize {size}\n\t\telements = {{ {ports} }}\n\t}}\n"
     )
+}
+
+fn timeouts(timeouts: &Timeouts) -> String {
+    let Timeouts { name, protocol, seconds } = timeouts;
+    let states = seconds.iter().map(|(state, seconds)| format!("{} : {seconds}", state.name));
+    let states = states.collect::<Vec<_>>().join(", ");
+    let protocol = protocol_name(*protocol);
+    format!("\tct timeout {name} {{\n\t\tprotocol {protocol}\n\t\tpolicy = {{ {states} }}\n\t}}\n")
 }
 
 fn chain(chain: &Chain) -> String {
@@ -88,6 +100,9 @@ fn match_text(one: Match) -> String {
         Match::Reply => "ct direction reply".to_owned(),
         Match::Redirected => "ct status dnat".to_owned(),
         Match::ConnectionMark(mark) => format!("ct mark 0x{mark:08x}"),
+        Match::Over { per_second, burst } => {
+            format!("limit rate over {per_second}/second burst {burst} packets")
+        }
     }
 }
 
@@ -121,6 +136,7 @@ fn action(action: Action) -> String {
         Action::MarkConnection(mark) => format!("ct mark set 0x{mark:08x}"),
         Action::MarkPacket(mark) => format!("meta mark set 0x{mark:08x}"),
         Action::Redirect(port) => format!("redirect to :{port}"),
+        Action::Timeout(name) => format!("ct timeout set \"{name}\""),
         Action::Reset => "reject with tcp reset".to_owned(),
         Action::Prohibit => "reject with icmpx admin-prohibited".to_owned(),
     }

@@ -4,7 +4,7 @@ use super::*;
 
 /// What nft 1.0.6 sends as the expressions of a rule (`strace -e write=all nft -f`), little-endian, for the kinds of rules
 /// that there are; but for `@loopback_ports`, where nft adds a number of its own.
-const FROM_NFT: [(&str, &str); 13] = [
+const FROM_NFT: [(&str, &str); 14] = [
     (
         "meta skuid 64646 accept",
         "24000180090001006d6574610000000014000280080002000000000a08000100000000012c00018008000100636d7000\
@@ -54,11 +54,12 @@ const FROM_NFT: [(&str, &str); 13] = [
          7374656572656400",
     ),
     (
-        "udp dport 53 redirect to :15053",
+        "udp dport 53 ct timeout set \"redirected_udp\" redirect to :15053",
         "24000180090001006d6574610000000014000280080002000000001008000100000000012c00018008000100636d7000\
          20000280080001000000000108000200000000000c0003800500010011000000340001800c0001007061796c6f616400\
          2400028008000100000000010800020000000002080003000000000208000400000000022c00018008000100636d7000\
-         20000280080001000000000108000200000000000c00038006000100003500002c0001800e000100696d6d6564696174\
+         20000280080001000000000108000200000000000c0003800600010000350000300001800b0001006f626a7265660000\
+         20000280080001000000000712000200726564697265637465645f75647000002c0001800e000100696d6d6564696174\
          650000001800028008000100000000010c000280060001003acd0000240001800a000100726564697200000014000280\
          08000100000000010800030000000002",
     ),
@@ -101,6 +102,19 @@ const FROM_NFT: [(&str, &str); 13] = [
          0e000100696d6d6564696174650000001c0002800800010000000000100002800c0002800800010000000000",
     ),
     (
+        "meta l4proto tcp ct status dnat ct state new limit rate over 8000/second burst 8000 packets reject with tcp reset",
+        "24000180090001006d6574610000000014000280080002000000001008000100000000012c00018008000100636d7000\
+         20000280080001000000000108000200000000000c000380050001000600000020000180070001006374000014000280\
+         08000200000000020800010000000001440001800c000100626974776973650034000280080001000000000108000200\
+         0000000108000300000000040c00048008000100200000000c00058008000100000000002c00018008000100636d7000\
+         20000280080001000000000108000200000000010c000380080001000000000020000180070001006374000014000280\
+         08000200000000000800010000000001440001800c000100626974776973650034000280080001000000000108000200\
+         0000000108000300000000040c00048008000100080000000c00058008000100000000002c00018008000100636d7000\
+         20000280080001000000000108000200000000010c0003800800010000000000440001800a0001006c696d6974000000\
+         340002800c0001000000000000001f400c00020000000000000000010800030000001f40080004000000000008000500\
+         00000001240001800b00010072656a65637400001400028008000100000000010500020000000000",
+    ),
+    (
         "meta l4proto tcp reject with tcp reset",
         "24000180090001006d6574610000000014000280080002000000001008000100000000012c00018008000100636d7000\
          20000280080001000000000108000200000000000c0003800500010006000000240001800b00010072656a6563740000\
@@ -114,7 +128,7 @@ const FROM_NFT: [(&str, &str); 13] = [
 
 /// The encoding of the only rule that reads so.
 fn encoded(text: &str) -> Vec<u8> {
-    let table = crate::rules::table(64_646, vec![15_002, 15_080]);
+    let table = crate::rules::table(64_646, vec![15_002, 15_080], crate::rules::Memory::Short);
     let rules = table.chains.iter().flat_map(|chain| &chain.rules);
     let rule = rules.into_iter().find(|rule| text::rule(rule) == text);
     let rule = rule.unwrap_or_else(|| panic!("no rule `{text}`"));
@@ -141,9 +155,24 @@ fn rules_are_encoded_as_nft_encodes_them() {
     }
 }
 
+/// As nft sends it for the table `pinfold`.
+const OBJECT_FROM_NFT: &str = "0c00010070696e666f6c640013000200726564697265637465645f756470000008000300000000072000048005000200\
+     110000001400038008000100000000060800020000000006";
+
+#[cfg(target_endian = "little")]
+#[test]
+fn timeouts_are_encoded_as_nft_encodes_them() {
+    let table = crate::rules::table(64_646, vec![15_002], crate::rules::Memory::Short);
+    let named = |wanted: &str| table.timeouts.iter().find(|one| one.name == wanted);
+    let request = timeouts("pinfold", named("redirected_udp").expect("timeouts"));
+    let bytes = request.bytes(1);
+    let found: String = bytes.iter().skip(20).map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(found, OBJECT_FROM_NFT);
+}
+
 #[test]
 fn the_whole_is_one_transaction_that_replaces_the_table() {
-    let requests = batch(&crate::rules::table(64_646, vec![15_002]));
+    let requests = batch(&crate::rules::table(64_646, vec![15_002], crate::rules::Memory::Short));
     let kinds: Vec<u16> = requests.iter().map(|request| request.kind).collect();
     assert_eq!(kinds.first(), Some(&BATCH_BEGIN));
     assert_eq!(kinds.last(), Some(&BATCH_END));
@@ -154,10 +183,12 @@ fn the_whole_is_one_transaction_that_replaces_the_table() {
 
 #[test]
 fn each_refusal_names_the_feature_that_is_missing() {
-    let requests = batch(&crate::rules::table(64_646, vec![15_002]));
+    let requests = batch(&crate::rules::table(64_646, vec![15_002], crate::rules::Memory::Short));
     // (part of what was refused, part of what it needs)
     let cases = [
         ("redirect to :15001", "CONFIG_NFT_REDIR"),
+        ("timeouts `redirected_tcp`", "CONFIG_NF_CONNTRACK_TIMEOUT"),
+        ("limit rate over", "CONFIG_NFT_LIMIT"),
         ("chain `steer`", "CONFIG_NF_NAT"),
         ("reject with tcp reset", "CONFIG_NFT_REJECT_INET"),
         ("meta skuid 64646 accept", "meta skuid"),
