@@ -18,7 +18,7 @@ use crate::places;
 
 mod stream;
 
-pub(crate) use stream::{ReadEnd, Replayed, Stream, WriteEnd};
+pub(crate) use stream::{ReadEnd, Replayed, Stream, WriteEnd, read_socket};
 
 /// Bytes read at once while a head or a hello is collected.
 const READ_BYTES: usize = 4096;

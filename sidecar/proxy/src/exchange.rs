@@ -44,6 +44,9 @@ pub(crate) struct Means<'a> {
 pub(crate) enum Failure {
     /// Nothing was answered yet.
     Unanswered(Refusal),
+    /// The same, and the upstream ended the connection: another one may be asked, if this one was kept from before. Nothing of the agent's
+    /// connection is used up.
+    Gone(Refusal),
     /// The reply had begun; only closing says that it isn't whole.
     Broken,
     /// The same by a limit, to be recorded.
@@ -236,10 +239,14 @@ impl Reply<'_> {
         means: &mut Means<'_>,
         progress: &Progress,
     ) -> Result<bool, Failure> {
-        let response = upstream
-            .send(request, means.rule, means.limits.reply_max)
-            .await
-            .map_err(|failed| Failure::Unanswered(failed.denial.into()))?;
+        let (method, bodiless) = (request.method().clone(), request.body().is_end_stream());
+        let response =
+            upstream.send(request, means.rule, means.limits.reply_max).await.map_err(|failed| {
+                match bodiless && failed.may_be_repeated(&method) {
+                    true => Failure::Gone(failed.denial.into()),
+                    false => Failure::Unanswered(failed.denial.into()),
+                }
+            })?;
         self.pass(response, means, progress).await
     }
 

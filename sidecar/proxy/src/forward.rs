@@ -150,7 +150,7 @@ impl<'g> Forwarder<'g> {
                     self.gate.refused(&case, denial).await;
                     return false;
                 }
-                Err(Failure::Unanswered(refusal)) => refusal,
+                Err(Failure::Unanswered(refusal) | Failure::Gone(refusal)) => refusal,
             },
             Err(refusal) => refusal,
         };
@@ -257,11 +257,40 @@ impl<'g> Forwarder<'g> {
             self.gate.quota.connect(&case.published.policy).map_err(failed)?;
         }
         self.gate.allowed(case, judged.permit.rule(), &judged.permit).await.map_err(failed)?;
+        // A server may end a kept connection just when it is used again.
+        let mut again = kept.is_some();
         let mut upstream = match kept {
             Some(upstream) => upstream,
             None => self.connect(&judged).await.map_err(failed)?,
         };
-        let tunnel = tunnel(&judged, head, upstream.address);
+        let keep_alive = loop {
+            match self.pass(client, head, &judged, (case, &mut upstream)).await {
+                Err(Failure::Gone(_)) if again => {
+                    again = false;
+                    self.gate.quota.connect(&case.published.policy).map_err(failed)?;
+                    upstream = self.connect(&judged).await.map_err(failed)?;
+                }
+                done => break done?,
+            }
+        };
+        if judged.websocket {
+            return Ok(keep_alive);
+        }
+        let Judged { host, port, addresses, .. } = judged;
+        self.kept = Some(Kept { host, port, addresses, upstream });
+        Ok(keep_alive)
+    }
+
+    /// Forwards the request over one connection.
+    async fn pass(
+        &self,
+        client: &mut Client,
+        head: &Head,
+        judged: &Judged,
+        (case, upstream): (&Case, &mut HttpUpstream),
+    ) -> Result<bool, Failure> {
+        let failed = |denial: Denial| Failure::Unanswered(denial.into());
+        let tunnel = tunnel(judged, head, upstream.address);
         let registered = self.gate.enter(&tunnel, case).map_err(failed)?;
         let mut means = Means {
             limits: &self.gate.limits,
@@ -271,16 +300,13 @@ impl<'g> Forwarder<'g> {
         };
         if judged.websocket {
             let change = websocket::Change { head, path: &judged.path, registered };
-            return websocket::pass(self.gate, client, change, &mut upstream, &mut means).await;
+            return websocket::pass(self.gate, client, change, upstream, &mut means).await;
         }
         let forward = ForwardHead::new(head, &judged.path);
-        let keep_alive = tokio::select! {
-            done = exchange(client, head, &forward, &mut upstream, &mut means) => done?,
-            () = registered.cut() => return Err(Failure::Broken),
-        };
-        let Judged { host, port, addresses, .. } = judged;
-        self.kept = Some(Kept { host, port, addresses, upstream });
-        Ok(keep_alive)
+        tokio::select! {
+            done = exchange(client, head, &forward, upstream, &mut means) => done,
+            () = registered.cut() => Err(Failure::Broken),
+        }
     }
 
     /// The kept connection, if it leads to a permitted address of the same endpoint.

@@ -1,12 +1,13 @@
 //! One connection to an upstream, of HTTP/1.1 or HTTP/2, over TCP or TLS. It ends with its owner, or with the last of those that share it.
 
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pinfold_model::reason::Denial;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -179,11 +180,13 @@ impl HttpUpstream {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(mut error)) => {
                 let unsent = error.take_message().map(Box::new);
-                Err(SendFailed { denial: unreachable(rule, &with_cause(error.error())), unsent })
+                let gone = has_gone(error.error());
+                let denial = unreachable(rule, &with_cause(error.error()));
+                Err(SendFailed { denial, unsent, gone })
             }
             Err(_) => {
                 let denial = unreachable(rule, &format!("no reply within {reply_max:?}"));
-                Err(SendFailed { denial, unsent: None })
+                Err(SendFailed { denial, unsent: None, gone: false })
             }
         }
     }
@@ -206,6 +209,26 @@ pub(crate) struct SendFailed {
     pub(crate) denial: Denial,
     /// The request, if nothing of it was sent.
     pub(crate) unsent: Option<Box<Request<OutBody>>>,
+    /// The connection ended instead of a reply, as a kept one does whose server had enough of waiting.
+    gone: bool,
+}
+
+impl SendFailed {
+    /// Whether a request without a body may be sent again over a new connection, if this one was used before: RFC 9110 section 9.2.2.
+    pub(crate) fn may_be_repeated(&self, method: &Method) -> bool {
+        self.unsent.is_some() || (self.gone && method.is_idempotent())
+    }
+}
+
+/// Whether the connection ended before the head of a reply, and not because of what was in it.
+fn has_gone(error: &hyper::Error) -> bool {
+    use std::error::Error as _;
+    let broken = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe, ErrorKind::ConnectionAborted];
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    error.is_incomplete_message()
+        || error.is_closed()
+        || error.is_canceled()
+        || cause.is_some_and(|cause| broken.contains(&cause.kind()))
 }
 
 fn with_cause(error: &hyper::Error) -> String {

@@ -23,7 +23,7 @@ use crate::quota::Meter;
 use crate::record::Case;
 use crate::redact::Redactor;
 use crate::tunnels::{Spoken, Tunnel};
-use crate::upstream::{Connected, connect, permit};
+use crate::upstream::{Connected, connect, open, permit};
 
 /// Of the agent's own fields, what never passes beside an injected credential: other credentials, and ranges, by which a value could
 /// be read in parts.
@@ -56,7 +56,7 @@ pub(crate) async fn serve(
                     gate.refused(&case, denial).await;
                     return false;
                 }
-                Err(Failure::Unanswered(refusal)) => refusal,
+                Err(Failure::Unanswered(refusal) | Failure::Gone(refusal)) => refusal,
             }
         }
     };
@@ -89,7 +89,7 @@ async fn forward(
     let permit = permit.map_err(failed)?;
     let injected = credential::read(upstream).map_err(failed)?;
     gate.allowed(case, permit.rule(), &permit).await.map_err(failed)?;
-    let Connected { mut connection, permit, .. } =
+    let Connected { mut connection, permit, reused } =
         connect(gate, upstream, permit).await.map_err(failed)?;
     let tunnel = Tunnel {
         host: upstream.host.clone(),
@@ -111,8 +111,17 @@ async fn forward(
         rule: permit.rule(),
         redactor: injected.map(|injected| Redactor::new(injected.secret, redactions)),
     };
+    let passed = async {
+        match exchange(client, head, &forward, &mut connection, &mut means).await {
+            Err(Failure::Gone(_)) if reused => {
+                connection = open(gate, upstream, &permit).await.map_err(failed)?;
+                exchange(client, head, &forward, &mut connection, &mut means).await
+            }
+            done => done,
+        }
+    };
     let keep_alive = tokio::select! {
-        done = exchange(client, head, &forward, &mut connection, &mut means) => done?,
+        done = passed => done?,
         () = registered.cut() => return Err(Failure::Broken),
     };
     if keep_alive {

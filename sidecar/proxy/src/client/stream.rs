@@ -71,14 +71,7 @@ impl Stream {
         most: usize,
     ) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => loop {
-                stream.readable().await?;
-                buffer.reserve(most);
-                match stream.try_read_buf(buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    result => return result,
-                }
-            },
+            Self::Tcp(stream) => read_socket(stream, buffer, most).await,
             Self::Tls(stream) => take(stream.as_mut(), buffer).await,
         }
     }
@@ -109,14 +102,7 @@ impl ReadEnd<'_> {
         most: usize,
     ) -> io::Result<usize> {
         match self {
-            Self::Tcp(read) => loop {
-                read.readable().await?;
-                buffer.reserve(most);
-                match read.try_read_buf(buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    result => return result,
-                }
-            },
+            Self::Tcp(read) => read_socket(read.as_ref(), buffer, most).await,
             Self::Tls(read) => take(read, buffer).await,
         }
     }
@@ -130,6 +116,25 @@ impl ReadEnd<'_> {
         };
         if goes_on {
             std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Reads what a socket has, at most `most` bytes; 0 at the end. While nothing comes there is no buffer.
+///
+/// # Errors
+/// The system's.
+pub(crate) async fn read_socket(
+    socket: &TcpStream,
+    buffer: &mut BytesMut,
+    most: usize,
+) -> io::Result<usize> {
+    loop {
+        socket.readable().await?;
+        buffer.reserve(most);
+        match socket.try_read_buf(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result,
         }
     }
 }

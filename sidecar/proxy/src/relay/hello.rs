@@ -5,7 +5,6 @@
 //! sends meanwhile waits in its socket beyond a bound. The tunnel's own times hold here too.
 
 use std::future::poll_fn;
-use std::io;
 
 use bytes::BytesMut;
 use pinfold_model::reason::Denial;
@@ -15,6 +14,7 @@ use tokio::net::TcpStream;
 
 use super::sockets::Direction;
 use super::{Broken, Flow};
+use crate::client::read_socket;
 use crate::peek;
 use crate::tunnels::Registered;
 
@@ -72,7 +72,7 @@ impl Beginning<'_> {
             // What isn't written yet must not be lost with a future that is dropped: it comes out of here.
             let step = tokio::select! {
                 step = poll_fn(|context| self.back.step(context, seen)) => Some(step?),
-                read = read_more(self.out.from, &mut self.held), if reads => {
+                read = read_socket(self.out.from, &mut self.held, READ_BYTES), if reads => {
                     ended = read? == 0;
                     None
                 }
@@ -152,17 +152,6 @@ impl Beginning<'_> {
     async fn forward(&mut self, length: usize) -> Result<(), Broken> {
         let bytes = self.held.split_to(length.min(self.held.len()));
         self.out.forward(&bytes).await
-    }
-}
-
-async fn read_more(from: &TcpStream, held: &mut BytesMut) -> io::Result<usize> {
-    loop {
-        from.readable().await?;
-        held.reserve(READ_BYTES);
-        match from.try_read_buf(held) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            result => return result,
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pinfold_wire::encode::ForwardHead;
 use pinfold_wire::head::Head;
 
+use super::pool::Leased;
 use super::site::{Judged, Site};
 use crate::client::Client;
 use crate::drain::DrainWatch;
@@ -39,7 +40,7 @@ async fn request(site: &Arc<Site>, client: &mut Client, head: &Head) -> bool {
                 site.gate.refused(&case, denial).await;
                 return false;
             }
-            Err(Failure::Unanswered(refusal)) => refusal,
+            Err(Failure::Unanswered(refusal) | Failure::Gone(refusal)) => refusal,
         },
         Err(refusal) => refusal,
     };
@@ -53,21 +54,41 @@ async fn forward(
     judged: &Judged,
     case: &Case,
 ) -> Result<bool, Failure> {
-    let gate = &site.gate;
     let failed = |denial| Failure::Unanswered(crate::gate::Refusal::from(denial));
     let mut upstream = site.connect(judged, case, Offered::Http1).await.map_err(failed)?;
-    let registered = site.enter(head, judged, &upstream, case).map_err(failed)?;
+    let mut done = pass(site, client, head, judged, (case, &mut upstream)).await;
+    if matches!(done, Err(Failure::Gone(_))) && upstream.is_reused() {
+        let gone = (upstream, Offered::Http1);
+        upstream = site.reconnect(judged, case, gone).await.map_err(failed)?;
+        done = pass(site, client, head, judged, (case, &mut upstream)).await;
+    }
+    let keep_alive = done?;
+    if !judged.websocket {
+        site.pool.keep(upstream);
+    }
+    Ok(keep_alive)
+}
+
+/// Forwards the request over one connection.
+async fn pass(
+    site: &Arc<Site>,
+    client: &mut Client,
+    head: &Head,
+    judged: &Judged,
+    (case, upstream): (&Case, &mut Leased),
+) -> Result<bool, Failure> {
+    let gate = &site.gate;
+    let failed = |denial| Failure::Unanswered(crate::gate::Refusal::from(denial));
+    let registered = site.enter(head, judged, upstream, case).map_err(failed)?;
     let rule = judged.permit.rule();
     let mut means = Means { limits: &gate.limits, meter: &site.meter, rule, redactor: None };
     if judged.websocket {
         let change = websocket::Change { head, path: &judged.path, registered };
-        return websocket::pass(gate, client, change, &mut upstream, &mut means).await;
+        return websocket::pass(gate, client, change, upstream, &mut means).await;
     }
     let forward = ForwardHead::new(head, &judged.path);
-    let keep_alive = tokio::select! {
-        done = exchange(client, head, &forward, &mut upstream, &mut means) => done?,
-        () = registered.cut() => return Err(Failure::Broken),
-    };
-    site.pool.keep(upstream);
-    Ok(keep_alive)
+    tokio::select! {
+        done = exchange(client, head, &forward, upstream, &mut means) => done,
+        () = registered.cut() => Err(Failure::Broken),
+    }
 }

@@ -23,13 +23,14 @@ use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 
 use super::body::{AgentBody, Held, Passed, ReplyBody, Spent};
+use super::pool::Leased;
 use super::site::{Judged, Site};
 use super::tasks::Tasks;
 use crate::client::Replayed;
 use crate::drain::{DrainWatch, Phase};
 use crate::exchange;
 use crate::gate::Refusal;
-use crate::http_upstream::HttpUpstream;
+use crate::http_upstream::{HttpUpstream, SendFailed};
 use crate::out_body::OutBody;
 use crate::record::Case;
 use crate::upstream::Offered;
@@ -192,14 +193,18 @@ async fn pass(
     };
     let held = Arc::new(held);
     let body = AgentBody::new(body, &held);
-    let request = request(head, &judged, body, &upstream)?;
-    let (rule, reply_max) = (judged.permit.rule(), held.site.gate.limits.reply_max);
-    let sent = tokio::select! {
-        // A cut ends the request's body too, which isn't what to tell.
-        biased;
-        () = held.registered.cut() => return Err(no_longer(rule).into()),
-        sent = upstream.send(request, rule, reply_max) => sent,
-    };
+    let first = request(head, &judged, Some(body), &upstream)?;
+    let mut sent = send(&held, &mut upstream, first, judged.permit.rule()).await?;
+    if let Err(failed) = &sent
+        && upstream.is_reused()
+        && head.body == BodyFraming::None
+        && failed.may_be_repeated(&head.method)
+    {
+        upstream = held.site.reconnect(&judged, case, (upstream, Offered::Both)).await?;
+        let again = request(head, &judged, None, &upstream)?;
+        sent = send(&held, &mut upstream, again, judged.permit.rule()).await?;
+    }
+    let rule = judged.permit.rule();
     let (parts, body) = match sent {
         Ok(response) => response.into_parts(),
         Err(failed) => return Err(held.spent.take().unwrap_or(failed.denial).into()),
@@ -222,6 +227,21 @@ async fn pass(
     Ok(respond(parts.status, headers, ReplyBody::Passed(Box::new(passed))))
 }
 
+/// Sends a request, unless the policy changes meanwhile.
+async fn send(
+    held: &Held,
+    upstream: &mut Leased,
+    request: Request<OutBody>,
+    rule: &str,
+) -> Result<Result<Response<Incoming>, SendFailed>, Refusal> {
+    tokio::select! {
+        // A cut ends the request's body too, which isn't what to tell.
+        biased;
+        () = held.registered.cut() => Err(no_longer(rule).into()),
+        sent = upstream.send(request, rule, held.site.gate.limits.reply_max) => Ok(sent),
+    }
+}
+
 fn no_longer(rule: &str) -> Denial {
     Denial::new(
         Reason::Protocol,
@@ -235,14 +255,12 @@ fn no_longer(rule: &str) -> Denial {
 fn request(
     head: &Head,
     judged: &Judged,
-    body: AgentBody,
+    body: Option<AgentBody>,
     upstream: &HttpUpstream,
 ) -> Result<Request<OutBody>, Refusal> {
     let forward = ForwardHead::new(head, &judged.path);
-    let body = match forward.body() {
-        BodyFraming::None => OutBody::Whole(Bytes::new()),
-        BodyFraming::Length(_) | BodyFraming::Chunked => OutBody::Agent(Box::new(body)),
-    };
+    let body = body.filter(|_| forward.body() != BodyFraming::None);
+    let body = body.map_or(OutBody::Whole(Bytes::new()), |body| OutBody::Agent(Box::new(body)));
     let mut request = exchange::request(&forward, body)?;
     if upstream.speaks_http2() {
         // gRPC needs it to be said; of all members only this one may pass (RFC 9113 section 8.2.2).

@@ -34,18 +34,30 @@ pub(super) struct Leased {
     place: Arc<OwnedSemaphorePermit>,
     /// Of one that isn't shared, while it is used.
     turn: Option<OwnedSemaphorePermit>,
+    /// Whether it served another request before.
+    reused: bool,
 }
 
 impl Leased {
     fn share(&self) -> Option<Self> {
         let upstream = self.upstream.shared()?;
-        Some(Self { upstream, place: Arc::clone(&self.place), turn: None })
+        Some(Self { upstream, place: Arc::clone(&self.place), turn: None, reused: true })
     }
 
     /// Holds a turn, unless it is shared.
     pub(super) fn holding(mut self, turn: Option<OwnedSemaphorePermit>) -> Self {
         self.turn = turn.filter(|_| self.upstream.shared().is_none());
         self
+    }
+
+    /// Whether it served another request before, so that its server may have ended it meanwhile.
+    pub(super) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Its turn, for another connection; it is closed.
+    pub(super) fn give_up(mut self) -> Option<OwnedSemaphorePermit> {
+        self.turn.take()
     }
 }
 
@@ -147,7 +159,8 @@ impl Pool {
         offered: Offered,
     ) -> Result<Leased, Denial> {
         let place = self.bounds.upstream(permit.rule(), gate.limits.connect_max).await?;
-        let lease = |upstream| Leased { upstream, place: Arc::new(place), turn: None };
+        let lease =
+            |upstream| Leased { upstream, place: Arc::new(place), turn: None, reused: false };
         if offered == Offered::Http1 {
             return open_tls(gate, permit, offered).await.map(lease);
         }
@@ -171,6 +184,7 @@ impl Pool {
     pub(super) fn keep(&self, mut connection: Leased) {
         // The next turn comes only once the connection can be found.
         let turn = connection.turn.take();
+        connection.reused = true;
         if connection.shared().is_none() && !self.bounds.is_full() {
             self.lock().push(connection);
         } else {

@@ -157,6 +157,21 @@ impl Site {
         Ok(leased.holding(turn))
     }
 
+    /// Another connection instead of one whose server ended it when it was to be used again.
+    ///
+    /// # Errors
+    /// The denial, which is an answer.
+    pub(super) async fn reconnect(
+        &self,
+        judged: &Judged,
+        case: &Case,
+        (gone, offered): (Leased, Offered),
+    ) -> Result<Leased, Denial> {
+        let turn = gone.give_up();
+        self.gate.quota.connect(&case.published.policy)?;
+        Ok(self.pool.open(&self.gate, &judged.permit, offered).await?.holding(turn))
+    }
+
     /// Enters a request in the registry, so that a reload judges it again.
     ///
     /// # Errors

@@ -36,6 +36,11 @@ impl Body for Frames {
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         self.0.poll_recv(context).map(|frame| frame.map(Ok))
     }
+
+    /// A request without a body says so with its head.
+    fn is_end_stream(&self) -> bool {
+        self.0.is_closed() && self.0.is_empty()
+    }
 }
 
 pub(crate) fn frames() -> (mpsc::Sender<Frame<Bytes>>, Frames) {

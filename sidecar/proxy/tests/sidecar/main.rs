@@ -31,6 +31,7 @@ mod reload;
 mod roots;
 mod second_hello;
 mod socks;
+mod stale;
 mod support;
 mod tunnels;
 mod via;

@@ -70,6 +70,14 @@ impl Upstream {
         Self::start(Arc::new(move |request: &Request| vec![answer(request)]), Some(acceptor)).await
     }
 
+    /// [`Self::in_pieces`] over TLS.
+    pub(crate) async fn secure_in_pieces(
+        acceptor: TlsAcceptor,
+        answer: impl Fn(&Request) -> Vec<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(Arc::new(answer), Some(acceptor)).await
+    }
+
     async fn start(answer: Answer, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let address = listener.local_addr().expect("an address");
