@@ -32,6 +32,8 @@ pub enum EventKind {
     Dns,
     /// A call of a tool on an MCP server.
     ToolCall,
+    /// Something was taken out of what a tool answered, or looks like an injection.
+    ToolResult,
     /// A call of a model.
     ModelCall,
     /// A request into the pod.
@@ -144,6 +146,8 @@ pub struct Event {
     pub model: Option<String>,
     /// Digest of the arguments; never the arguments.
     pub arguments_digest: Option<String>,
+    /// What was found in a result: kinds and how often, `github-token=2`; never what it was.
+    pub findings: Vec<String>,
     /// Host asked for.
     pub host: Option<String>,
     /// Port asked for.
@@ -205,6 +209,7 @@ impl Event {
             tool: None,
             model: None,
             arguments_digest: None,
+            findings: Vec::new(),
             host: None,
             port: None,
             protocol: None,

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use pinfold_model::reason::{Denial, Reason};
+use pinfold_redact::{REDACTED, Redactor};
 use pinfold_wire::body::{BodyDecoder, BodyError, BodyEvent, BodyFraming};
 use pinfold_wire::encode::{
     CHUNK_END, CONTINUE, ForwardHead, LAST_CHUNK, chunk_line, response_head,
@@ -23,7 +24,6 @@ use crate::gate::Refusal;
 use crate::http_upstream::HttpUpstream;
 use crate::out_body::{OutBody, Piece};
 use crate::quota::{Meter, Way};
-use crate::redact::Redactor;
 
 /// Bytes of a request body read at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -272,8 +272,8 @@ impl Reply<'_> {
         let keep_alive = self.keep_alive && whole && means.meter.may_go_on();
         let mut headers = parts.headers;
         let redacts = means.redactor.is_some();
-        if let Some(redactor) = &means.redactor {
-            redactor.headers(&mut headers);
+        if let Some(redactor) = &mut means.redactor {
+            redact_headers(&mut headers, redactor);
         }
         let framing = framing(&headers, &body, self.to_head, redacts);
         let head = response_head(parts.status, &headers, framing, keep_alive);
@@ -336,6 +336,15 @@ impl Reply<'_> {
         match timeout(write_max, written).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Failure::Broken),
+        }
+    }
+}
+
+fn redact_headers(headers: &mut HeaderMap, redactor: &mut Redactor) {
+    for value in headers.values_mut() {
+        if let Some(cleaned) = redactor.clean(value.as_bytes()) {
+            *value = HeaderValue::from_bytes(&cleaned)
+                .unwrap_or(const { HeaderValue::from_static(REDACTED) });
         }
     }
 }

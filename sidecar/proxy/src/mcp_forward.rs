@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use pinfold_model::policy::agent::Upstream;
 use pinfold_model::reason::{Denial, Reason};
 use pinfold_model::strict_json::MCP_MESSAGE;
+use pinfold_redact::{Findings, Known};
 use pinfold_wire::body::BodyFraming;
 use pinfold_wire::encode::response_head;
 use pinfold_wire::field::is_stripped;
@@ -19,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::answer::Answer;
 use crate::client::Client;
-use crate::credential::{self, Injected, Secret};
+use crate::credential::{self, Injected};
 use crate::dial::unreachable;
 use crate::gate::{Gate, Refusal};
 use crate::http_upstream::HttpUpstream;
@@ -73,7 +74,7 @@ pub(crate) enum Outcome {
 struct Reply<'r> {
     response: Response<Incoming>,
     connection: HttpUpstream,
-    secret: Option<Secret>,
+    known: Option<Arc<Known>>,
     upstream: &'r Upstream,
 }
 
@@ -143,6 +144,7 @@ impl<'g> Forward<'g> {
         // The transport's other methods are part of the same service.
         let permit = permit(self.gate, upstream, "POST", "/").await?;
         let injected = credential::read(upstream)?;
+        let known = self.gate.upstreams.known.of(injected.as_ref(), &upstream.place)?;
         if self.case.tool.is_some() {
             self.gate.allowed(self.case, &self.rule, &permit).await?;
         }
@@ -160,8 +162,7 @@ impl<'g> Forward<'g> {
             () = gone(&mut read, pipelined) => return Ok(Outcome::Streamed { keep_alive: false }),
             () = registered.cut() => return Ok(Outcome::Streamed { keep_alive: false }),
         };
-        let secret = injected.map(|injected| injected.secret);
-        let reply = Reply { response, connection, secret, upstream };
+        let reply = Reply { response, connection, known, upstream };
         self.answer(client, reply, &registered).await
     }
 
@@ -285,7 +286,7 @@ impl<'g> Forward<'g> {
 
     /// A JSON reply.
     async fn whole(&self, reply: Reply<'_>) -> Result<Answer, Refusal> {
-        let Reply { response, connection, secret, upstream } = reply;
+        let Reply { response, connection, known, upstream } = reply;
         let (parts, body) = response.into_parts();
         let collected = Limited::new(body, self.reply_bytes_max()).collect();
         let body = match timeout(self.gate.limits.reply_max, collected).await {
@@ -295,10 +296,11 @@ impl<'g> Forward<'g> {
         };
         self.gate.upstreams.keep(upstream, connection);
         quota::count_message(self.gate, Way::In, body.len())?;
-        let mut filter = self.filter(secret);
+        let mut filter = self.filter(known);
         filter.adopts_errors = true;
         match filter.judge(&body) {
             Verdict::Pass(passed) => {
+                self.gate.found(self.case, &self.rule, &filter.findings).await?;
                 let mut answer = Answer::json(told_status(parts.status), passed);
                 self.issue_session(&parts.headers, &mut answer.headers);
                 Ok(answer)
@@ -324,7 +326,7 @@ impl<'g> Forward<'g> {
         usize::try_from(most).unwrap_or(usize::MAX).min(MCP_MESSAGE.bytes_max)
     }
 
-    fn filter(&self, secret: Option<Secret>) -> ReplyFilter<'_> {
+    fn filter(&self, known: Option<Arc<Known>>) -> ReplyFilter<'_> {
         let awaited = match (self.purpose, &self.session) {
             (Purpose::Message(message), _) => match message.request_id() {
                 Some(id) => Awaited::Request { id: id.clone(), answered: false },
@@ -338,7 +340,9 @@ impl<'g> Forward<'g> {
         ReplyFilter {
             gate: self.gate,
             server: self.server(),
-            secret,
+            tool: self.case.tool.as_deref(),
+            known,
+            findings: Findings::default(),
             awaited,
             adopts_errors: false,
         }
@@ -346,7 +350,7 @@ impl<'g> Forward<'g> {
 
     /// A reply of events.
     async fn stream(&self, client: &mut Client, reply: Reply<'_>) -> Outcome {
-        let Reply { response, connection, secret, upstream } = reply;
+        let Reply { response, connection, known, upstream } = reply;
         let (parts, body) = response.into_parts();
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -357,7 +361,7 @@ impl<'g> Forward<'g> {
         if client.write(&head, self.gate.limits.write_max).await.is_err() {
             return Outcome::Streamed { keep_alive: false };
         }
-        let mut filter = self.filter(secret);
+        let mut filter = self.filter(known);
         let refusal = |cause: &'static str| match self.purpose {
             Purpose::Message(message) => refused(message, &self.refusal(cause)).body,
             Purpose::Listen | Purpose::EndSession => Vec::new(),
@@ -369,6 +373,8 @@ impl<'g> Forward<'g> {
             refusal: &refusal,
         };
         let ended = stream.run(client, body).await;
+        // What was found is gone from what was sent; that it can't be recorded is logged and shows in readiness.
+        let _ = self.gate.found(self.case, &self.rule, &filter.findings).await;
         if ended.upstream_usable {
             self.gate.upstreams.keep(upstream, connection);
         }

@@ -1,17 +1,19 @@
 //! What an MCP server may say to the agent: replies that are awaited and a few notifications, each read strictly and written anew.
 //!
 //! Lists show only the tools that policy allows; requests of the server (sampling, elicitation, roots), results that ask for input or
-//! stand for a task, unreadable and unknown messages are dropped and counted. An injected credential's value is taken out.
+//! stand for a task, unreadable and unknown messages are dropped and counted. What passes is cleaned (`pinfold-redact`).
+
+use std::sync::Arc;
 
 use pinfold_engine::tool;
+use pinfold_model::policy::agent::Injection;
+use pinfold_redact::{CleaningRules, Findings, Known, Marker, Uncleanable, clean_message};
 use pinfold_wire::mcp::{
     DroppedTool, RequestId, Revision, ServerMessage, WhyDropped, parse_server_message,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::credential::Secret;
 use crate::gate::Gate;
-use crate::redact::replace_text;
 use crate::sessions::Owner;
 
 /// Notifications that carry no request and concern what passes.
@@ -58,7 +60,12 @@ pub(crate) enum Verdict {
 pub(crate) struct ReplyFilter<'g> {
     pub(crate) gate: &'g Gate,
     pub(crate) server: &'g str,
-    pub(crate) secret: Option<Secret>,
+    /// The tool that was called, if one was.
+    pub(crate) tool: Option<&'g str>,
+    /// The credential that was sent.
+    pub(crate) known: Option<Arc<Known>>,
+    /// What was found in the messages that passed.
+    pub(crate) findings: Findings,
     pub(crate) awaited: Awaited,
     /// An error without an id is the reply: there is no other message.
     pub(crate) adopts_errors: bool,
@@ -123,8 +130,13 @@ impl ReplyFilter<'_> {
         if let Err(cause) = self.check_result(&mut message) {
             return Verdict::Refuse(cause);
         }
-        self.redact(&mut message);
-        Verdict::Pass(message.encode())
+        match self.clean(&mut message) {
+            Ok(()) => Verdict::Pass(message.encode()),
+            Err(cause) if matches!(message, ServerMessage::Notification { .. }) => {
+                Verdict::Drop(cause)
+            }
+            Err(cause) => Verdict::Refuse(cause),
+        }
     }
 
     /// The awaited reply can't be passed on.
@@ -184,8 +196,8 @@ impl ReplyFilter<'_> {
         Ok(())
     }
 
-    fn redact(&self, message: &mut ServerMessage) {
-        let Some(secret) = &self.secret else { return };
+    /// Takes out what an agent must not see, or says why the message can't be passed on.
+    fn clean(&mut self, message: &mut ServerMessage) -> Result<(), &'static str> {
         let members = match message {
             ServerMessage::Result { result, .. } => Some(result),
             ServerMessage::Error { error, .. } => Some(error),
@@ -193,8 +205,45 @@ impl ReplyFilter<'_> {
                 params.as_mut()
             }
         };
-        let times = members.map_or(0, |members| redact_members(members, secret));
-        self.gate.metrics.redactions.inc_by(times);
+        let Some(members) = members else { return Ok(()) };
+        let policy = self.gate.policy.load();
+        let (by_form, injection) = (policy.policy.redacts_secrets, policy.policy.injection);
+        let rules = CleaningRules { known: self.known.as_deref(), by_form, injection };
+        let output = self.tool.and_then(|tool| self.gate.schemas.output(self.server, tool));
+        match clean_message(members, rules, output.as_ref()) {
+            Ok(found) => {
+                self.note(&found, injection);
+                self.findings.add(&found);
+                Ok(())
+            }
+            Err(Uncleanable::Injection(found)) => {
+                found.iter().for_each(|marker| self.count_marker(marker, injection));
+                Err("injection")
+            }
+            Err(Uncleanable::TooMuch) => Err("redaction-limit"),
+            Err(Uncleanable::Constrained | Uncleanable::Number) => Err("redaction-schema"),
+        }
+    }
+
+    fn note(&self, found: &Findings, injection: Injection) {
+        let metrics = &self.gate.metrics;
+        found.redacted.iter().for_each(|(kind, times)| metrics.redacted(kind, *times));
+        found.markers.iter().for_each(|marker| self.count_marker(marker, injection));
+        for _ in 0..found.tools_dropped {
+            metrics.reply_dropped(self.server, "tool-injection");
+        }
+        if found.tools_stripped > 0 {
+            self.count_marker(Marker::Tags, injection);
+        }
+    }
+
+    fn count_marker(&self, marker: Marker, injection: Injection) {
+        let action = match injection {
+            Injection::Off => "off",
+            Injection::Flag => "flag",
+            Injection::Block => "block",
+        };
+        self.gate.metrics.injection(marker.as_str(), action);
     }
 }
 
@@ -204,45 +253,5 @@ fn cause_of(why: WhyDropped) -> &'static str {
         WhyDropped::CaseTwin => "tool-case-twin",
         WhyDropped::Collision => "tool-collision",
         WhyDropped::Policy => "tool-policy",
-    }
-}
-
-/// Recursion is bounded by the depth limit that the text was parsed with.
-fn redact_members(members: &mut Map<String, Value>, secret: &Secret) -> u64 {
-    let mut times: u64 = 0;
-    let mut renamed = Vec::new();
-    for (name, value) in members.iter_mut() {
-        times = times.saturating_add(redact_value(value, secret));
-        let mut redacted = name.clone();
-        if replace_text(&mut redacted, secret) > 0 {
-            renamed.push((name.clone(), redacted));
-        }
-    }
-    for (name, redacted) in renamed {
-        times = times.saturating_add(1);
-        if let Some(value) = members.remove(&name) {
-            members.insert(redacted, value);
-        }
-    }
-    times
-}
-
-fn redact_value(value: &mut Value, secret: &Secret) -> u64 {
-    match value {
-        Value::String(text) => replace_text(text, secret),
-        Value::Array(items) => items
-            .iter_mut()
-            .fold(0, |times: u64, item| times.saturating_add(redact_value(item, secret))),
-        Value::Object(members) => redact_members(members, secret),
-        Value::Number(number) => {
-            // A value of digits alone may come back as a number.
-            let mut text = number.to_string();
-            let times = replace_text(&mut text, secret);
-            if times > 0 {
-                *value = Value::String(text);
-            }
-            times
-        }
-        Value::Null | Value::Bool(_) => 0,
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use pinfold_redact::{CREDENTIAL, REDACTED};
 use pinfold_wire::encode::{CHUNK_END, LAST_CHUNK, chunk_line};
 use pinfold_wire::sse::{KEEP_ALIVE, SseEvent, SseItem, SseReader};
 use tokio::io::AsyncWriteExt as _;
@@ -17,7 +18,6 @@ use crate::client::{Client, ReadEnd, WriteEnd, deadline};
 use crate::gate::Gate;
 use crate::mcp_reply::{ReplyFilter, Verdict};
 use crate::quota::{self, Way};
-use crate::redact::REDACTED;
 
 /// A comment is sent when nothing else was for so long, so that proxies on the way keep the stream open and a dead agent is noticed.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(25);
@@ -138,7 +138,7 @@ impl EventStream<'_, '_> {
 
     fn judge(&mut self, event: SseEvent) -> Option<Vec<u8>> {
         if self.tells_secret(&event) {
-            self.filter.gate.metrics.redactions.inc();
+            self.filter.gate.metrics.redacted(CREDENTIAL, 1);
             return None;
         }
         // An event without data primes the id for a resumed stream; there is nothing to judge.
@@ -155,12 +155,8 @@ impl EventStream<'_, '_> {
 
     /// Whether id or type of an event hold the credential.
     fn tells_secret(&self, event: &SseEvent) -> bool {
-        let Some(secret) = &self.filter.secret else { return false };
-        let tells = |text: &str| {
-            text.as_bytes()
-                .windows(secret.as_bytes().len().max(1))
-                .any(|window| window == secret.as_bytes())
-        };
+        let Some(known) = &self.filter.known else { return false };
+        let tells = |text: &str| known.is_in(text.as_bytes());
         event.id().is_some_and(tells) || event.name().is_some_and(tells)
     }
 

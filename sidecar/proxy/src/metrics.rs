@@ -30,7 +30,8 @@ pub(crate) struct Metrics {
     tool_calls: IntCounterVec,
     tool_duration: Histogram,
     reply_drops: IntCounterVec,
-    pub(crate) redactions: IntCounter,
+    redactions: IntCounterVec,
+    injections: IntCounterVec,
     policy_info: IntGaugeVec,
     policy_reloads: IntCounterVec,
     pub(crate) audit_records: IntCounter,
@@ -83,9 +84,15 @@ impl Metrics {
                 "Messages and listed tools of MCP servers that were not passed on.",
                 &["server", "cause"],
             )?,
-            redactions: make.counter(
-                "pinfold_tool_redactions_total",
-                "Occurrences of injected credentials taken out of replies.",
+            redactions: make.counters(
+                "pinfold_redactions_total",
+                "Credentials taken out of replies: injected ones, and others by their form.",
+                &["kind"],
+            )?,
+            injections: make.counters(
+                "pinfold_injection_markers_total",
+                "Replies of MCP servers that look like an injection, by what was found.",
+                &["marker", "action"],
             )?,
             policy_info: make.gauges(
                 "pinfold_policy_info",
@@ -152,6 +159,16 @@ impl Metrics {
     /// Counts what an MCP server sent and the agent doesn't get.
     pub(crate) fn reply_dropped(&self, server: &str, cause: &'static str) {
         self.reply_drops.with_label_values(&[server, cause]).inc();
+    }
+
+    /// Counts what was taken out of a reply.
+    pub(crate) fn redacted(&self, kind: &'static str, times: u64) {
+        self.redactions.with_label_values(&[kind]).inc_by(times);
+    }
+
+    /// Counts a reply that looks like an injection.
+    pub(crate) fn injection(&self, marker: &'static str, action: &'static str) {
+        self.injections.with_label_values(&[marker, action]).inc();
     }
 
     /// A policy is in force.

@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use pinfold_ledger::EventKind;
 use pinfold_model::policy::agent::Upstream;
 use pinfold_model::reason::{Denial, Reason};
+use pinfold_redact::{CREDENTIAL, Redactor};
 use pinfold_wire::authority::Authority;
 use pinfold_wire::encode::ForwardHead;
 use pinfold_wire::head::Head;
@@ -21,7 +22,6 @@ use crate::gate::{Gate, Refusal};
 use crate::gateway::{PROTOCOL, refuse};
 use crate::quota::Meter;
 use crate::record::Case;
-use crate::redact::Redactor;
 use crate::tunnels::{Spoken, Tunnel};
 use crate::upstream::{Connected, connect, open, permit};
 
@@ -103,13 +103,13 @@ async fn forward(
     };
     let registered = gate.enter(&tunnel, case).map_err(failed)?;
     let forward = forward_head(head, upstream, &sent, injected.as_ref()).map_err(failed)?;
-    let redactions = gate.metrics.redactions.clone();
+    let known = gate.upstreams.known.of(injected.as_ref(), &upstream.place).map_err(failed)?;
     let meter = Meter::new(gate);
     let mut means = Means {
         limits: &gate.limits,
         meter: &meter,
         rule: permit.rule(),
-        redactor: injected.map(|injected| Redactor::new(injected.secret, redactions)),
+        redactor: known.map(Redactor::new),
     };
     let passed = async {
         match exchange(client, head, &forward, &mut connection, &mut means).await {
@@ -120,10 +120,14 @@ async fn forward(
             done => done,
         }
     };
-    let keep_alive = tokio::select! {
-        done = passed => done?,
-        () = registered.cut() => return Err(Failure::Broken),
+    let done = tokio::select! {
+        done = passed => done,
+        () = registered.cut() => Err(Failure::Broken),
     };
+    if let Some(redactor) = &means.redactor {
+        gate.metrics.redacted(CREDENTIAL, redactor.found());
+    }
+    let keep_alive = done?;
     if keep_alive {
         gate.upstreams.keep(upstream, connection);
     }

@@ -46,6 +46,8 @@ pub(crate) struct Case {
     pub(crate) traceparent: Option<String>,
     /// When the case was opened.
     pub(crate) started: Instant,
+    /// What was found in a result: kinds and numbers.
+    pub(crate) findings: Vec<String>,
 }
 
 impl Case {
@@ -65,6 +67,7 @@ impl Case {
             arguments_digest: None,
             traceparent: None,
             started: Instant::now(),
+            findings: Vec::new(),
         }
     }
 
@@ -113,6 +116,7 @@ impl Case {
             policy_digest: Some(self.published.digest.clone()),
             correlation_id: Some(self.id.clone()),
             traceparent: self.traceparent.clone(),
+            findings: self.findings.clone(),
             duration_us: u64::try_from(self.started.elapsed().as_micros()).ok(),
             ..Event::new(Gate::Sidecar, self.kind, decision)
         }

@@ -1,4 +1,5 @@
-//! Input schemas that ask for arguments in headers (`x-mcp-header`, MCP 2026-07-28), remembered from the lists that passed.
+//! Schemas of tools, remembered from the lists that passed: input schemas that ask for arguments in headers (`x-mcp-header`, MCP 2026-07-28),
+//! and output schemas, which a redacted result must still satisfy.
 //!
 //! The headers are derived from the judged arguments, so that no router on the way can be told something else.
 
@@ -16,18 +17,40 @@ const SCHEMA_BYTES_MAX: usize = 32 * 1024;
 /// The schema keyword.
 const KEYWORD: &str = "\"x-mcp-header\"";
 
-/// The schemas, by server and tool.
+/// By server and tool.
+type Remembered = HashMap<(String, String), Value>;
+
+/// The schemas.
 #[derive(Default)]
-pub(crate) struct Schemas(Mutex<HashMap<(String, String), Value>>);
+pub(crate) struct Schemas {
+    inputs: Mutex<Remembered>,
+    outputs: Mutex<Remembered>,
+}
 
 impl Schemas {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Value>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a tool's structured results; `None` if it lists no output schema, `false` if the schema is too large to tell.
+    pub(crate) fn output(&self, server: &str, tool: &str) -> Option<Value> {
+        let outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = outputs.get(&(server.to_owned(), tool.to_owned())).cloned();
+        found.or_else(|| (outputs.len() >= SCHEMAS_MAX).then_some(Value::Bool(false)))
+    }
+
+    fn learn_output(&self, key: &(String, String), schema: Option<&Value>) {
+        let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        outputs.remove(key);
+        let Some(schema) = schema.filter(|_| outputs.len() < SCHEMAS_MAX) else { return };
+        let small = schema.to_string().len() <= SCHEMA_BYTES_MAX;
+        outputs.insert(key.clone(), if small { schema.clone() } else { Value::Bool(false) });
     }
 
     /// Remembers what a listed tool asks for; whether its calls can be forwarded at all.
     pub(crate) fn learn(&self, server: &str, tool: &str, definition: &Value) -> bool {
         let key = (server.to_owned(), tool.to_owned());
+        self.learn_output(&key, definition.get("outputSchema"));
         let mut schemas = self.lock();
         schemas.remove(&key);
         let Some(schema) = definition.get("inputSchema") else { return false };

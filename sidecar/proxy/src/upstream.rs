@@ -19,6 +19,7 @@ use crate::dial::{dial, unreachable};
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::http_upstream::HttpUpstream;
+use crate::known::KnownSecrets;
 
 use connectors::Connectors;
 pub(crate) use connectors::Trusted;
@@ -41,6 +42,8 @@ pub(crate) enum Offered {
 pub(crate) struct Upstreams {
     connectors: Connectors,
     idle: Mutex<Vec<Idle>>,
+    /// Their credentials, to be found in what they answer.
+    pub(crate) known: KnownSecrets,
 }
 
 struct Idle {
@@ -77,7 +80,11 @@ impl Upstreams {
     /// # Errors
     /// Certificates of `extra` that can't be used.
     pub(crate) fn new(extra: Option<&Path>) -> Result<Self, StartError> {
-        Ok(Self { connectors: Connectors::new(extra)?, idle: Mutex::default() })
+        Ok(Self {
+            connectors: Connectors::new(extra)?,
+            idle: Mutex::default(),
+            known: KnownSecrets::default(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {

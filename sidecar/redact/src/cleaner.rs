@@ -60,7 +60,8 @@ impl Findings {
     pub fn to_words(&self) -> Vec<String> {
         let redacted = self.redacted.iter().map(|(kind, times)| format!("{kind}={times}"));
         let markers = self.markers.iter().map(|marker| format!("injection-{}", marker.as_str()));
-        let tools = [("tools-stripped", self.tools_stripped), ("tools-dropped", self.tools_dropped)];
+        let tools =
+            [("tools-stripped", self.tools_stripped), ("tools-dropped", self.tools_dropped)];
         let tools = tools.into_iter().filter(|(_, times)| *times > 0);
         let tools = tools.map(|(kind, times)| format!("{kind}={times}"));
         redacted.chain(markers).chain(tools).collect()

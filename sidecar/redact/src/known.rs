@@ -57,23 +57,29 @@ impl Known {
         let mut forms: Vec<Vec<u8>> = values.iter().flat_map(|value| forms(value)).collect();
         forms.sort();
         forms.dedup();
-        let automaton = NFA::builder()
-            .match_kind(MatchKind::Standard)
-            .prefilter(false)
-            .build(&forms)
-            .ok()?;
+        let automaton =
+            NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(&forms).ok()?;
         let start = automaton.start_state(Anchored::No).ok()?;
         let mut wakes = [false; 256];
         for (byte, wakes) in (0..=u8::MAX).zip(wakes.iter_mut()) {
             let moved = automaton.next_state(Anchored::No, start, byte) != start;
             *wakes = moved || matches!(byte, b'%' | b'\\');
         }
-        let digits = |value: &&&[u8]| value.len() >= FORM_BYTES_MIN && value.iter().all(u8::is_ascii_digit);
+        let digits =
+            |value: &&&[u8]| value.len() >= FORM_BYTES_MIN && value.iter().all(u8::is_ascii_digit);
         let numbers = values.iter().filter(digits);
         let numbers = numbers.map(|value| String::from_utf8_lossy(value).into_owned()).collect();
         let longest = forms.iter().map(Vec::len).max().unwrap_or_default();
         let depths = depths(&automaton, start, &forms);
-        Some(Self { automaton, start, depths, wakes, windows: Windows::new(forms), numbers, longest })
+        Some(Self {
+            automaton,
+            start,
+            depths,
+            wakes,
+            windows: Windows::new(forms),
+            numbers,
+            longest,
+        })
     }
 
     /// How many bytes of a form a state stands for.

@@ -134,7 +134,9 @@ impl Machine {
     /// It was none: its bytes stand for themselves.
     fn unread(&mut self, known: &Known, spans: &mut Spans) {
         let from = self.escape_from;
-        let own = |offset: u64| (from.saturating_add(offset), from.saturating_add(offset).saturating_add(1));
+        let own = |offset: u64| {
+            (from.saturating_add(offset), from.saturating_add(offset).saturating_add(1))
+        };
         match std::mem::replace(&mut self.escape, Escape::None) {
             Escape::None => {}
             Escape::Percent(first) => {

@@ -34,12 +34,6 @@ impl Redactor {
         Self { known, machine, spans: Spans::default(), held: Vec::new(), found: 0 }
     }
 
-    /// What is looked for.
-    #[must_use]
-    pub fn known(&self) -> &Known {
-        &self.known
-    }
-
     /// How many were replaced so far.
     #[must_use]
     pub fn found(&self) -> u64 {
@@ -50,6 +44,13 @@ impl Redactor {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.held.len()
+    }
+
+    /// A text beside the stream, such as a header's value, with values replaced; `None` if there are none.
+    pub fn clean(&mut self, text: &[u8]) -> Option<Vec<u8>> {
+        let (cleaned, times) = self.known.clean_bytes(text)?;
+        self.found = self.found.saturating_add(times);
+        Some(cleaned)
     }
 
     /// The next piece, with values replaced; its end may be held back.

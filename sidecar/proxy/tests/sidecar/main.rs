@@ -27,6 +27,7 @@ mod named;
 mod names;
 mod program;
 mod redirected;
+mod results;
 mod reload;
 mod roots;
 mod second_hello;

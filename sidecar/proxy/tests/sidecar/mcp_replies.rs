@@ -283,7 +283,7 @@ async fn rows_99_112_the_injected_credential_is_sent_and_never_comes_back() {
         let text = reply.text();
         assert!(!text.contains("t0ken") && text.contains("[redacted]"), "{kind}: {text}");
     }
-    assert!(sidecar.metric("pinfold_tool_redactions_total").await >= 10.0);
+    assert!(sidecar.metric(r#"pinfold_redactions_total{kind="credential"}"#).await >= 10.0);
     // Rotated, it counts at once; unusable, nothing is sent.
     std::fs::write(&token, "n3w").expect("a file");
     ask(&sidecar, "files", call("echo", &json!({"kind": "json"}))).await;

@@ -23,7 +23,8 @@ fn clean(value: &Value, schema: Option<&Value>) -> Result<(Value, Findings), Unc
 
 #[test]
 fn strings_become_strings_and_all_else_stays() {
-    let value = json!({"a": [TOKEN, 1, true, null, 1.5], TOKEN: {"b": TOKEN}, "n": -0.0, "honest": "text"});
+    let value =
+        json!({"a": [TOKEN, 1, true, null, 1.5], TOKEN: {"b": TOKEN}, "n": -0.0, "honest": "text"});
     let (cleaned, findings) = clean(&value, None).expect("cleaned");
     let expected = json!({"a": ["[redacted]", 1, true, null, 1.5], "[redacted]": {"b": "[redacted]"}, "n": -0.0, "honest": "text"});
     assert_eq!(cleaned, expected);
@@ -32,7 +33,8 @@ fn strings_become_strings_and_all_else_stays() {
 
 #[test]
 fn keys_that_become_the_same_are_kept_apart() {
-    let value = json!({format!("a{TOKEN}"): 1, format!("a {TOKEN}").replace(' ', ""): 1, "a[redacted]": 2});
+    let value =
+        json!({format!("a{TOKEN}"): 1, format!("a {TOKEN}").replace(' ', ""): 1, "a[redacted]": 2});
     let (cleaned, _) = clean(&value, None).expect("cleaned");
     assert_eq!(cleaned, json!({"a[redacted]": 2, "a[redacted]-2": 1}));
 }
@@ -40,13 +42,28 @@ fn keys_that_become_the_same_are_kept_apart() {
 #[test]
 fn what_has_the_form_of_a_credential_is_taken_out_by_form_and_by_name() {
     let cases = [
-        (json!({"text": format!("use {} now", github())}), json!({"text": "use [redacted:github-token] now"})),
-        (json!({"db_password": "hunter2-Hunter2"}), json!({"db_password": "[redacted:named-password]"})),
-        (json!({"text": "password=hunter2-Hunter2;x=1"}), json!({"text": "password=[redacted:named-password];x=1"})),
-        (json!({"tokens": ["a", "b"], "password": "changeme"}), json!({"tokens": ["a", "b"], "password": "changeme"})),
+        (
+            json!({"text": format!("use {} now", github())}),
+            json!({"text": "use [redacted:github-token] now"}),
+        ),
+        (
+            json!({"db_password": "hunter2!Hunter2"}),
+            json!({"db_password": "[redacted:named-password]"}),
+        ),
+        (
+            json!({"text": "password=hunter2!Hunter2;x=1"}),
+            json!({"text": "password=[redacted:named-password];x=1"}),
+        ),
+        (
+            json!({"tokens": ["a", "b"], "password": "changeme"}),
+            json!({"tokens": ["a", "b"], "password": "changeme"}),
+        ),
         (json!({github(): 1}), json!({"[redacted:github-token]": 1})),
         // What messages are told apart by stays.
-        (json!({"progressToken": "8f14e45fceea167a5a36dedd4bea2543"}), json!({"progressToken": "8f14e45fceea167a5a36dedd4bea2543"})),
+        (
+            json!({"progressToken": "8f14e45fceea167a5a36dedd4bea2543"}),
+            json!({"progressToken": "8f14e45fceea167a5a36dedd4bea2543"}),
+        ),
         (json!({"nextCursor": github()}), json!({"nextCursor": github()})),
         (json!({"nextCursor": TOKEN}), json!({"nextCursor": "[redacted]"})),
     ];

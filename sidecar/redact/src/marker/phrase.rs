@@ -70,16 +70,28 @@ const INSTRUCTIONS: &[&str] = &[
 ];
 /// What telling is called.
 const TELLING: &[&str] = &[
-    "alert", "alerting", "inform", "informing", "mention", "mentioning", "notify", "notifying", "reveal",
-    "revealing", "tell", "telling", "warn", "warning",
+    "alert",
+    "alerting",
+    "inform",
+    "informing",
+    "mention",
+    "mentioning",
+    "notify",
+    "notifying",
+    "reveal",
+    "revealing",
+    "tell",
+    "telling",
+    "warn",
+    "warning",
 ];
 /// Who reads a comment that people don't see.
 const READERS: &[&str] =
     &["agent", "agents", "ai", "assistant", "assistants", "chatbot", "copilot", "llm", "llms"];
 /// What such a reader is told to do.
 const ORDERS: &[&str] = &[
-    "always", "call", "execute", "fetch", "follow", "ignore", "include", "must", "never", "output", "post", "read",
-    "reply", "respond", "run", "send", "should", "use", "write",
+    "always", "call", "execute", "fetch", "follow", "ignore", "include", "must", "never", "output",
+    "post", "read", "reply", "respond", "run", "send", "should", "use", "write",
 ];
 
 fn automaton() -> Option<&'static AhoCorasick> {
@@ -102,7 +114,9 @@ pub(super) fn look(text: &str, found: &mut Markers) {
             Start::TakesBack => {
                 found.add_if(takes_back(after(PHRASE_BYTES_MAX)), Marker::Phrase);
             }
-            Start::Forbids => found.add_if(hides_from_user(after(PHRASE_BYTES_MAX)), Marker::Phrase),
+            Start::Forbids => {
+                found.add_if(hides_from_user(after(PHRASE_BYTES_MAX)), Marker::Phrase)
+            }
             Start::Comment => {
                 let inside = after(COMMENT_BYTES_MAX);
                 let inside = inside.split_once("-->").map_or(inside, |(inside, _)| inside);

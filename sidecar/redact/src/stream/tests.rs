@@ -80,7 +80,8 @@ proptest! {
 fn row_99_every_cut_of_every_form() {
     let known = Arc::new(Known::new(&[VALUE.as_bytes()]).expect("a value"));
     let encoded = STANDARD.encode(VALUE);
-    let text = format!("a {VALUE} b {encoded} c s3cr%22et%2Ft0ken%2B42 d s3cr\\\"et\\/t0\nken+42 e");
+    let text =
+        format!("a {VALUE} b {encoded} c s3cr%22et%2Ft0ken%2B42 d s3cr\\\"et\\/t0\nken+42 e");
     let (expected, times) = whole(&known, text.as_bytes());
     assert_eq!(times, 4);
     for size in 1..=text.len() {
