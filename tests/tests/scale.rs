@@ -1,6 +1,8 @@
 //! What must not grow with the cluster, by counts instead of times: what a decision or a change allocates, and what the view keeps for an
 //! object. The times are in `benches/scale`.
 
+#[path = "scale/compiled.rs"]
+mod compiled;
 #[path = "../benches/material/generated.rs"]
 mod generated;
 #[path = "scale/hostile.rs"]
