@@ -1,7 +1,7 @@
 //! One admission request to one decision: runs every rule, gives each finding its mode, and makes the permit.
 
 use jiff::Timestamp;
-use pinfold_model::facts::AdmissionFacts;
+use pinfold_model::facts::{AdmissionFacts, Operation};
 use pinfold_model::finding::{Finding, Mode, RuleId};
 use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::snapshot::Snapshot;
@@ -34,6 +34,37 @@ pub fn admit(
     pf_pod::judge(&context, &mut found);
     custom::judge(&context, &mut found);
     decide(&context, found)
+}
+
+/// Judges a request while a policy has just changed. `former` is the new policy with the injection of the one before
+/// ([`AdmissionPolicy::injecting_as`]): a new pod that a replica which doesn't know the new one yet has confined by it passes as one that was made a moment
+/// earlier would, because the live push brings both up to date. Everything else is judged by the new policy; a pod that carries neither is refused.
+#[must_use]
+pub fn admit_amid_change(
+    facts: &AdmissionFacts,
+    view: &Snapshot,
+    (policy, former): (&AdmissionPolicy, &AdmissionPolicy),
+    now: Timestamp,
+) -> Decision {
+    let decision = admit(facts, view, policy, now);
+    let unlike = |finding: &Finding| finding.rule == RuleId::POD_CONFINED;
+    let made = facts.operation == Operation::Create && facts.subresource.is_empty();
+    if decision.allowed() || !made || !decision.denials().any(unlike) {
+        return decision;
+    }
+    let mut amid = admit(facts, view, former, now);
+    if !amid.allowed() {
+        return decision;
+    }
+    let own = str::to_owned;
+    amid.findings.push(Finding {
+        rule: RuleId::POD_CONFINED,
+        mode: Mode::Warn,
+        path: own("$.metadata.annotations"),
+        message: own("the policy changed while the pod was made: it starts with the one before"),
+        remedy: own("nothing: it is brought up to date as running pods are"),
+    });
+    amid
 }
 
 /// What mutation would do to the object of a request; nothing if no rule rewrites.

@@ -51,16 +51,22 @@ impl Endpoint {
     }
 }
 
-/// The engine's two functions. Tests put others here; a permit still comes from the engine alone.
+/// See [`admit::admit_amid_change`].
+type AmidChange =
+    fn(&AdmissionFacts, &Snapshot, (&AdmissionPolicy, &AdmissionPolicy), Timestamp) -> Decision;
+
+/// The engine's functions. Tests put others here; a permit still comes from the engine alone.
 #[derive(Clone, Copy)]
 pub(crate) struct Judge {
     pub(crate) admit: fn(&AdmissionFacts, &Snapshot, &AdmissionPolicy, Timestamp) -> Decision,
+    /// For [`admit::admit_amid_change`].
+    pub(crate) amid: AmidChange,
     pub(crate) mutate: fn(&AdmissionFacts, &Snapshot, &AdmissionPolicy, Timestamp) -> Mutation,
 }
 
 impl Default for Judge {
     fn default() -> Self {
-        Self { admit: admit::admit, mutate: admit::mutate }
+        Self { admit: admit::admit, amid: admit::admit_amid_change, mutate: admit::mutate }
     }
 }
 
@@ -221,12 +227,16 @@ impl Admission {
                 Outcome { decision, mutation: Some(mutation), bears_state }
             }
             Endpoint::Validate => {
-                let mut decision = (self.judge.admit)(&review.facts, &view, policy, now);
+                let judge = |facts: &AdmissionFacts| match published.amid_change() {
+                    None => (self.judge.admit)(facts, &view, policy, now),
+                    Some(former) => (self.judge.amid)(facts, &view, (policy, former), now),
+                };
+                let mut decision = judge(&review.facts);
                 for _ in 0..LIVE_ROUNDS_MAX {
                     if !self.ask(&decision.questions, review).await {
                         break;
                     }
-                    decision = (self.judge.admit)(&review.facts, &view, policy, now);
+                    decision = judge(&review.facts);
                 }
                 let can_ask = |question: &Question| {
                     self.live.as_ref().is_some_and(|live| live.can_ask(question))

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueEnum};
 
+use crate::policy_watch::FORMER_MAX;
+
 /// Flags of `pinfold-webhook`.
 #[derive(Debug, Parser)]
 #[command(
@@ -243,6 +245,8 @@ pub struct Limits {
     pub audit_max: Duration,
     /// How often policy files are looked at.
     pub policy_poll: Duration,
+    /// How long after a change of the policy a new pod may carry what the one before injects.
+    pub former_max: Duration,
     /// How often the agent resources of a cluster are discovered.
     pub discovery_every: Duration,
 }
@@ -262,6 +266,7 @@ impl Default for Limits {
             finish_max: Duration::from_secs(15),
             audit_max: Duration::from_secs(3),
             policy_poll: Duration::from_millis(200),
+            former_max: FORMER_MAX,
             discovery_every: Duration::from_secs(5),
         }
     }

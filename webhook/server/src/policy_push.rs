@@ -112,7 +112,10 @@ impl<W: Write> Push<W> {
         };
         for pod in concerned {
             match (self.compile)(&view, policy, pod) {
-                Ok(Some(wish)) => self.pods.wanted(pod, wish.digest, now),
+                Ok(Some(wish)) => {
+                    self.know_former(&published, &view, (pod, &wish));
+                    self.pods.wanted(pod, wish.digest, now);
+                }
                 Ok(None) => self.pods.gone(&pod.key),
                 Err(reason) => self.reporter.refused(&self.admission, pod, &reason),
             }
@@ -126,6 +129,20 @@ impl<W: Write> Push<W> {
         let behind = i64::try_from(self.pods.behind()).unwrap_or(i64::MAX);
         self.admission.metrics.policy_push.behind.set(behind);
         self
+    }
+
+    /// Remembers what the policy before gave a pod that lacks its wish: what it carries is then older than what this replica knows, although no pod here had it.
+    fn know_former(
+        &mut self,
+        published: &Published,
+        view: &Snapshot,
+        (pod, wish): (&Object, &Wish),
+    ) {
+        let behind = Held::of(pod).is_some_and(|held| !held.is(&wish.digest.to_string()));
+        let Some(former) = published.former.as_ref().filter(|_| behind) else { return };
+        if let Ok(Some(before)) = (self.compile)(view, &former.policy, pod) {
+            self.pods.remember(before.digest, wish.digest);
+        }
     }
 
     /// Writes what is due, as much as goes at once; how long to wait then.

@@ -6,9 +6,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use pinfold_model::digest::Digest;
+use pinfold_model::policy::admission::AdmissionPolicy;
 use pinfold_model::policy::{PolicySet, load};
 use pinfold_model::sources;
 
@@ -16,6 +18,9 @@ use crate::config::Limits;
 use crate::drain::DrainWatch;
 use crate::error::{StartError, lines};
 use crate::metrics::Metrics;
+
+/// How long after a change a new pod may still carry what the policy before injects: kubelets bring a changed ConfigMap to all nodes in a minute or so.
+pub(crate) const FORMER_MAX: Duration = Duration::from_secs(60);
 
 /// A policy and its place in the sequence of policies that this process has had.
 #[derive(Debug)]
@@ -26,6 +31,34 @@ pub(crate) struct Published {
     pub(crate) digest: String,
     /// Counts from 1.
     pub(crate) generation: u64,
+    /// What mutation wrote before; none for the first, and where it wrote the same or nothing.
+    pub(crate) former: Option<Former>,
+}
+
+/// The policy with the injection of the one before it. Replicas read a changed policy at different times, so a pod can be made by one and judged by another.
+#[derive(Debug)]
+pub(crate) struct Former {
+    /// See [`AdmissionPolicy::injecting_as`].
+    pub(crate) policy: AdmissionPolicy,
+    /// New pods may carry it until then.
+    until: Instant,
+}
+
+impl Former {
+    /// What stays of a policy that another one takes the place of.
+    pub(crate) fn of(before: &PolicySet, policy: &PolicySet, lasting: Duration) -> Option<Self> {
+        let before = before.admission.as_ref()?;
+        let policy = policy.admission.as_ref()?.injecting_as(before)?;
+        Some(Self { policy, until: Instant::now().checked_add(lasting)? })
+    }
+}
+
+impl Published {
+    /// What a new pod may carry too, for a short time after a change.
+    pub(crate) fn amid_change(&self) -> Option<&AdmissionPolicy> {
+        let former = self.former.as_ref().filter(|former| Instant::now() < former.until)?;
+        Some(&former.policy)
+    }
 }
 
 /// Looks after policy files.
@@ -39,6 +72,8 @@ pub(crate) struct PolicyWatch {
     unsettled: Option<Digest>,
     /// What was last reported as wrong, so that it is reported once.
     reported: String,
+    /// How long new pods may carry what was injected before.
+    former_max: Duration,
 }
 
 impl PolicyWatch {
@@ -51,9 +86,21 @@ impl PolicyWatch {
         let policy = load(&files).map_err(StartError::Documents)?;
         let digest = policy.digest.to_string();
         log_loaded(&policy, &digest, 1);
-        let current = Arc::new(ArcSwap::from_pointee(Published { policy, digest, generation: 1 }));
+        let current = Arc::new(ArcSwap::from_pointee(Published {
+            policy,
+            digest,
+            generation: 1,
+            former: None,
+        }));
         let seen = Some(sources::digest(&files));
-        Ok(Self { paths, current, seen, unsettled: None, reported: String::new() })
+        Ok(Self {
+            paths,
+            current,
+            seen,
+            unsettled: None,
+            reported: String::new(),
+            former_max: FORMER_MAX,
+        })
     }
 
     /// The policy in force, for readers.
@@ -63,6 +110,7 @@ impl PolicyWatch {
 
     /// Looks at the files until the server closes.
     pub(crate) async fn run(mut self, metrics: Metrics, limits: Limits, mut drain: DrainWatch) {
+        self.former_max = limits.former_max;
         while drain.pause(limits.policy_poll).await {
             let metrics = metrics.clone();
             let looked = tokio::task::spawn_blocking(move || {
@@ -106,7 +154,8 @@ impl PolicyWatch {
         log_loaded(&policy, &digest, generation);
         metrics.policy_reloaded(true);
         metrics.policy_in_force(&digest);
-        self.current.store(Arc::new(Published { policy, digest, generation }));
+        let former = Former::of(&self.current.load().policy, &policy, self.former_max);
+        self.current.store(Arc::new(Published { policy, digest, generation, former }));
     }
 
     fn failed(&mut self, metrics: &Metrics, message: String) {

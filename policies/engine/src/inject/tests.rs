@@ -1,5 +1,6 @@
 //! Cases of injection through whole requests: what is patched, whose policy it is, and that a second pass changes nothing.
 
+mod amid;
 mod carried;
 mod choice;
 mod fixture;

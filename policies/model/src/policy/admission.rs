@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::grants::Grants;
-use super::inject::Inject;
+use super::inject::{Inject, Profile};
 use super::literals::Literals;
 use super::provenance::Provenance;
 use super::rbac::Rbac;
@@ -48,6 +48,21 @@ pub struct AdmissionPolicy {
     pub custom: Vec<CustomRule>,
     /// Exemptions.
     pub exceptions: Vec<Exception>,
+}
+
+impl AdmissionPolicy {
+    /// This policy with the injection of the one before it, where both inject and not the same: what mutation by a replica that doesn't know this one yet has
+    /// written is compared with, while everything else is judged by this one.
+    #[must_use]
+    pub fn injecting_as(&self, before: &Self) -> Option<Self> {
+        let (now, then) = (&self.inject, &before.inject);
+        let both = [now, then].iter().all(|inject| inject.profile == Profile::Default);
+        let digests = |inject: &Inject| -> Vec<Digest> {
+            inject.agents.iter().map(|agent| agent.digest).collect()
+        };
+        let same = (&now.image, now.uid, digests(now)) == (&then.image, then.uid, digests(then));
+        (both && !same).then(|| Self { inject: then.clone(), ..self.clone() })
+    }
 }
 
 /// What a policy says about one rule.

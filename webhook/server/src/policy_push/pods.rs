@@ -43,7 +43,7 @@ impl<'p> Held<'p> {
         Some(Self { text, written })
     }
 
-    fn is(&self, wish: &str) -> bool {
+    pub(super) fn is(&self, wish: &str) -> bool {
         self.text == wish && self.written == wish
     }
 }
@@ -127,7 +127,7 @@ impl Pods {
     }
 
     /// Notes what was wanted and isn't any more. What is wanted again is not former.
-    fn remember(&mut self, before: Digest, now: Digest) {
+    pub(super) fn remember(&mut self, before: Digest, now: Digest) {
         if before == now {
             return;
         }

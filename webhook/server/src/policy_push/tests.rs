@@ -18,6 +18,7 @@ use super::*;
 use crate::admission::{DecisionIds, Judge};
 use crate::drain::Drain;
 use crate::metrics::Metrics;
+use crate::policy_watch::{FORMER_MAX, Former};
 use crate::view::View;
 
 /// A pod as the view has it, with the policy of that text.
@@ -43,7 +44,7 @@ fn policies(host: &str) -> PolicySet {
 fn published(host: &str, generation: u64) -> Arc<Published> {
     let policy = policies(host);
     let digest = policy.digest.to_string();
-    Arc::new(Published { policy, digest, generation })
+    Arc::new(Published { policy, digest, generation, former: None })
 }
 
 /// What pods should have by the policy of a host.
@@ -153,8 +154,11 @@ impl Cluster {
 }
 
 fn reload(replica: &Push<Client>, host: &str) {
-    let generation = replica.admission.policy.load().generation.saturating_add(1);
-    replica.admission.policy.store(published(host, generation));
+    let before = replica.admission.policy.load_full();
+    let policy = policies(host);
+    let former = Former::of(&before.policy, &policy, FORMER_MAX);
+    let (digest, generation) = (policy.digest.to_string(), before.generation.saturating_add(1));
+    replica.admission.policy.store(Arc::new(Published { policy, digest, generation, former }));
 }
 
 /// Looks and writes until nothing is due.
@@ -219,6 +223,20 @@ async fn a_replica_that_lags_behind_does_not_take_a_newer_policy_back() {
     let behind = settle(behind).await;
     assert!(cluster.writes().is_empty());
     assert_eq!(behind.admission.metrics.policy_push.behind.get(), 0);
+}
+
+/// The first pod of all, made by a replica that didn't know the new policy yet, and let pass by this one (`admit_amid_change`).
+#[tokio::test]
+async fn what_the_policy_before_gives_is_known_although_no_pod_had_it() {
+    let cluster = Cluster::of([]);
+    let replica = settle(cluster.replica("old.example")).await;
+    reload(&replica, "new.example");
+    let replica = settle(replica).await;
+    cluster.put(pod("amid", "u", &text("old.example")));
+    cluster.put(pod("newer", "v", &text("newest.example")));
+    let replica = settle(replica).await;
+    assert_eq!(cluster.writes(), [("amid".to_owned(), digest("new.example"))]);
+    assert_eq!(replica.admission.metrics.policy_push.behind.get(), 1, "the other may be newer");
 }
 
 #[tokio::test]

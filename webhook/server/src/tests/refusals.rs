@@ -268,6 +268,7 @@ async fn a_panic_denies_its_request_and_no_other() {
             admit::admit(facts, view, policy, now)
         },
         mutate: |_, _, _, _| panic!("a defect"),
+        ..Judge::default()
     };
     let server = bench.start().await;
     for mut client in [server.http1().await, server.http2().await] {
