@@ -20,6 +20,7 @@ pub mod rbac;
 pub mod review;
 pub mod rules;
 pub mod scan;
+pub mod switches;
 pub mod tool;
 pub(crate) mod trust;
 pub mod vouch;
