@@ -4,7 +4,7 @@
 use super::https::{before, inside};
 use super::https_http2::{ask, client, reason, request};
 use super::support::tls::Identity;
-use super::support::{Raw, Request, Setup, Upstream};
+use super::support::{Raw, Request, Setup, Upstream, allowing};
 
 /// npm's scoped packages, GitLab's projects, matrix parameters, a merged slash, a percent sign.
 const AMBIGUOUS: [&str; 6] = [
@@ -21,21 +21,15 @@ const OFFER: &str =
     "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
 
 fn policy(port: u16) -> String {
-    format!(
+    allowing(&format!(
         r#"
-apiVersion: pinfold.dev/v1alpha1
-kind: AgentPolicy
-metadata: {{name: tester}}
-spec:
-  egress:
-    allow:
     - {{host: free.internal, ports: [{port}], protocol: http}}
     - {{host: listed.internal, ports: [{port}], protocol: http, paths: ["/**"]}}
     - {{host: both.internal, ports: [{port}], protocol: http, methods: [POST], paths: ["/**"]}}
     - {{host: both.internal, ports: [{port}], protocol: http, methods: [GET]}}
     - {{cidr: 127.0.0.0/8, ports: [{port}], protocol: tcp}}
 "#
-    )
+    ))
 }
 
 fn hello(_: &Request) -> Vec<u8> {

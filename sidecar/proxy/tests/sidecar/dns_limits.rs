@@ -1,25 +1,19 @@
 //! Limits of the DNS gate: how often, how many new names below a wildcard, and what such a name can say.
 
 use super::support::asking::{plain_query, query, udp};
-use super::support::{Setup, Sidecar};
+use super::support::{Setup, Sidecar, allowing};
 
 const A: u16 = 1;
 const REFUSED: u16 = 5;
 
 fn policy(rate: u32) -> String {
-    format!(
+    allowing(&format!(
         r#"
-apiVersion: pinfold.dev/v1alpha1
-kind: AgentPolicy
-metadata: {{name: tester}}
-spec:
-  egress:
-    dns: {{maxQps: {rate}}}
-    allow:
     - {{host: "**.cloud.example", ports: [443], protocol: tls}}
     - {{host: f00dfacef00dfacef00dfacef00dfacef00dface0123.cloud.example, ports: [443], protocol: tls}}
+    dns: {{maxQps: {rate}}}
 "#
-    )
+    ))
 }
 
 async fn sidecar(rate: u32) -> Sidecar {

@@ -2,25 +2,19 @@
 
 use std::time::Duration;
 
-use super::support::{Raw, Setup, Sidecar, Upstream};
+use super::support::{Raw, Setup, Sidecar, Upstream, allowing};
 
 /// One upstream under three names, each with a rule of its own.
 pub(crate) fn policy(port: u16) -> String {
-    format!(
+    allowing(&format!(
         r#"
-apiVersion: pinfold.dev/v1alpha1
-kind: AgentPolicy
-metadata: {{name: tester}}
-spec:
-  egress:
-    allow:
     - {{host: pypi.internal, ports: [{port}], protocol: http, methods: [GET, HEAD, POST], paths: ["/simple/**"]}}
     - {{host: "*.any.internal", ports: [{port}], protocol: http}}
     - {{host: raw.internal, ports: [{port}], protocol: tcp}}
     - {{host: api.internal, ports: [{port}], protocol: tls}}
     - {{cidr: 127.0.0.0/8, ports: [{port}], protocol: tcp}}
 "#
-    )
+    ))
 }
 
 /// A sidecar whose policy allows some names, all of them this machine.
@@ -111,7 +105,6 @@ fn heads(port: u16) -> Vec<Case> {
         (with(&format!("X: {}\r\n", "a".repeat(17_000))), 431, "malformed"),
         (with(&"X: a\r\n".repeat(101)), 431, "malformed"),
         (line(&format!("http://{host}/simple/{}", "a".repeat(9_000)), &host), 414, "malformed"),
-        (b"\x16\x03\x01\x02\x00\x01\x00".to_vec(), 400, "malformed"),
     ]
 }
 
@@ -154,6 +147,10 @@ async fn rows_34_46_to_55_57_58_requests_are_refused_and_reach_nobody() {
         let closes = reply.headers.get("connection").is_some_and(|text| text == "close");
         assert!(closes || reason != "malformed", "{shown}");
     }
+    // TLS to the proxy itself is told so in its own words.
+    let mut agent = Raw::connect(sidecar.proxy()).await;
+    agent.send(b"\x16\x03\x01\x02\x00\x01\x00").await;
+    assert_eq!(agent.rest().await, [21, 3, 3, 0, 2, 2, 49]);
     assert_eq!(upstream.connections(), 0);
 }
 

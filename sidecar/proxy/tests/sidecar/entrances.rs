@@ -5,25 +5,19 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::support::tls::{Identity, hello};
-use super::support::{Raw, Setup, Sidecar, Upstream};
+use super::support::{Raw, Setup, Sidecar, Upstream, allowing};
 
 /// Names of this machine, and its addresses for TLS alone.
 pub(crate) fn policy(port: u16) -> String {
-    format!(
+    allowing(&format!(
         r#"
-apiVersion: pinfold.dev/v1alpha1
-kind: AgentPolicy
-metadata: {{name: tester}}
-spec:
-  egress:
-    allow:
     - {{host: pypi.internal, ports: [{port}], protocol: http, methods: [GET, POST], paths: ["/simple/**"]}}
     - {{host: any.internal, ports: [{port}], protocol: http}}
     - {{host: api.internal, ports: [{port}], protocol: tls}}
     - {{host: raw.internal, ports: [{port}], protocol: tcp}}
     - {{cidr: 127.0.0.0/8, ports: [{port}], protocol: tls}}
 "#
-    )
+    ))
 }
 
 pub(crate) async fn setup(policy: &str) -> Setup {

@@ -6,23 +6,17 @@ use rustls_pki_types::ServerName;
 use tokio_rustls::client::TlsStream;
 
 use super::support::tls::{Identity, trusting};
-use super::support::{Raw, Setup, Sidecar, Upstream};
+use super::support::{Raw, Setup, Sidecar, Upstream, allowing};
 
 pub(crate) fn policy(port: u16, paths: &str) -> String {
-    format!(
+    allowing(&format!(
         r#"
-apiVersion: pinfold.dev/v1alpha1
-kind: AgentPolicy
-metadata: {{name: tester}}
-spec:
-  egress:
-    allow:
     - {{host: api.internal, ports: [{port}], protocol: https, methods: [GET, POST, HEAD], paths: {paths}}}
     - {{host: chat.internal, ports: [{port}], protocol: https, websocket: true}}
     - {{host: tunnel.internal, ports: [{port}], protocol: tls}}
     - {{cidr: 127.0.0.0/8, ports: [{port}], protocol: tcp}}
 "#
-    )
+    ))
 }
 
 pub(crate) const PATHS: &str = r#"["/repos/**"]"#;

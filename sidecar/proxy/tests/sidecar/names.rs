@@ -1,25 +1,19 @@
 //! Names and addresses: every answer is judged, exactly the checked address is dialled, and unlisted names are never looked up.
 
 use super::egress::setup;
-use super::support::{Raw, Setup, Upstream};
+use super::support::{Raw, Setup, Upstream, allowing};
 
 fn connect(authority: &str) -> String {
     format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n")
 }
 
 fn policy(port: u16, network: &str) -> String {
-    format!(
+    allowing(&format!(
         r#"
-apiVersion: pinfold.dev/v1alpha1
-kind: AgentPolicy
-metadata: {{name: tester}}
-spec:
-  egress:
-    allow:
     - {{host: raw.internal, ports: [{port}], protocol: tcp}}
     - {{cidr: {network}, ports: [{port}], protocol: tcp}}
 "#
-    )
+    ))
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::entrances::{setup, socks_request};
 use super::support::tls::hello;
-use super::support::{Raw, Setup, Upstream};
+use super::support::{Raw, Setup, Upstream, allowing};
 
 /// A proxy of somebody else: answers CONNECT as it is told, and connects everything to one place.
 struct Corporate {
@@ -49,22 +49,16 @@ impl Corporate {
 const OK: &str = "HTTP/1.1 200 OK\r\nVia: 1.1 corporate\r\n\r\n";
 
 fn policy(port: u16, via: &str) -> String {
-    format!(
+    allowing(&format!(
         r#"
-apiVersion: pinfold.dev/v1alpha1
-kind: AgentPolicy
-metadata: {{name: tester}}
-spec:
-  egress:
-    via: {via}
-    allow:
     - {{host: pypi.internal, ports: [{port}], protocol: http}}
     - {{host: api.internal, ports: [{port}], protocol: tls}}
     - {{host: raw.internal, ports: [{port}], protocol: tcp}}
     - {{host: outside.internal, ports: [{port}], protocol: tls}}
     - {{cidr: 127.0.0.0/8, ports: [{port}], protocol: tcp}}
+    via: {via}
 "#
-    )
+    ))
 }
 
 async fn through(port: u16, corporate: &Corporate) -> Setup {

@@ -2,26 +2,20 @@
 
 use super::https::{before, inside};
 use super::support::tls::Identity;
-use super::support::{Raw, Request, Setup, Sidecar, Upstream};
+use super::support::{Raw, Request, Setup, Sidecar, Upstream, allowing};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 /// Of RFC 6455 section 1.3.
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 fn policy(port: u16, websocket: bool) -> String {
-    format!(
+    allowing(&format!(
         r#"
-apiVersion: pinfold.dev/v1alpha1
-kind: AgentPolicy
-metadata: {{name: tester}}
-spec:
-  egress:
-    allow:
     - {{host: chat.internal, ports: [{port}], protocol: http, paths: ["/socket", "/no", "/forged"], websocket: {websocket}}}
     - {{host: plain.internal, ports: [{port}], protocol: http}}
     - {{cidr: 127.0.0.0/8, ports: [{port}], protocol: tcp}}
 "#
-    )
+    ))
 }
 
 /// Changes at `/socket`; what comes after that is answered with `frames`.

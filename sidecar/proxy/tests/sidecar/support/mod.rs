@@ -20,6 +20,13 @@ pub(crate) use upstream::{Request, Upstream};
 /// No test waits longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// An AgentPolicy whose egress rules are these lines; further lines of `egress` may follow them.
+pub(crate) fn allowing(rules: &str) -> String {
+    format!(
+        "\napiVersion: pinfold.dev/v1alpha1\nkind: AgentPolicy\nmetadata: {{name: tester}}\nspec:\n  egress:\n    allow:{rules}"
+    )
+}
+
 /// A running sidecar with its files.
 pub(crate) struct Sidecar {
     pub(crate) running: Running,
