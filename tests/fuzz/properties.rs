@@ -2,12 +2,17 @@
 //!
 //! Used by the fuzz targets, and by `tests/tests/corpora.rs`, which replays what fuzzing found worth keeping.
 
+use std::sync::{Arc, LazyLock};
+
 use hickory_proto::op::Message;
 use pinfold_model::host::{DnsName, Host, HostPattern};
+use pinfold_model::policy::agent::Injection;
+use pinfold_redact::{CleaningRules, Known, Redactor, clean_message, markers, without_hidden};
 use pinfold_wire::client_hello::{ClientHello, ClientHelloReader, HelloError, Peek};
 use pinfold_wire::encode::ForwardHead;
 use pinfold_wire::head::{self, Head, HeadReader, Target};
 use pinfold_wire::{authority::Authority, dns, socks};
+use serde_json::Value;
 
 /// Header fields that the other parser of heads has room for.
 const FIELDS_MAX: usize = 256;
@@ -211,4 +216,47 @@ pub(crate) fn socks(data: &[u8]) {
         }
         (Ok(None), Ok(None) | Err(_)) => {}
     }
+}
+
+/// What the redactor is to find; with characters that every encoding changes.
+const CREDENTIAL: &[u8] = b"s3cr\"et/t0ken+42";
+
+/// A stream loses the same credentials whatever its pieces, and all of them; a message keeps its shape.
+pub(crate) fn redactor(data: &[u8]) {
+    static KNOWN: LazyLock<Option<Arc<Known>>> =
+        LazyLock::new(|| Known::new(&[CREDENTIAL]).map(Arc::new));
+    let (Some((at, bytes)), Some(known)) = (cut(data), KNOWN.as_ref()) else { return };
+    let whole = known.clean_bytes(bytes).map_or_else(|| bytes.to_vec(), |(cleaned, _)| cleaned);
+    assert!(!known.is_in(&whole), "found again: {}", whole.escape_ascii());
+    let (first, second) = bytes.split_at(at.min(bytes.len()));
+    let mut redactor = Redactor::new(Arc::clone(known));
+    let parts = [redactor.feed(first), redactor.feed(second), redactor.finish()].concat();
+    assert_eq!(parts, whole, "cut at {at}");
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Some(seen) = without_hidden(text) {
+        assert!(!markers(text).is_empty() && without_hidden(&seen).is_none(), "{seen:?}");
+    }
+    if let Ok(Value::Object(members)) = serde_json::from_str(text) {
+        let rules = CleaningRules { known: Some(known), by_form: true, injection: Injection::Off };
+        let mut cleaned = members.clone();
+        if clean_message(&mut cleaned, rules, None).is_ok() {
+            let (before, after) = (Value::Object(members), Value::Object(cleaned));
+            assert_eq!(shape(&before), shape(&after));
+            assert!(!after.to_string().contains("s3cr\\\"et/t0ken+42"), "{after}");
+        }
+    }
+}
+
+/// The types of a value's parts; which member has which is left out, because names may change and with them the order.
+fn shape(value: &Value) -> String {
+    let mut parts: Vec<String> = match value {
+        Value::Null => return "null".to_owned(),
+        Value::Bool(value) => return value.to_string(),
+        Value::Number(number) => return number.to_string(),
+        Value::String(_) => return "text".to_owned(),
+        Value::Array(items) => return format!("{:?}", items.iter().map(shape).collect::<Vec<_>>()),
+        Value::Object(members) => members.values().map(shape).collect(),
+    };
+    parts.sort();
+    format!("{{{parts:?}}}")
 }

@@ -10,12 +10,13 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The arrows: a crate and those that it may name, for building and for testing. A crate that is
 /// not here is a violation, so a new one comes with its place in the picture.
-const PICTURE: [(&str, &[&str]); 11] = [
+const PICTURE: [(&str, &[&str]); 12] = [
     ("pinfold-model", &[]),
     ("pinfold-engine", &["pinfold-model"]),
     ("pinfold-review", &["pinfold-model"]),
     ("pinfold-wire", &["pinfold-model"]),
     ("pinfold-guard", &["pinfold-model"]),
+    ("pinfold-redact", &["pinfold-model", "pinfold-engine"]),
     ("pinfold-ledger", &["pinfold-model"]),
     ("pinfold-certs", &["pinfold-model"]),
     (
@@ -29,6 +30,7 @@ const PICTURE: [(&str, &[&str]); 11] = [
             "pinfold-engine",
             "pinfold-wire",
             "pinfold-guard",
+            "pinfold-redact",
             "pinfold-ledger",
             "pinfold-certs",
         ],
@@ -49,12 +51,13 @@ const LIBRARIES: [&str; 9] = [
     "pinfold-sidecar",
 ];
 
-const EVERYTHING_ELSE: [&str; 10] = [
+const EVERYTHING_ELSE: [&str; 11] = [
     "pinfold-model",
     "pinfold-engine",
     "pinfold-review",
     "pinfold-wire",
     "pinfold-guard",
+    "pinfold-redact",
     "pinfold-ledger",
     "pinfold-certs",
     "pinfold-webhook",
@@ -78,6 +81,7 @@ const BANS: [Ban; 2] = [
             "pinfold-review",
             "pinfold-wire",
             "pinfold-guard",
+            "pinfold-redact",
             "pinfold-ledger",
             "pinfold-certs",
             "pinfold-sidecar",
@@ -86,7 +90,13 @@ const BANS: [Ban; 2] = [
         why: "only the webhook server, the cli and the tests reach Kubernetes",
     },
     Ban {
-        crates: &["pinfold-model", "pinfold-engine", "pinfold-review", "pinfold-wire"],
+        crates: &[
+            "pinfold-model",
+            "pinfold-engine",
+            "pinfold-review",
+            "pinfold-wire",
+            "pinfold-redact",
+        ],
         names: &[
             "tokio",
             "tokio-*",
@@ -287,6 +297,7 @@ fn arrows_between_siblings_are_found() {
         ("pinfold-engine", "pinfold-ledger"),
         ("pinfold-review", "pinfold-engine"),
         ("pinfold-wire", "pinfold-review"),
+        ("pinfold-redact", "pinfold-wire"),
         ("pinfold-sidecar", "pinfold-review"),
         ("pinfold-webhook", "pinfold-wire"),
         ("pinfold-webhook", "pinfold-sidecar"),
@@ -314,6 +325,7 @@ fn forbidden_reaches_are_found_however_far() {
         ("pinfold-review", "hyper@1.0.0", true),
         ("pinfold-wire", "rustls@0.23.0", true),
         ("pinfold-wire", "http@1.0.0", false),
+        ("pinfold-redact", "tokio@1.0.0", true),
         ("pinfold-ledger", "ring@0.17.0", false),
     ];
     for (member, from, violation) in cases {

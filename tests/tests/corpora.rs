@@ -11,11 +11,12 @@ type Target = (&'static str, fn(&[u8]));
 
 #[test]
 fn every_input_of_the_corpora_keeps_its_property() {
-    let targets: [Target; 5] = [
+    let targets: [Target; 6] = [
         ("client_hello", properties::client_hello),
         ("dns", properties::dns),
         ("http_head", properties::http_head),
         ("host", properties::host),
+        ("redactor", properties::redactor),
         ("socks", properties::socks),
     ];
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
@@ -34,5 +35,5 @@ fn every_input_of_the_corpora_keeps_its_property() {
 #[test]
 fn every_target_is_replayed() {
     let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
-    assert_eq!(std::fs::read_dir(targets).expect("targets").count(), 5);
+    assert_eq!(std::fs::read_dir(targets).expect("targets").count(), 6);
 }

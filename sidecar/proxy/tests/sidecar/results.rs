@@ -224,7 +224,8 @@ async fn row_99_a_credential_split_over_chunks_lines_and_events() {
                 sse(&[format!("data: {note}"), lines], ending)
             })
             .await;
-            let (sidecar, _files) = sidecar_with(&upstream, "{redact: [], injection: \"off\"}").await;
+            let (sidecar, _files) =
+                sidecar_with(&upstream, "{redact: [], injection: \"off\"}").await;
             let body = ask(&sidecar, "files", call("echo", &json!({}))).await.text();
             let (left, right) = TOKEN.split_at(at);
             assert!(!body.contains(TOKEN), "{body}");

@@ -34,55 +34,58 @@ fn sight(character: char) -> Sight {
 
 /// What is hidden in a text.
 pub(super) fn look(text: &str, found: &mut Markers) {
-    for part in parts(text) {
-        match part.sight {
-            Sight::Shown => {}
-            Sight::Tag => found.add_if(part.hides, Marker::Tags),
-            Sight::Override => found.add_if(part.hides, Marker::Bidi),
-            Sight::Invisible => found.add_if(part.hides, Marker::Invisible),
-        }
-    }
+    runs(text).for_each(|run| *found = found.with(run.hides));
 }
 
 /// The text without what is hidden in it; `None` if nothing is.
 #[must_use]
 pub fn without_hidden(text: &str) -> Option<String> {
-    if text.is_ascii() || !parts(text).any(|part| part.hides) {
+    if text.is_ascii() || runs(text).all(|run| run.hides.is_empty()) {
         return None;
     }
-    Some(parts(text).filter(|part| !part.hides).map(|part| part.text).collect())
+    Some(runs(text).filter(|run| run.hides.is_empty()).map(|run| run.text).collect())
 }
 
-/// Characters in a row that are seen alike.
-struct Part<'t> {
+/// Characters in a row that are all shown, or none of them.
+struct Run<'t> {
     text: &'t str,
-    sight: Sight,
-    /// Whether they are there to hide something.
-    hides: bool,
+    /// How they hide something, if they do.
+    hides: Markers,
 }
 
-fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
+fn runs(text: &str) -> impl Iterator<Item = Run<'_>> {
     let mut rest = text;
     let mut before = None;
     std::iter::from_fn(move || {
-        let first = rest.chars().next()?;
-        let sight = sight(first);
-        let end = rest.find(|other| self::sight(other) != sight).unwrap_or(rest.len());
-        let (text, after) = rest.split_at_checked(end)?;
-        let hides = match sight {
-            Sight::Shown => false,
-            Sight::Tag => !is_flag(before, text),
-            Sight::Override => true,
-            Sight::Invisible => text.chars().count() >= INVISIBLE_RUN_MIN,
-        };
+        let shown = sight(rest.chars().next()?) == Sight::Shown;
+        let end = rest.find(|other| (sight(other) == Sight::Shown) != shown);
+        let (text, after) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
+        let hides = if shown { Markers::default() } else { hiding(before, text) };
         before = text.chars().last();
         rest = after;
-        Some(Part { text, sight, hides })
+        Some(Run { text, hides })
     })
 }
 
-fn is_flag(before: Option<char>, tags: &str) -> bool {
-    before == Some(FLAG) && tags.ends_with(CANCEL_TAG) && tags.chars().count() <= FLAG_TAGS_MAX
+/// How characters that aren't shown hide something; `before` stands before them.
+fn hiding(before: Option<char>, text: &str) -> Markers {
+    let mut hides = Markers::default();
+    if is_flag(before, text) {
+        return hides;
+    }
+    let are = |kind: Sight| text.chars().filter(move |one| sight(*one) == kind).count();
+    hides.add_if(are(Sight::Tag) > 0, Marker::Tags);
+    hides.add_if(are(Sight::Override) > 0, Marker::Bidi);
+    hides.add_if(are(Sight::Invisible) >= INVISIBLE_RUN_MIN, Marker::Invisible);
+    hides
+}
+
+fn is_flag(before: Option<char>, text: &str) -> bool {
+    let tags = text.chars().all(|one| sight(one) == Sight::Tag);
+    before == Some(FLAG)
+        && tags
+        && text.ends_with(CANCEL_TAG)
+        && text.chars().count() <= FLAG_TAGS_MAX
 }
 
 /// Whether a text has sequences for terminals (ECMA-48) that do more than colour it.

@@ -52,6 +52,9 @@ fn row_92_hidden_text_is_taken_out_and_the_rest_stays() {
     assert_eq!(without_hidden("a\u{E0041}\u{E0042}b\u{202E}c"), Some("abc".to_owned()));
     assert_eq!(without_hidden("\u{1F468}\u{200D}\u{1F469} plain"), None);
     assert_eq!(without_hidden("plain"), None);
+    // What is left of several is not hidden again.
+    let nested = "a\u{200B}\u{200B}\u{E0041}\u{200B}\u{200B}b";
+    assert_eq!(without_hidden(nested), Some("ab".to_owned()));
 }
 
 #[test]

@@ -62,6 +62,16 @@ fn what_any_allows_minus_what_any_denies_with_the_smallest_limits() {
             "egress: {dns: {maxQps: 8, searchSuffixes: [y.svc]}, ech: refuse, loopbackPorts: [2, 1]}",
             json!({"egress": {"dns": {"maxQps": 7, "searchSuffixes": ["x.svc", "y.svc"]}, "ech": "refuse", "loopbackPorts": [1, 2]}}),
         ),
+        (
+            "tools: {results: {redact: [], injection: flag}}",
+            "tools: {results: {redact: [secrets], injection: block}}",
+            json!({"tools": {"results": {"redact": ["secrets"], "injection": "block"}}}),
+        ),
+        (
+            "tools: {results: {redact: [], injection: 'off'}}",
+            "tools: {results: {injection: flag}}",
+            json!({"tools": {"results": {"redact": [], "injection": "flag"}}}),
+        ),
         ("mode: learn", "{}", json!({})),
         ("mode: learn", "mode: enforce", json!({})),
         ("mode: learn", "mode: learn", json!({"mode": "learn"})),
