@@ -89,5 +89,9 @@ fn metrics(gate: &Gate, drain: &DrainWatch) -> Vec<u8> {
         grow(&metrics.audit_records, stats.records);
         grow(&metrics.audit_failures, stats.refused.saturating_add(stats.mirror_dropped));
     }
+    let policy = &gate.policy.load().policy;
+    gate.budgets.report(policy, metrics);
+    gate.breakers.report(policy, metrics);
+    gate.kills.report(metrics);
     metrics.text()
 }

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::resolve::Sources;
 
 pub use crate::guard::command::{CheckFlags, GuardFlags, Routes};
+pub use crate::kill::command::{ScopeFlags, SocketFlags};
 
 /// Arguments of `pinfold-sidecar`.
 #[derive(Debug, Parser)]
@@ -34,6 +35,12 @@ pub enum Command {
     Guard(GuardFlags),
     /// Ask the running sidecar whether rules and routes work: 0 if they do, else 1
     CheckGuard(CheckFlags),
+    /// Set the kill switch of the running sidecar, for everything if nothing else is said
+    Kill(ScopeFlags),
+    /// Take the kill switch off, of everything if nothing else is said
+    Release(ScopeFlags),
+    /// Say what the kill switch is set for
+    Switches(SocketFlags),
 }
 
 /// Flags of `pinfold-sidecar run`.
@@ -81,7 +88,10 @@ pub struct Flags {
     /// Directory of the audit ledger; without it nothing is recorded
     #[arg(long, env = "PINFOLD_AUDIT", value_name = "DIR")]
     audit: Option<PathBuf>,
-    /// Directory for what limits have counted, so that a restart of the sidecar doesn't forget it
+    /// Socket for `kill`, `release` and `switches`; `admin.sock` in the directory of `--state` if it isn't said
+    #[arg(long, env = "PINFOLD_ADMIN_SOCKET", value_name = "FILE")]
+    admin_socket: Option<PathBuf>,
+    /// Directory for what limits have counted and what the kill switch is set for, so that a restart of the sidecar doesn't forget it
     #[arg(long, env = "PINFOLD_STATE", value_name = "DIR")]
     state: Option<PathBuf>,
     /// Written with the chosen addresses, as JSON, once they are bound
@@ -184,7 +194,9 @@ pub struct Config {
     pub upstream_ca: Option<PathBuf>,
     /// Audit directory.
     pub audit: Option<PathBuf>,
-    /// Directory for what limits have counted.
+    /// Socket of the kill switch; where `None`, in `state`.
+    pub admin_socket: Option<PathBuf>,
+    /// Directory for what limits have counted, and for the kill switch.
     pub state: Option<PathBuf>,
     /// File for the chosen addresses.
     pub ready_file: Option<PathBuf>,
@@ -217,6 +229,7 @@ impl Config {
             resolv_conf: None,
             upstream_ca: None,
             audit: None,
+            admin_socket: None,
             state: None,
             ready_file: None,
             drain: Duration::from_secs(1),
@@ -226,6 +239,12 @@ impl Config {
 }
 
 impl Config {
+    /// Where the kill switch is asked for.
+    pub(crate) fn admin_socket(&self) -> Option<PathBuf> {
+        let in_state = || self.state.as_ref().map(|state| state.join("admin.sock"));
+        self.admin_socket.clone().or_else(in_state)
+    }
+
     /// Where names are looked up.
     pub(crate) fn sources(&self) -> Sources {
         Sources {
@@ -321,6 +340,7 @@ impl Flags {
             resolv_conf: None,
             upstream_ca: self.upstream_ca,
             audit: self.audit,
+            admin_socket: self.admin_socket,
             state: self.state,
             ready_file: self.ready_file,
             drain: Duration::from_secs(self.drain.into()),

@@ -37,6 +37,8 @@ pub(crate) struct Means<'a> {
     pub(crate) rule: &'a str,
     /// Takes an injected credential out of the reply.
     pub(crate) redactor: Option<Redactor>,
+    /// That of the reply, once it came.
+    pub(crate) status: Option<StatusCode>,
 }
 
 /// How an exchange ended early.
@@ -242,10 +244,9 @@ impl Reply<'_> {
         let (method, bodiless) = (request.method().clone(), request.body().is_end_stream());
         let response =
             upstream.send(request, means.rule, means.limits.reply_max).await.map_err(|failed| {
-                match bodiless && failed.may_be_repeated(&method) {
-                    true => Failure::Gone(failed.denial.into()),
-                    false => Failure::Unanswered(failed.denial.into()),
-                }
+                let again = bodiless && failed.may_be_repeated(&method);
+                let made = if again { Failure::Gone } else { Failure::Unanswered };
+                made(failed.denial.into())
             })?;
         self.pass(response, means, progress).await
     }
@@ -258,6 +259,7 @@ impl Reply<'_> {
         progress: &Progress,
     ) -> Result<bool, Failure> {
         let (parts, body) = response.into_parts();
+        means.status = Some(parts.status);
         if parts.status.is_informational() {
             let message = format!("the upstream answered {}, which wasn't asked for", parts.status);
             let denial = Denial::new(Reason::Reply, means.rule, message, "use plain HTTP/1.1");

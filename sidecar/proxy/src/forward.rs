@@ -297,6 +297,7 @@ impl<'g> Forwarder<'g> {
             meter: &self.meter,
             rule: judged.permit.rule(),
             redactor: None,
+            status: None,
         };
         if judged.websocket {
             let change = websocket::Change { head, path: &judged.path, registered };

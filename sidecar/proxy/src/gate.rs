@@ -13,10 +13,13 @@ use pinfold_wire::head::HeadError;
 
 use crate::answer::{Answer, status_of};
 use crate::bindings::Bindings;
+use crate::breakers::Breakers;
+use crate::budget::Budgets;
 use crate::config::{Limits, Original};
 use crate::dns;
 use crate::drain::DrainWatch;
 use crate::guard::Guard;
+use crate::kill::Kills;
 use crate::learn::Sinkhole;
 use crate::metrics::Metrics;
 use crate::places;
@@ -53,6 +56,10 @@ pub(crate) struct Gate {
     /// Where names lead that a policy in learn mode refuses; none without redirected connections, which alone come back from there.
     pub(crate) sinkhole: Option<Sinkhole>,
     pub(crate) quota: Quota,
+    /// What calls were charged.
+    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) breakers: Breakers,
+    pub(crate) kills: Kills,
     pub(crate) pipes: Pipes,
     pub(crate) drain: DrainWatch,
     /// The pod's own authority, where the agent can trust one.
@@ -121,6 +128,7 @@ impl Gate {
     /// The denial, which is an answer.
     pub(crate) async fn addresses(&self, permit: NamePermit) -> Result<AddressPermit, Denial> {
         self.guard.holds()?;
+        self.kills.holds_for(&self.policy.load().policy.name)?;
         let found = self.resolver.addresses(permit.host()).await?;
         permit.addresses(&found, &self.own)
     }
@@ -128,7 +136,7 @@ impl Gate {
     /// Notes an allowed connection or request, before anything is dialled: durable when this returns.
     ///
     /// # Errors
-    /// A denial of reason `audit` or `guard`; then nothing may be dialled or passed on.
+    /// A denial of reason `audit`, `guard` or `kill-switch`; then nothing may be dialled or passed on.
     pub(crate) async fn allowed(
         &self,
         case: &Case,
@@ -136,6 +144,7 @@ impl Gate {
         permit: &DialPermit,
     ) -> Result<(), Denial> {
         self.guard.holds()?;
+        self.kills.holds(case)?;
         places::decided()?;
         let addresses: Vec<String> = permit.addresses().iter().map(ToString::to_string).collect();
         self.recorder.write(case, Ok(rule), Some(addresses.join(" "))).await?;
@@ -177,10 +186,11 @@ impl Gate {
     /// Enters a connection in the registry.
     ///
     /// # Errors
-    /// The denial, if the policy changed since the connection was judged and no longer allows it.
+    /// The denial, if the policy changed since the connection was judged and no longer allows it, or somebody pulled the kill switch.
     pub(crate) fn enter(&self, tunnel: &Tunnel, case: &Case) -> Result<Registered, Denial> {
         let registered = self.tunnels.enter(tunnel.clone(), case.clone());
-        // A reload between judging and entering would have missed it.
+        // A reload, or the kill switch, between judging and entering would have missed it.
+        self.kills.holds(case)?;
         let now = self.policy.load();
         if now.generation != case.published.generation {
             tunnel.judge_again(case, &now.policy, &self.own)?;
@@ -191,8 +201,13 @@ impl Gate {
     /// After a reload: cuts what the new policy refuses.
     pub(crate) async fn judge_tunnels_again(&self) {
         let published = self.policy.load_full();
-        let cut = self.tunnels.judge(&published.policy, &self.own).into_iter();
-        let recorded = cut.map(|(mut case, denial)| {
+        self.record_cut(self.tunnels.judge(&published.policy, &self.own)).await;
+    }
+
+    /// Records what was cut, under the policy in force.
+    pub(crate) async fn record_cut(&self, cut: Vec<(Case, Denial)>) {
+        let published = self.policy.load_full();
+        let recorded = cut.into_iter().map(|(mut case, denial)| {
             case.published = Arc::clone(&published);
             async move { drop(self.refused(&case, denial).await) }
         });

@@ -22,6 +22,7 @@ use crate::answer::Answer;
 use crate::client::Client;
 use crate::credential::{self, Injected};
 use crate::dial::unreachable;
+use crate::errand::{Errand, Unanswered};
 use crate::gate::{Gate, Refusal};
 use crate::http_upstream::HttpUpstream;
 use crate::mcp_gate::{SESSION, Stopwatch, refused};
@@ -141,14 +142,13 @@ impl<'g> Forward<'g> {
         let server = self.server();
         let upstream = policy.server(server).and_then(|server| policy.upstream(&server.upstream));
         let upstream = upstream.ok_or_else(|| unreachable(&self.rule, "it isn't in the policy"))?;
+        let mut errand = Errand::begin(self.gate, self.case, upstream)?;
         // The transport's other methods are part of the same service.
-        let permit = permit(self.gate, upstream, "POST", "/").await?;
+        let permit = errand.reachable(permit(self.gate, upstream, "POST", "/").await)?;
         let injected = credential::read(upstream)?;
         let known = self.gate.upstreams.known.of(injected.as_ref(), &upstream.place)?;
-        if self.case.tool.is_some() {
-            self.gate.allowed(self.case, &self.rule, &permit).await?;
-        }
-        let connected = connect(self.gate, upstream, permit).await?;
+        errand.allowed(self.case, &self.rule, &permit).await?;
+        let connected = errand.connected(connect(self.gate, upstream, permit).await)?;
         let address = connected.connection.address;
         let spoken = Spoken::Mcp { server: server.to_owned(), tool: self.case.tool.clone() };
         let (host, port) = (upstream.host.clone(), upstream.port);
@@ -157,13 +157,16 @@ impl<'g> Forward<'g> {
         let request = self.request(upstream, injected.as_ref())?;
         let pipelined = !client.buffer.is_empty();
         let (mut read, _) = client.stream.split();
+        errand.sends();
         let (response, connection) = tokio::select! {
-            sent = self.send(upstream, connected, request) => sent?,
+            sent = self.send(upstream, connected, request) => {
+                sent.map_err(|unanswered| errand.unanswered(unanswered))?
+            }
             () = gone(&mut read, pipelined) => return Ok(Outcome::Streamed { keep_alive: false }),
             () = registered.cut() => return Ok(Outcome::Streamed { keep_alive: false }),
         };
         let reply = Reply { response, connection, known, upstream };
-        self.answer(client, reply, &registered).await
+        self.answer(client, (reply, errand), &registered).await
     }
 
     fn server(&self) -> &str {
@@ -218,7 +221,7 @@ impl<'g> Forward<'g> {
         upstream: &Upstream,
         connected: Connected,
         request: Request<OutBody>,
-    ) -> Result<(Response<Incoming>, HttpUpstream), Denial> {
+    ) -> Result<(Response<Incoming>, HttpUpstream), Unanswered> {
         let Connected { mut connection, permit, reused } = connected;
         let reply_max = self.gate.limits.reply_max;
         let failed = match connection.send(request, &self.rule, reply_max).await {
@@ -227,25 +230,30 @@ impl<'g> Forward<'g> {
         };
         match failed.unsent {
             Some(request) if reused => {
-                let mut connection = open(self.gate, upstream, &permit).await?;
+                let opened = open(self.gate, upstream, &permit).await;
+                let mut connection =
+                    opened.map_err(|denial| Unanswered { denial, unsent: true })?;
                 let sent = connection.send(*request, &self.rule, reply_max).await;
-                let response = sent.map_err(|failed| failed.denial)?;
+                let response = sent.map_err(Unanswered::from)?;
                 Ok((response, connection))
             }
-            Some(_) | None => Err(failed.denial),
+            unsent => Err(Unanswered { denial: failed.denial, unsent: unsent.is_some() }),
         }
     }
 
     async fn answer(
         &self,
         client: &mut Client,
-        reply: Reply<'_>,
+        (reply, mut errand): (Reply<'_>, Errand<'_>),
         registered: &Registered,
     ) -> Result<Outcome, Refusal> {
         let status = reply.response.status();
         let form = form(reply.response.headers());
         if status == StatusCode::NOT_FOUND {
             self.forget_session();
+        }
+        if !(status.is_success() && form == Form::Json) {
+            errand.answered(status, false);
         }
         match self.purpose {
             Purpose::EndSession => {
@@ -268,7 +276,11 @@ impl<'g> Forward<'g> {
             }
             Purpose::Message(message) if form == Form::Json && message.request_id().is_some() => {
                 tokio::select! {
-                    answer = self.whole(reply) => answer.map(Outcome::Answer),
+                    answer = self.whole(reply) => {
+                        let bad = |refusal: &Refusal| refusal.denial.reason == Reason::Reply;
+                        errand.answered(status, answer.as_ref().is_err_and(bad));
+                        answer.map(Outcome::Answer)
+                    }
                     () = registered.cut() => Ok(Outcome::Streamed { keep_alive: false }),
                 }
             }

@@ -51,6 +51,7 @@ pub(crate) async fn serve(
     case.protocol = PROTOCOL;
     case.server = Some(server.to_owned());
     case.trace(&head.headers);
+    case.session = single(&head.headers, SESSION).ok().flatten().map(str::to_owned);
     if head.method == Method::POST {
         return post(gate, client, head, case).await;
     }

@@ -39,6 +39,9 @@ pub(crate) struct Metrics {
     pub(crate) panics: IntCounter,
     pub(crate) ready: IntGauge,
     pub(crate) guard_intact: IntGauge,
+    pub(crate) budget_remaining: IntGaugeVec,
+    pub(crate) breaker_state: IntGaugeVec,
+    pub(crate) killswitch_active: IntGaugeVec,
 }
 
 impl Metrics {
@@ -113,6 +116,21 @@ impl Metrics {
             guard_intact: make.gauge(
                 "pinfold_guard_intact",
                 "1 if the pod's firewall rules and routes work; 0 also where there is no guard.",
+            )?,
+            budget_remaining: make.gauges(
+                "pinfold_tool_budget_remaining",
+                "Calls left of each budget; of the agent's with no `server`, of a server's with no `tool`.",
+                &["server", "tool"],
+            )?,
+            breaker_state: make.gauges(
+                "pinfold_breaker_state",
+                "Breakers that saw a failure: 0 closed, 1 half open, 2 open.",
+                &["upstream", "server", "tool"],
+            )?,
+            killswitch_active: make.gauges(
+                "pinfold_killswitch_active",
+                "1 if the kill switch is set for such a scope.",
+                &["scope"],
             )?,
             registry: make.0,
         })

@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use pinfold_engine::switches::breaker::Breaks;
 use pinfold_ledger::EventKind;
 use pinfold_model::policy::agent::Upstream;
 use pinfold_model::reason::{Denial, Reason};
@@ -15,6 +16,7 @@ use pinfold_wire::encode::ForwardHead;
 use pinfold_wire::head::Head;
 use pinfold_wire::path::{PathError, RequestPath};
 
+use crate::breakers::Pass;
 use crate::client::Client;
 use crate::credential::{self, Injected};
 use crate::exchange::{Failure, Means, exchange};
@@ -49,7 +51,7 @@ pub(crate) async fn serve(
         None => unknown(name, &published.policy.upstreams).into(),
         Some(upstream) => {
             case.endpoint = Some((upstream.host.to_string(), upstream.port));
-            match forward(gate, client, head, (upstream, rest), &case).await {
+            match watched(gate, client, head, (upstream, rest), &case).await {
                 Ok(keep_alive) => return keep_alive,
                 Err(Failure::Broken) => return false,
                 Err(Failure::Cut(denial)) => {
@@ -73,11 +75,49 @@ fn unknown(name: &str, upstreams: &[Upstream]) -> Denial {
     Denial::new(Reason::Host, "spec.upstreams", message, remedy)
 }
 
-async fn forward(
+/// How a request went, for the breakers.
+struct Watch<'g> {
+    connections: Pass<'g>,
+    status: Option<StatusCode>,
+}
+
+/// Forwards past the breakers of the upstream.
+async fn watched(
     gate: &Arc<Gate>,
     client: &mut Client,
     head: &Head,
     (upstream, rest): (&Upstream, &str),
+    case: &Case,
+) -> Result<bool, Failure> {
+    let failed = |denial: Denial| Failure::Unanswered(denial.into());
+    let policy = &case.published.policy;
+    gate.kills.holds(case).map_err(failed)?;
+    let pass = |of| gate.breakers.pass(policy, of).map_err(failed);
+    let mut watch =
+        Watch { connections: pass(Breaks::Upstream(upstream.name.clone()))?, status: None };
+    let mut requests = pass(Breaks::Requests(upstream.name.clone()))?;
+    let done = forward(gate, client, head, (upstream, rest, &mut watch), case).await;
+    let of_upstream =
+        |refusal: &Refusal| [Reason::Upstream, Reason::Reply].contains(&refusal.denial.reason);
+    match (&done, watch.status) {
+        (_, Some(status)) if status.is_server_error() => requests.failed(),
+        (Ok(_), _) => requests.worked(),
+        // What failed before there was a connection is counted there.
+        (Err(Failure::Unanswered(refusal) | Failure::Gone(refusal)), _)
+            if watch.connections.has_worked() && of_upstream(refusal) =>
+        {
+            requests.failed();
+        }
+        (Err(_), _) => {}
+    }
+    done
+}
+
+async fn forward(
+    gate: &Arc<Gate>,
+    client: &mut Client,
+    head: &Head,
+    (upstream, rest, watch): (&Upstream, &str, &mut Watch<'_>),
     case: &Case,
 ) -> Result<bool, Failure> {
     let failed = |denial: Denial| Failure::Unanswered(denial.into());
@@ -86,11 +126,12 @@ async fn forward(
         Failure::Unanswered(Refusal::malformed(status, error.reason(), error.to_string()))
     })?;
     let permit = permit(gate, upstream, head.method.as_str(), judged.decoded()).await;
-    let permit = permit.map_err(failed)?;
+    let permit = watch.connections.reachable(permit).map_err(failed)?;
     let injected = credential::read(upstream).map_err(failed)?;
     gate.allowed(case, permit.rule(), &permit).await.map_err(failed)?;
-    let Connected { mut connection, permit, reused } =
-        connect(gate, upstream, permit).await.map_err(failed)?;
+    let connected = watch.connections.reachable(connect(gate, upstream, permit).await);
+    let Connected { mut connection, permit, reused } = connected.map_err(failed)?;
+    watch.connections.worked();
     let tunnel = Tunnel {
         host: upstream.host.clone(),
         port: upstream.port,
@@ -110,6 +151,7 @@ async fn forward(
         meter: &meter,
         rule: permit.rule(),
         redactor: known.map(Redactor::new),
+        status: None,
     };
     let passed = async {
         match exchange(client, head, &forward, &mut connection, &mut means).await {
@@ -124,6 +166,7 @@ async fn forward(
         done = passed => done,
         () = registered.cut() => Err(Failure::Broken),
     };
+    watch.status = means.status;
     if let Some(redactor) = &means.redactor {
         gate.metrics.redacted(CREDENTIAL, redactor.found());
     }

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::{Arguments, Command, Config};
 use crate::error::StartError;
 use crate::guard;
+use crate::kill;
 use crate::log;
 use crate::server::start;
 
@@ -24,6 +25,9 @@ pub fn main() -> ExitCode {
         Command::Run(flags) => flags,
         Command::Guard(flags) => return guard::command::run(&flags),
         Command::CheckGuard(flags) => return guard::check(&flags),
+        Command::Kill(flags) => return kill::command::kill(flags),
+        Command::Release(flags) => return kill::command::release(flags),
+        Command::Switches(flags) => return kill::command::switches(&flags),
     };
     log::install(flags.log());
     raise_descriptor_limit();
@@ -49,10 +53,14 @@ async fn run(config: Config) -> Result<(), StartError> {
     let failed = |error: std::io::Error| system("listen for signals", &error);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut kill = signal(SignalKind::user_defined1()).map_err(failed)?;
     let running = start(config).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            Some(()) = kill.recv() => running.kill().await,
+        }
     }
     running.shutdown().await;
     Ok(())

@@ -20,6 +20,7 @@ mod day;
 mod rate;
 
 use day::Day;
+pub(crate) use day::{boot, wall};
 use rate::Bucket;
 
 const CONNECT_RATE: &str = "spec.egress.limits.connectRate";

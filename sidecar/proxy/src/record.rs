@@ -44,6 +44,10 @@ pub(crate) struct Case {
     pub(crate) arguments_digest: Option<String>,
     /// W3C trace context of the request.
     pub(crate) traceparent: Option<String>,
+    /// Id of the MCP session that the request names; it opens the session, so it is in no record.
+    pub(crate) session: Option<String>,
+    /// What the record of an allowed case says beside the rule.
+    pub(crate) note: Option<String>,
     /// When the case was opened.
     pub(crate) started: Instant,
     /// What was found in a result: kinds and numbers.
@@ -66,6 +70,8 @@ impl Case {
             tool: None,
             arguments_digest: None,
             traceparent: None,
+            session: None,
+            note: None,
             started: Instant::now(),
             findings: Vec::new(),
         }
@@ -88,7 +94,7 @@ impl Case {
 
     fn event(&self, verdict: Result<&str, &Denial>, address: Option<String>) -> Event {
         let (decision, rule, reason, message) = match verdict {
-            Ok(rule) => (Decision::Allow, rule, None, None),
+            Ok(rule) => (Decision::Allow, rule, None, self.note.clone()),
             Err(denial) => (
                 Decision::Deny,
                 denial.rule.as_str(),

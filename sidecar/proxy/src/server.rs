@@ -5,18 +5,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pinfold_engine::switches::kill::{Latch, Scope, Way};
 use pinfold_ledger::{EventKind, Gate as GateKind, Ledger, Settings};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::bindings::Bindings;
+use crate::breakers::Breakers;
+use crate::budget::Budgets;
 use crate::config::{Config, GuardMode, Routes};
 use crate::dns;
 use crate::drain::{Drain, Phase};
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::guard::Guard;
+use crate::kill::{self, Kills};
 use crate::learn::Sinkhole;
 use crate::listen::{Port, Service, bind, bind_udp};
 use crate::metrics::Metrics;
@@ -127,6 +131,9 @@ pub(crate) async fn start_with(
         dns: dns::State::default(),
         sinkhole: (!addresses.transparent.is_empty()).then(Sinkhole::default),
         quota: Quota::open(config.state.as_deref())?,
+        budgets: Arc::new(Budgets::open(config.state.as_deref())?),
+        breakers: Breakers::default(),
+        kills: Kills::open(config.state.as_deref()),
         trust: Trust::start(
             config.trust.as_deref(),
             config.upstream_ca.as_deref(),
@@ -137,10 +144,16 @@ pub(crate) async fn start_with(
         guard: guard(&config, &addresses)?,
         original: config.original,
     });
+    let admin_socket = config.admin_socket().map(|path| kill::Socket::bind(&path)).transpose()?;
     gate.note(EventKind::Start).await;
     let (mut ports, mut admin, mut watch) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     watch.spawn(Guard::watch(Arc::clone(&gate), watched.clone()));
     watch.spawn(Quota::keep(Arc::clone(&gate), watched.clone()));
+    watch.spawn(Budgets::keep(Arc::clone(&gate), watched.clone()));
+    watch.spawn(kill::watch(Arc::clone(&gate), watched.clone()));
+    if let Some(socket) = admin_socket {
+        watch.spawn(kill::serve(Arc::clone(&gate), socket, watched.clone()));
+    }
     if let Some(trust) = &gate.trust {
         watch.spawn(Arc::clone(trust).keep(watched.clone()));
     }
@@ -232,6 +245,12 @@ fn announce(addresses: &Addresses, file: Option<&Path>) -> Result<(), StartError
 }
 
 impl Running {
+    /// Pulls the kill switch for everything, as SIGUSR1 does.
+    pub async fn kill(&self) {
+        let latch = Latch { of: Scope::All, way: Way::Signal };
+        kill::pull(&self.gate, latch).await;
+    }
+
     /// Stops: nothing new is accepted, open connections get the drain time, then they are cut, and the last record is written.
     pub async fn shutdown(mut self) {
         tracing::info!(drain_seconds = self.drain_max.as_secs(), "stopping");

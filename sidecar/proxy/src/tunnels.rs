@@ -236,12 +236,28 @@ impl Tunnels {
         Registered { tunnels: Arc::clone(self), id, entry }
     }
 
+    fn open(&self) -> Vec<Arc<Entry>> {
+        self.lock().values().map(Arc::clone).collect()
+    }
+
+    /// Cuts what is refused by its case alone; returns what was cut, and why.
+    pub(crate) fn end(
+        &self,
+        judge: impl Fn(&Case) -> Result<(), Denial>,
+    ) -> Vec<(Case, Denial)> {
+        let ended = |entry: Arc<Entry>| {
+            let denial = judge(&entry.case).err()?;
+            entry.cut();
+            Some((entry.case.clone(), denial))
+        };
+        self.open().into_iter().filter_map(ended).collect()
+    }
+
     /// Cuts what a policy refuses, and has the others look at its limits; returns what was cut, and why. New connections don't wait for it:
     /// they enter under the new policy.
     pub(crate) fn judge(&self, policy: &AgentPolicy, own: &[SocketAddr]) -> Vec<(Case, Denial)> {
-        let open: Vec<Arc<Entry>> = self.lock().values().map(Arc::clone).collect();
         let mut cut = Vec::new();
-        for entry in open {
+        for entry in self.open() {
             match entry.tunnel.judge_again(&entry.case, policy, own) {
                 Ok(()) => entry.told.notify_one(),
                 Err(denial) => {

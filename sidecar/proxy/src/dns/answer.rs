@@ -118,6 +118,7 @@ async fn judge(gate: &Gate, published: &Published, query: &Query) -> Result<Judg
         return Err(no_policy());
     }
     let policy = &published.policy;
+    gate.kills.holds_for(&policy.name)?;
     let kind = RecordType(query.kind);
     let judged = match &query.name {
         AskedName::Host(name) => {

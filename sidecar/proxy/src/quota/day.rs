@@ -169,13 +169,13 @@ fn read(path: &Path) -> Result<Option<State>, String> {
 }
 
 /// Which run of the machine this is; empty if it isn't said.
-fn boot() -> String {
+pub(crate) fn boot() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_owned()
 }
 
 /// Seconds since 1970.
-fn wall() -> u64 {
+pub(crate) fn wall() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 

@@ -81,7 +81,8 @@ async fn pass(
     let failed = |denial| Failure::Unanswered(crate::gate::Refusal::from(denial));
     let registered = site.enter(head, judged, upstream, case).map_err(failed)?;
     let rule = judged.permit.rule();
-    let mut means = Means { limits: &gate.limits, meter: &site.meter, rule, redactor: None };
+    let (limits, meter) = (&gate.limits, &site.meter);
+    let mut means = Means { limits, meter, rule, redactor: None, status: None };
     if judged.websocket {
         let change = websocket::Change { head, path: &judged.path, registered };
         return websocket::pass(gate, client, change, upstream, &mut means).await;

@@ -215,10 +215,11 @@ fn every(parts: Vec<Part<'_, Value>>) -> Value {
             (name, Value::Array(vec![part]))
         }
     });
-    match union(lists.collect()) {
-        Value::Array(mut items) if items.len() == 1 => items.pop().unwrap_or(Value::Null),
-        all => all,
+    let mut items = union(lists.collect());
+    if let Some([one]) = items.as_array_mut().map(Vec::as_mut_slice) {
+        return one.take();
     }
+    items
 }
 
 /// The least or the most of all.
