@@ -13,8 +13,6 @@ use crate::kill;
 use crate::log;
 use crate::server::start;
 
-/// The agent's connections are few and their work is short; more threads would only cost memory.
-const WORKER_THREADS: usize = 2;
 /// Threads for files: policies, audit at the end.
 const BLOCKING_THREADS_MAX: usize = 4;
 
@@ -31,8 +29,8 @@ pub fn main() -> ExitCode {
     };
     log::install(flags.log());
     raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
+    // One thread: with two, each new tunnel cost as much for waking the other one as for everything else, and none used more than one core.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .enable_all()
         .build();

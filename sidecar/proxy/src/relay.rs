@@ -5,7 +5,7 @@
 //! beginning for the whole.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -87,11 +87,13 @@ struct Flow<'g> {
     gate: &'g Gate,
     meter: Meter,
     pulse: Pulse,
+    /// Whether one direction has ended.
+    one_ended: AtomicBool,
 }
 
 impl<'g> Flow<'g> {
     fn new(gate: &'g Arc<Gate>) -> Self {
-        Self { gate, meter: Meter::new(gate), pulse: Pulse::new() }
+        Self { gate, meter: Meter::new(gate), pulse: Pulse::new(), one_ended: AtomicBool::new(false) }
     }
 
     /// Counts bytes that were read. Of them so many may pass, and if that isn't all, nothing more may.

@@ -197,12 +197,23 @@ async fn bytes(way: Way, tunnels: u64, time: Duration) -> Outcome<Vec<u64>> {
 /// Opens tunnels that say one byte and are silent then, until there are so many.
 async fn hold(way: Way, held: &mut Vec<TcpStream>, tunnels: u64) -> Outcome<Vec<u64>> {
     while u64::try_from(held.len())? < tunnels {
-        let mut stream = way.open().await?;
-        stream.write_all(b"eE").await?;
-        stream.read_u8().await?;
-        held.push(stream);
+        let missing = usize::try_from(tunnels)?.saturating_sub(held.len());
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..missing.min(WORKERS) {
+            tasks.spawn(silent(way));
+        }
+        while let Some(done) = tasks.join_next().await {
+            held.push(done??);
+        }
     }
     Ok(vec![tunnels])
+}
+
+async fn silent(way: Way) -> Outcome<TcpStream> {
+    let mut stream = way.open().await?;
+    stream.write_all(b"eE").await?;
+    stream.read_u8().await?;
+    Ok(stream)
 }
 
 fn nanos(time: Duration) -> u64 {

@@ -91,7 +91,8 @@ pub(crate) fn report(legs: &[Leg], rounds: &[Vec<Sample>], memory: &Memory) -> O
     for (name, other) in [("haproxy", Leg::Haproxy), ("squid", Leg::Squid)] {
         for own in [Leg::Sidecar, Leg::Transparent, Leg::Audited] {
             if legs.contains(&own) && legs.contains(&other) {
-                let cell = |at| spread(&compared(rounds, (own, other), at, |own, other| own / other));
+                let cell =
+                    |at| spread(&compared(rounds, (own, other), at, |own, other| own / other));
                 row(&mut text, &format!("{}, times {name}", own.name()), (0..RATES).map(cell))?;
             }
         }

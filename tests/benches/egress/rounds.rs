@@ -27,7 +27,8 @@ const FAILURES_MAX: usize = 3;
 /// All rounds, and the report. `wanted` are the names of legs as the code calls them; none means all.
 pub(crate) fn run(setting: &Setting, rounds: usize, wanted: &[&str]) -> Outcome<String> {
     let asked = |leg: &Leg| wanted.is_empty() || wanted.contains(&format!("{leg:?}").as_str());
-    let legs: Vec<Leg> = Leg::ALL.into_iter().filter(asked).filter(|leg| setting.has(*leg)).collect();
+    let legs: Vec<Leg> =
+        Leg::ALL.into_iter().filter(asked).filter(|leg| setting.has(*leg)).collect();
     if !setting.has(Leg::Transparent) {
         note("no namespaces: nothing is redirected, so that leg is left out")?;
     }
@@ -63,8 +64,7 @@ pub(crate) fn note(line: &str) -> Outcome<()> {
 }
 
 fn round(legs: &mut [Running]) -> Outcome<Vec<Sample>> {
-    let mut samples =
-        legs.iter_mut().map(|leg| rates(leg)).collect::<Outcome<Vec<Sample>>>()?;
+    let mut samples = legs.iter_mut().map(|leg| rates(leg)).collect::<Outcome<Vec<Sample>>>()?;
     let mut latencies = vec![Latencies::default(); legs.len()];
     for _ in 0..TURNS {
         for (leg, found) in legs.iter_mut().zip(&mut latencies) {

@@ -1,9 +1,12 @@
 //! Bytes between two sockets: copied at first, since most tunnels say little; spliced once a direction shows that it moves a lot.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::ffi::c_int;
+use std::future::{Future as _, poll_fn};
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
 use pinfold_model::reason::Denial;
@@ -21,6 +24,8 @@ pub(super) const COPY_BYTES: usize = 64 * 1024;
 const SPLICE_AFTER: u32 = 4;
 /// A splice that moves less shows that copying is as good.
 const SPLICE_BYTES_MIN: usize = 16 * 1024;
+/// More follows at once (`MSG_MORE`, send(2)): here the end, in one packet with the last bytes.
+const MORE: c_int = 0x8000;
 /// After so many bytes without a pause the thread is somebody else's turn.
 const TURN_BYTES: usize = 1024 * 1024;
 
@@ -120,8 +125,11 @@ impl<'f> Direction<'f> {
         }
     }
 
-    /// Passes the end on; the other direction goes on.
+    /// Passes the end on; the other direction goes on. The second one's end is passed on by closing, which follows at once.
     fn end(&self) -> Result<(), Broken> {
+        if self.flow.one_ended.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
         Ok(SockRef::from(self.to).shutdown(std::net::Shutdown::Write)?)
     }
 
@@ -157,7 +165,7 @@ impl<'f> Direction<'f> {
             let (granted, denial) = self.flow.count(self.way, read);
             let granted = scratch.get(..granted).unwrap_or_default();
             seen(granted);
-            let written = match self.to.try_write(granted) {
+            let written = match self.write(granted) {
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(error) => return Poll::Ready(Err(error)),
@@ -165,6 +173,15 @@ impl<'f> Direction<'f> {
             let left = granted.get(written..).unwrap_or_default().to_vec();
             Poll::Ready(Ok(Step { read, left, denial }))
         })
+    }
+
+    /// Writes what was just read. Its end will be read next where the side it came from has said so already.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if !has_ended(self.from) {
+            return self.to.try_write(bytes);
+        }
+        let send = || SockRef::from(self.to).send_with_flags(bytes, MORE);
+        self.to.try_io(Interest::WRITABLE, send)
     }
 
     async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
@@ -225,6 +242,13 @@ impl<'f> Direction<'f> {
 
 fn check(denial: Option<Denial>) -> Result<(), Broken> {
     denial.map_or(Ok(()), |denial| Err(Broken::Limit(denial)))
+}
+
+/// Whether the other end of a socket sends nothing any more; bytes that it sent before may still be there.
+fn has_ended(socket: &TcpStream) -> bool {
+    let ready = pin!(socket.ready(Interest::READABLE));
+    let now = ready.poll(&mut Context::from_waker(Waker::noop()));
+    matches!(now, Poll::Ready(Ok(ready)) if ready.is_read_closed())
 }
 
 /// Reads once. A read that doesn't fill the buffer took all there was, so that the next one waits without asking the system.
