@@ -177,6 +177,8 @@ pub struct Event {
     pub traceparent: Option<String>,
     /// How long the decision or call took, in microseconds.
     pub duration_us: Option<u64>,
+    /// How many decisions the record stands for, where they are recorded together; absent: one.
+    pub count: Option<u64>,
 }
 
 impl Event {
@@ -224,6 +226,7 @@ impl Event {
             correlation_id: None,
             traceparent: None,
             duration_us: None,
+            count: None,
         }
     }
 }

@@ -171,7 +171,7 @@ impl Client {
         if self.stream.shutdown().await.is_err() {
             return;
         }
-        let _ = timeout(LINGER_MAX, async {
+        let ended = timeout(LINGER_MAX, async {
             let mut left = LINGER_BYTES_MAX;
             loop {
                 self.buffer.clear();
@@ -182,6 +182,10 @@ impl Client {
             }
         })
         .await;
+        if ended.is_err() && places::is_undecided() {
+            // It has its refusal; connection tracking would remember for a minute that it doesn't end.
+            self.reset();
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod answer;
 mod budget;
-mod burst;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,8 +16,9 @@ use pinfold_wire::dns::QUERY_BYTES_MAX;
 use tokio::net::UdpSocket;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use crate::bursts::Bursts;
 use crate::client::{Client, deadline};
 use crate::drain::{DrainWatch, Phase};
 use crate::gate::Gate;
@@ -26,7 +26,6 @@ use crate::places;
 
 use answer::{Transport, answer, overloaded};
 use budget::Budgets;
-use burst::Bursts;
 
 /// Queries worked on at once, over all listeners.
 const QUERIES_MAX: usize = 512;
@@ -43,15 +42,13 @@ const TCP_QUERIES_MAX: usize = 10_000;
 const TCP_WRITE_MAX: Duration = Duration::from_secs(5);
 /// Pause after the socket failed to receive.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(5);
-/// How often summaries of repeated denials are looked for.
-const SUMMARIES_EVERY: Duration = Duration::from_secs(1);
 
 /// What all listeners share.
 #[derive(Debug)]
 pub(crate) struct State {
     slots: Arc<Semaphore>,
     budgets: Budgets,
-    bursts: Bursts,
+    pub(crate) denials: Bursts,
 }
 
 impl Default for State {
@@ -59,7 +56,7 @@ impl Default for State {
         Self {
             slots: Arc::new(Semaphore::new(QUERIES_MAX)),
             budgets: Budgets::default(),
-            bursts: Bursts::default(),
+            denials: Bursts::default(),
         }
     }
 }
@@ -76,8 +73,6 @@ pub(crate) async fn serve_udp(gate: Arc<Gate>, socket: UdpSocket, mut drain: Dra
     let mut tasks = JoinSet::new();
     // One more than a query may have, so that a larger one is seen to be.
     let mut buffer = vec![0; QUERY_BYTES_MAX.saturating_add(1)];
-    let mut summaries = interval(SUMMARIES_EVERY);
-    summaries.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = drain.reached(Phase::Draining) => break,
@@ -94,17 +89,12 @@ pub(crate) async fn serve_udp(gate: Arc<Gate>, socket: UdpSocket, mut drain: Dra
                 }
             },
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
-            _ = summaries.tick() => {
-                let gate = Arc::clone(&gate);
-                tasks.spawn(async move { answer::summarize(&gate, false).await });
-            }
         }
     }
     tokio::select! {
         () = drain.reached(Phase::Cut) => {}
         () = async { while tasks.join_next().await.is_some() {} } => {}
     }
-    answer::summarize(&gate, true).await;
 }
 
 async fn received_udp(

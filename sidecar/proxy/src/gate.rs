@@ -15,9 +15,10 @@ use crate::answer::{Answer, status_of};
 use crate::bindings::Bindings;
 use crate::breakers::Breakers;
 use crate::budget::Budgets;
+use crate::bursts::{Bursts, LOOK_EVERY, Summary};
 use crate::config::{Limits, Original};
 use crate::dns;
-use crate::drain::DrainWatch;
+use crate::drain::{DrainWatch, Phase};
 use crate::guard::Guard;
 use crate::kill::Kills;
 use crate::learn::Sinkhole;
@@ -45,6 +46,8 @@ pub(crate) struct Gate {
     pub(crate) own: Vec<SocketAddr>,
     pub(crate) metrics: Metrics,
     pub(crate) recorder: Recorder,
+    /// Those of connections and requests that are recorded together.
+    pub(crate) denials: Bursts,
     pub(crate) tunnels: Arc<Tunnels>,
     pub(crate) limits: Limits,
     pub(crate) ids: CaseIds,
@@ -152,19 +155,49 @@ impl Gate {
         Ok(())
     }
 
-    /// Notes a refused connection or request: durable when this returns. What comes back is to be answered.
+    /// Notes a refused connection or request: durable when this returns, unless it equals one of this second, which are recorded together. What
+    /// comes back is to be answered.
     pub(crate) async fn refused(&self, case: &Case, refusal: impl Into<Refusal>) -> Refusal {
         let mut refusal = refusal.into();
         if !case.published.in_force && refusal.denial.reason != Reason::Malformed {
             refusal = no_policy().into();
         }
-        let refusal = match self.recorder.write(case, Err(&refusal.denial), None).await {
-            Ok(()) => refusal,
-            Err(unrecorded) => unrecorded.into(),
-        };
+        // Before anything is waited for: the connection may have to go meanwhile, and its record is under way then.
         self.count(case, Some(&refusal.denial));
+        let first = if case.opened { None } else { self.denials.first(case, &refusal.denial) };
+        if !case.opened && first.is_none() {
+            return refusal;
+        }
+        let written = self.recorder.write(case, Err(&refusal.denial), None).await;
         log_denial(case, &refusal.denial);
-        refusal
+        match written {
+            Ok(()) => refusal,
+            Err(unrecorded) => {
+                first.into_iter().for_each(|kind| self.denials.forget(kind));
+                unrecorded.into()
+            }
+        }
+    }
+
+    /// Records what was counted, again and again, until the sidecar is cut off; the rest comes with [`Gate::summarize`] after that.
+    pub(crate) async fn keep_denials(self: Arc<Self>, mut drain: DrainWatch) {
+        loop {
+            tokio::select! {
+                () = drain.reached(Phase::Cut) => return,
+                () = tokio::time::sleep(LOOK_EVERY) => self.summarize(false).await,
+            }
+        }
+    }
+
+    /// Records the denials that are recorded together: of the spans that are over, or all.
+    pub(crate) async fn summarize(&self, all: bool) {
+        let of = [self.denials.ended(all), self.dns.denials.ended(all)];
+        let recorded = of.into_iter().flatten().map(|Summary { case, denial }| async move {
+            // What can't be recorded is logged there and shows in readiness; it was denied all the same.
+            let _ = self.recorder.write(&case, Err(&denial), None).await;
+            log_denial(&case, &denial);
+        });
+        futures_util::stream::iter(recorded).for_each_concurrent(RECORDS_AT_ONCE, |one| one).await;
     }
 
     fn count(&self, case: &Case, denied: Option<&Denial>) {
@@ -188,7 +221,8 @@ impl Gate {
     /// # Errors
     /// The denial, if the policy changed since the connection was judged and no longer allows it, or somebody pulled the kill switch.
     pub(crate) fn enter(&self, tunnel: &Tunnel, case: &Case) -> Result<Registered, Denial> {
-        let registered = self.tunnels.enter(tunnel.clone(), case.clone());
+        let opened = Case { opened: true, ..case.clone() };
+        let registered = self.tunnels.enter(tunnel.clone(), opened);
         // A reload, or the kill switch, between judging and entering would have missed it.
         self.kills.holds(case)?;
         let now = self.policy.load();
@@ -220,9 +254,11 @@ fn no_policy() -> Denial {
     Denial::new(Reason::NoPolicy, "spec", message, "put the policy back")
 }
 
-fn log_denial(case: &Case, denial: &Denial) {
+pub(crate) fn log_denial(case: &Case, denial: &Denial) {
     let (host, port) = case.endpoint.clone().unwrap_or_default();
-    let learned = |text: &Option<String>| text.clone().filter(|_| case.learns());
+    // That of DNS is the record type.
+    let named = case.learns() || case.kind == EventKind::Dns;
+    let learned = |text: &Option<String>| text.clone().filter(|_| named);
     tracing::info!(
         id = case.id,
         agent = case.published.policy.name,
@@ -233,6 +269,7 @@ fn log_denial(case: &Case, denial: &Denial) {
         protocol = case.protocol,
         host,
         port,
+        count = case.count,
         "denied"
     );
 }

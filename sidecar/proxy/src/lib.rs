@@ -8,6 +8,7 @@ mod answer;
 mod bindings;
 mod breakers;
 mod budget;
+mod bursts;
 mod client;
 pub mod config;
 mod connect;

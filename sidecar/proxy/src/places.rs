@@ -1,7 +1,7 @@
-//! Places for connections: so many may be open at once, and fewer of them undecided: accepted, and nothing allowed on them yet.
+//! Places for connections: so many may be open at once, and of those on which nothing was allowed yet fewer may keep the sidecar waiting.
 //!
 //! Where there is no place for a new one, an undecided one makes room, so that whoever opens connections and says nothing keeps nobody else
-//! out: first the oldest of those that have something to say, then the oldest of those that are being judged; of the listener that has
+//! out: first the oldest of those that the sidecar waits for, then the oldest of those that it judges; of the listener that has
 //! the most of them. A connection on which something was allowed is never touched.
 
 use std::collections::BTreeMap;
@@ -17,16 +17,16 @@ use tokio::sync::Notify;
 
 use crate::listen::Service;
 
-/// Of the places, one in so many may be undecided,
-const UNDECIDED_PART: u32 = 4;
+/// Of the places, one in so many may be held by those who say nothing,
+const SILENT_PART: u32 = 4;
 /// but at least as many as these: a program that starts opens some at once;
-const UNDECIDED_MIN: u32 = 16;
+const SILENT_MIN: u32 = 16;
 /// and at most as many as these, because each new one may look at all of them.
-const UNDECIDED_MAX: u32 = 1024;
+const SILENT_MAX: u32 = 1024;
 
-/// How many of so many places may be undecided.
-fn undecided_max(most: u32) -> u32 {
-    most.div_euclid(UNDECIDED_PART).clamp(UNDECIDED_MIN, UNDECIDED_MAX).min(most)
+/// How many of so many places may be held by those who say nothing.
+fn silent_max(most: u32) -> u32 {
+    most.div_euclid(SILENT_PART).clamp(SILENT_MIN, SILENT_MAX).min(most)
 }
 
 /// Places that are counted together.
@@ -44,8 +44,8 @@ struct Taken {
 #[derive(Debug)]
 struct Undecided {
     service: Service,
-    /// Whether it said something that is being judged.
-    heard: bool,
+    /// Whether the sidecar waits for what its client says. Not so before it was looked at.
+    waits: bool,
     since: Instant,
     /// The same connection, to have it end with a reset.
     socket: Option<Socket>,
@@ -104,7 +104,7 @@ impl Places {
         // Without the second descriptor it ends as it may.
         let (socket, shed_too) = (socket.ok(), Arc::clone(&shed));
         let new =
-            Undecided { service, heard: false, since: Instant::now(), socket, shed: shed_too };
+            Undecided { service, waits: false, since: Instant::now(), socket, shed: shed_too };
         taken.undecided.insert(number, new);
         drop(taken);
         let (places, decided) = (Arc::clone(self), AtomicBool::new(false));
@@ -119,23 +119,26 @@ impl Taken {
         if self.open.saturating_sub(undecided()) >= most {
             return None;
         }
-        let bound = usize::try_from(undecided_max(most)).unwrap_or(usize::MAX);
-        while self.open >= most || self.undecided.len() >= bound {
-            let number = self.next_to_go()?;
+        let bound = usize::try_from(silent_max(most)).unwrap_or(usize::MAX);
+        let waiting = self.undecided.values().filter(|one| one.waits).count();
+        if self.open < most && waiting < bound {
+            return Some(());
+        }
+        loop {
+            let number = self.oldest(true).or_else(|| self.oldest(false))?;
             let gone = self.undecided.remove(&number)?;
             self.open = self.open.saturating_sub(1);
             gone.end();
+            // A policy may have fewer places than its predecessor.
+            if self.open < most {
+                return Some(());
+            }
         }
-        Some(())
     }
 
-    fn next_to_go(&self) -> Option<u64> {
-        self.oldest(false).or_else(|| self.oldest(true))
-    }
-
-    /// The oldest of the listener that has the most, of those that were heard or not.
-    fn oldest(&self, heard: bool) -> Option<u64> {
-        let all = || self.undecided.iter().filter(|(_, one)| one.heard == heard);
+    /// The oldest of the listener that has the most, of those that are waited for or not.
+    fn oldest(&self, waits: bool) -> Option<u64> {
+        let all = || self.undecided.iter().filter(|(_, one)| one.waits == waits);
         let of = |service| all().filter(|(_, one)| one.service == service).count();
         let (redirected, asked) = (of(Service::Transparent), of(Service::Proxy));
         let (number, _) = all().find(|(_, one)| match one.service {
@@ -184,12 +187,12 @@ impl Place {
         Denial::new(Reason::Limit, limit, message, remedy)
     }
 
-    fn set_heard(&self, heard: bool) {
+    fn set_waits(&self, waits: bool) {
         if self.decided.load(Ordering::Acquire) {
             return;
         }
         if let Some(one) = self.places.lock().undecided.get_mut(&self.number) {
-            one.heard = heard;
+            one.waits = waits;
         }
     }
 
@@ -218,12 +221,12 @@ impl Drop for Place {
 
 /// The connection of this task waits for what its client says.
 pub(crate) fn waits() {
-    let _ = PLACE.try_with(|place| place.set_heard(false));
+    let _ = PLACE.try_with(|place| place.set_waits(true));
 }
 
 /// Its client said something that is judged now.
 pub(crate) fn heard() {
-    let _ = PLACE.try_with(|place| place.set_heard(true));
+    let _ = PLACE.try_with(|place| place.set_waits(false));
 }
 
 /// Something is allowed on it: from now on nothing makes it go. Nothing to do for what no connection asked for.
@@ -232,6 +235,11 @@ pub(crate) fn heard() {
 /// A denial of reason `limit`, if it had to go before.
 pub(crate) fn decided() -> Result<(), Denial> {
     PLACE.try_with(|place| place.decide()).unwrap_or(Ok(()))
+}
+
+/// Whether nothing was allowed on it yet.
+pub(crate) fn is_undecided() -> bool {
+    PLACE.try_with(|place| !place.decided.load(Ordering::Acquire)).unwrap_or(false)
 }
 
 #[cfg(test)]

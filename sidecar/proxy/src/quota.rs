@@ -21,7 +21,7 @@ mod rate;
 
 use day::Day;
 pub(crate) use day::{boot, wall};
-use rate::Bucket;
+pub(crate) use rate::Bucket;
 
 const CONNECT_RATE: &str = "spec.egress.limits.connectRate";
 const BYTES_PER_DAY: &str = "spec.egress.limits.bytesPerDay";
@@ -83,7 +83,7 @@ impl Quota {
 }
 
 /// Time since the machine started, sleep included.
-fn uptime() -> Duration {
+pub(crate) fn uptime() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::try_from(time).unwrap_or_default()
 }

@@ -52,6 +52,10 @@ pub(crate) struct Case {
     pub(crate) started: Instant,
     /// What was found in a result: kinds and numbers.
     pub(crate) findings: Vec<String>,
+    /// Whether it was allowed and what it is about is open: its end is recorded by itself.
+    pub(crate) opened: bool,
+    /// How many cases it stands for, if more than itself.
+    pub(crate) count: Option<u64>,
 }
 
 impl Case {
@@ -74,6 +78,8 @@ impl Case {
             note: None,
             started: Instant::now(),
             findings: Vec::new(),
+            opened: false,
+            count: None,
         }
     }
 
@@ -124,6 +130,7 @@ impl Case {
             traceparent: self.traceparent.clone(),
             findings: self.findings.clone(),
             duration_us: u64::try_from(self.started.elapsed().as_micros()).ok(),
+            count: self.count,
             ..Event::new(Gate::Sidecar, self.kind, decision)
         }
     }

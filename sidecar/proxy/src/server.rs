@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::bindings::Bindings;
 use crate::breakers::Breakers;
 use crate::budget::Budgets;
+use crate::bursts::Bursts;
 use crate::config::{Config, GuardMode, Routes};
 use crate::dns;
 use crate::drain::{Drain, Phase};
@@ -121,6 +122,7 @@ pub(crate) async fn start_with(
         own: own(&addresses),
         metrics,
         recorder: Recorder::new(ledger, config.limits.audit_max),
+        denials: Bursts::default(),
         tunnels: Arc::new(Tunnels::default()),
         limits: config.limits,
         ids: CaseIds::new(),
@@ -148,6 +150,7 @@ pub(crate) async fn start_with(
     gate.note(EventKind::Start).await;
     let (mut ports, mut admin, mut watch) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     watch.spawn(Guard::watch(Arc::clone(&gate), watched.clone()));
+    watch.spawn(Arc::clone(&gate).keep_denials(watched.clone()));
     watch.spawn(Quota::keep(Arc::clone(&gate), watched.clone()));
     watch.spawn(Budgets::keep(Arc::clone(&gate), watched.clone()));
     watch.spawn(kill::watch(Arc::clone(&gate), watched.clone()));
@@ -263,6 +266,7 @@ impl Running {
         for tasks in [&mut self.ports, &mut self.admin, &mut self.watch] {
             while tasks.join_next().await.is_some() {}
         }
+        self.gate.summarize(true).await;
         self.gate.note(EventKind::Stop).await;
         if let Some(ledger) = self.gate.recorder.ledger().cloned() {
             let closed = tokio::task::spawn_blocking(move || ledger.close()).await;

@@ -12,8 +12,7 @@ use pinfold_wire::dns::{
     Answer, AskedName, Data, ExtendedError, Fault, Query, Reply, ResponseCode, read, strip_service,
 };
 
-use super::burst::{Kind, Summary};
-use crate::gate::Gate;
+use crate::gate::{Gate, log_denial};
 use crate::learn;
 use crate::policy_watch::Published;
 use crate::record::Case;
@@ -184,32 +183,12 @@ async fn refuse(gate: &Gate, published: &Arc<Published>, query: Option<&Query>, 
     case.protocol = "dns";
     case.endpoint = query.map(|query| (query.name.as_str().to_owned(), PORT));
     case.method = query.map(|query| RecordType(query.kind).to_string());
-    // A limit is reached once, whatever the names are.
-    let named = query.filter(|_| denial.reason != Reason::Limit);
-    let kind = Kind {
-        name: named.map_or_else(|| denial.rule.clone(), |query| query.name.as_str().to_owned()),
-        record_type: named.map(|query| query.kind).unwrap_or_default(),
-        reason: denial.reason,
-    };
-    if gate.dns.bursts.is_first(kind, &case, denial) {
-        record(gate, &case, denial).await;
-    }
-}
-
-async fn record(gate: &Gate, case: &Case, denial: &Denial) {
+    let Some(kind) = gate.dns.denials.first(&case, denial) else { return };
     // What can't be recorded is logged there, shows in readiness, and is denied all the same.
-    let _ = gate.recorder.write(case, Err(denial), None).await;
-    let (name, _) = case.endpoint.clone().unwrap_or_default();
-    let record_type = case.method.as_deref().unwrap_or_default();
-    let (reason, rule) = (denial.reason.as_str(), &denial.rule);
-    tracing::info!(id = case.id, reason, rule, protocol = "dns", name, record_type, "denied");
-}
-
-/// Records how often denials repeated.
-pub(super) async fn summarize(gate: &Gate, all: bool) {
-    for Summary { case, denial } in gate.dns.bursts.ended(all) {
-        record(gate, &case, &denial).await;
+    if gate.recorder.write(&case, Err(denial), None).await.is_err() {
+        gate.dns.denials.forget(kind);
     }
+    log_denial(&case, denial);
 }
 
 fn refusal(query: &Query, denial: &Denial, transport: Transport) -> Vec<u8> {

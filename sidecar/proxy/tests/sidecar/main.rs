@@ -13,6 +13,7 @@ mod dns_limits;
 mod dns_upstream;
 mod egress;
 mod entrances;
+mod floods;
 mod https;
 mod https_bounds;
 mod https_http2;
