@@ -154,6 +154,36 @@ import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeou
   check "none of that left more than replies" nothing_left
 }
 
+# Connections that come and go are told apart by the agent's port alone once they are redirected: 64,512 there are, for all of the last two minutes.
+churning() {
+  echo "# Connections that come and go"
+  local said before
+  before=$(times_broken)
+  said=$(churn 20)
+  check "[churn] honest ones get through beside them: $said" mostly_honest "$said"
+  check "[churn] what has ended is soon forgotten" at_least "$(tracked)" 25000
+  check "[churn] the guard was intact all the time" same "$before" "$(times_broken)"
+  check "[churn] a few seconds later nothing of it is left" within 6 tracked_at_most 1000
+  # As a kernel without timeouts is given them.
+  required "rules without timeouts" plainer
+  said=$(churn 15)
+  check "[churn] without timeouts who exceeds the rate is refused at once: $said" eval '[[ "$said" =~ refused\ [1-9][0-9]{2} ]]'
+  check "[churn] without timeouts the guard was intact" same "$before" "$(times_broken)"
+  check "[churn] and afterwards honest ones get through at once" within 2 honest 10.77.0.1
+  check "[churn] the guard again" guard
+  check "[churn] nothing of it left the pod" nothing_left
+}
+churn() { as 10001 $python "$suite/churn.py" "$1" 5.9.10.12/0 10.77.0.1/8080; }
+# mostly_honest SAID: at least 19 of 20.
+mostly_honest() { local good failed; read -r good failed < <(sed -n 's/.*honest \([0-9]*\) failed \([0-9]*\).*/\1 \2/p' <<<"$1"); at_least $((failed * 19 + 20)) "$good"; }
+# Those that are remembered still: what /proc counts is wiped now and then only.
+tracked() { in_pod cat /proc/net/nf_conntrack | wc -l; }
+tracked_at_most() { at_least "$(tracked)" "$1"; }
+plainer() {
+  guard --dry-run | sed -e '/^\tct timeout /,/^\t}/d' -e 's/ct timeout set "[a-z_]*" //' -e 's/over 8000.second burst 8000/over 300\/second burst 3000/' >"$scratch/plain.nft" &&
+    grep -q 'over 300/second burst 3000' "$scratch/plain.nft" && not grep -q 'ct timeout' "$scratch/plain.nft" && in_pod nft -f "$scratch/plain.nft"
+}
+
 breaking() {
   echo "# Without rules"
   in_pod nft flush ruleset
@@ -266,5 +296,6 @@ without_ipv6() {
 check "the machine's own namespace is left alone" machine
 loading
 serving
+churning
 breaking
 ending
