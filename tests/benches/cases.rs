@@ -35,6 +35,12 @@ const FEW_BINDINGS: usize = 100;
 const MANY_BINDINGS: usize = 100_000;
 const OTHER_NAMESPACES: usize = 4_000;
 
+/// What injection compiles for the pod: it ends TLS, so that every part is put in.
+const TYPICAL: &str = "{apiVersion: pinfold.dev/v1alpha1, kind: AgentPolicy, metadata: {name: typical}, spec: {appliesTo: {namespaces: [acme-*]}, egress: {
+  loopbackPorts: [8080], limits: {connections: 64}, allow: [
+  {host: github.com, ports: [443], protocol: tls}, {host: '*.githubusercontent.com', ports: [443], protocol: tls}, {host: pypi.org, ports: [443], protocol: tls},
+  {host: api.github.com, ports: [443], protocol: https, methods: [GET], paths: ['/repos/acme/**']}]}}}";
+
 /// One thing to measure.
 pub(crate) struct Case<'a> {
     /// What, and where it starts.
@@ -47,6 +53,8 @@ pub(crate) struct Case<'a> {
 pub(crate) struct Input {
     sources: Vec<SourceFile>,
     policy: AdmissionPolicy,
+    /// The same with injection, for the agents of the AgentPolicy.
+    injecting: AdmissionPolicy,
     agent: AgentPolicy,
     few: Snapshot,
     many: Snapshot,
@@ -65,8 +73,19 @@ impl Input {
             env!("CARGO_MANIFEST_DIR"),
             "/../policies/library/agents/github-read-only.yaml"
         ));
-        let agent = load_all(&sources::read(&[agent])?)?;
+        let agent = sources::read(&[agent])?;
+        let typical = SourceFile { name: "typical.yaml".to_owned(), text: TYPICAL.to_owned() };
+        let mut injecting = vec![typical];
+        for SourceFile { name, text } in &sources {
+            // The stage's own document turns injection off.
+            let text = text.replace("  inject: {profile: none}\n", "");
+            injecting.push(SourceFile { name: name.clone(), text });
+        }
+        let agent = load_all(&agent)?;
         Ok(Self {
+            injecting: load_all(&injecting)?
+                .admission
+                .ok_or("no AdmissionPolicy in the library")?,
             policy: load_all(&sources)?.admission.ok_or("no AdmissionPolicy in the library")?,
             agent: agent.agent(None).ok_or("no AgentPolicy in the library")?.clone(),
             sources,
@@ -188,6 +207,7 @@ fn tool_call() -> Vec<u8> {
 /// When one does not come out as expected, so that no figure is of an error.
 pub(crate) fn cases(input: &Input) -> Outcome<Vec<Case<'_>>> {
     let mut cases = admission_cases(input)?;
+    cases.extend(mutations(input)?);
     cases.extend(other_cases(input)?);
     cases.extend(stages(input)?);
     match cases.iter().find(|case| !(case.run)()) {
@@ -219,6 +239,52 @@ fn admission_cases(input: &Input) -> Outcome<Vec<Case<'_>>> {
         Case::new("role binding refused from bytes", || {
             input.allowed(&input.break_glass, few) == Some(false)
         }),
+    ])
+}
+
+/// Injection into the same pod: made new, asked again, and judged.
+fn mutations(input: &Input) -> Outcome<Vec<Case<'_>>> {
+    let bare = parse(&input.pod)?.facts;
+    let mutate = |facts: &AdmissionFacts| {
+        admit::mutate(black_box(facts), &input.few, &input.injecting, NOW).patch
+    };
+    let patch = mutate(&bare);
+    let mut body: Value = serde_json::from_slice(&input.pod)?;
+    let object = body.pointer_mut("/request/object").ok_or("the review has no object")?;
+    let steps: json_patch::Patch = serde_json::from_value(serde_json::to_value(&patch)?)?;
+    json_patch::patch(object, &steps)?;
+    let first = object.pointer("/spec/initContainers/0/name");
+    if first != Some(&json!("pinfold-guard")) {
+        return Err("the pod was not injected".into());
+    }
+    let body = serde_json::to_vec(&body)?;
+    let injected = parse(&body)?.facts;
+    let again = injected.clone();
+    let decide =
+        |facts: &AdmissionFacts| admit::admit(black_box(facts), &input.few, &input.injecting, NOW);
+    if decide(&bare).allowed() || !decide(&injected).allowed() {
+        return Err(format!(
+            "a bare pod passes, or an injected one doesn't: {:#?}",
+            decide(&injected).findings
+        )
+        .into());
+    }
+    Ok(vec![
+        Case::new("pod facts to injection", move || !mutate(&bare).is_empty()),
+        Case::new("pod bytes to injection's answer", || {
+            let Ok(review) = parse(black_box(&input.pod)) else { return false };
+            let mutation = admit::mutate(&review.facts, &input.few, &input.injecting, NOW);
+            let reasons = Reasons {
+                findings: &[],
+                decision_id: "0123456789abcdef-1",
+                policy_digest: "sha256:0",
+            };
+            let patch = serde_json::to_vec(&mutation.patch).unwrap_or_default();
+            let uid = "5b9f2f0e-4d1c-4f8e-9a53-0f8f4f2a9c11";
+            !respond::patched(uid, &reasons, Some(&patch)).is_empty()
+        }),
+        Case::new("injected pod facts, asked again", move || mutate(&again).is_empty()),
+        Case::new("injected pod facts to decision", move || decide(&injected).allowed()),
     ])
 }
 

@@ -24,6 +24,8 @@ const MICROS_PER_SECOND: f64 = 1e6;
 const BUDGETS: &[(&str, &str)] = &[
     ("pod facts to decision", "≤ 30 µs"),
     ("pod facts to decision, 100,000 RoleBindings", "≤ 1.5 times the line above"),
+    ("pod facts to injection", "≤ 100 µs"),
+    ("injected pod facts to decision", "≤ 30 µs"),
     ("role binding facts to decision", "≤ 50 µs, p99 ≤ 500 µs"),
     ("role binding facts to decision, 100,000 RoleBindings", "≤ 1.5 times the line above"),
     ("admin covers admin", "≤ 100 µs"),
