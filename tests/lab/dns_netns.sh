@@ -32,7 +32,7 @@ YAML
 # In the background. Not by `inside`, whose process would be a shell; the output of a check must not be held open.
 serve() { ip netns exec $namespace "$@" >>"$scratch/log" 2>&1 & at_end+=("kill $!"); }
 # How many questions came to the upstream so far.
-asked() { local a b c d; IFS=. read -r a b c d < <(inside dig +short @$upstream count.test A); echo $(((a << 24) + (b << 16) + (c << 8) + d)); }
+asked() { local a b c d; IFS=. read -r a b c d < <(inside dig +short @${1:-$upstream} count.test A); echo $(((a << 24) + (b << 16) + (c << 8) + d)); }
 ask() { inside dig +tries=1 +time=5 "$@"; }
 
 programs() {
@@ -79,6 +79,26 @@ performance() {
   check "cached answers and denials ask the upstream next to nothing" at_least "$(($(asked) - before))" 50
 }
 
+# Servers that the policy names, in place of those of resolv.conf; never on loopback, where an agent could answer.
+resolvers() {
+  echo "# Resolvers of the policy"
+  local server=192.0.2.53 gate=127.0.0.4 before
+  inside ip addr add $server/32 dev lo
+  serve "$scratch/upstream" $server:53
+  sed "s/dns: {/dns: {resolvers: ['$server:53'], /" "$scratch/policy.yaml" >"$scratch/own.yaml"
+  serve "$PINFOLD_BIN/pinfold-sidecar" run --policy "$scratch/own.yaml" --dns $gate:53 --proxy off --gateway off --admin $gate:15090 --ready-file "$scratch/ready-own"
+  check "the gate answers" within 15 test -s "$scratch/ready-own"
+  before=$(asked $server)
+  check "an allowed name is answered" same 93.184.216.34 "$(ask +short @$gate other.example A)"
+  check "by the policy's server" not same "$before" "$(asked $server)"
+  check "a denied name is REFUSED" has "$(ask @$gate secret.evil.example A)" "status: REFUSED"
+  sed -i "s/resolvers: \[[^]]*\], //" "$scratch/own.yaml"
+  check "without the field it follows resolv.conf again" within 15 grep -q '"generation":2' "$scratch/log"
+  before=$(asked $server)
+  check "an allowed name is answered still" same 93.184.216.34 "$(ask +short @$gate api.example A)"
+  check "and not by that server" same "$before" "$(asked $server)"
+}
+
 at_end+=('ip netns del $namespace; rm -rf /etc/netns/$namespace')
 required "a namespace with an upstream" world
 serve "$scratch/upstream" $upstream:53
@@ -86,4 +106,5 @@ serve "$PINFOLD_BIN/pinfold-sidecar" run --policy "$scratch/policy.yaml" --dns "
   --ready-file "$scratch/ready"
 required "the gate answers" within 15 test -s "$scratch/ready"
 programs
+resolvers
 performance
