@@ -6,7 +6,7 @@
 use std::fs::Permissions;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,18 +56,9 @@ pub(super) struct Reply {
     pub(super) set: Vec<Latch>,
 }
 
-/// The bound socket; its file goes with it.
+/// The bound socket. Its file stays when it ends, and the next one takes its place.
 #[derive(Debug)]
-pub(crate) struct Socket {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
+pub(crate) struct Socket(UnixListener);
 
 impl Socket {
     /// Binds it, in the place of one that a former process left.
@@ -84,9 +75,8 @@ impl Socket {
             Err(_) => {}
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
-        let socket = Self { listener, path: path.to_owned() };
         std::fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed)?;
-        Ok(socket)
+        Ok(Self(listener))
     }
 }
 
@@ -95,7 +85,7 @@ pub(crate) async fn serve(gate: Arc<Gate>, socket: Socket, mut drain: DrainWatch
     loop {
         tokio::select! {
             () = drain.reached(Phase::Cut) => return,
-            accepted = socket.listener.accept() => match accepted {
+            accepted = socket.0.accept() => match accepted {
                 Ok((stream, _)) => {
                     if tokio::time::timeout(TALK_MAX, talk(&gate, stream)).await.is_err() {
                         tracing::warn!("a question at the admin socket took too long");

@@ -7,6 +7,8 @@
 )]
 
 mod as_written;
+mod breakers;
+mod budgets;
 mod crowds;
 mod dns;
 mod dns_limits;
@@ -17,6 +19,7 @@ mod floods;
 mod https;
 mod https_bounds;
 mod https_http2;
+mod kill;
 mod leaks;
 mod learn;
 mod lifecycle;

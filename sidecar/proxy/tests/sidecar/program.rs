@@ -119,3 +119,46 @@ async fn it_runs_from_the_environment_until_it_is_told_to_stop() {
         log.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
     assert!(lines.iter().any(|line| line["message"] == "listening"), "{log}");
 }
+
+#[tokio::test]
+async fn the_kill_switch_is_set_by_a_signal_or_a_command_and_taken_off_by_a_command() {
+    let files = tempfile::tempdir().expect("a directory");
+    let policy = files.path().join("policy.yaml");
+    std::fs::write(&policy, POLICY).expect("a policy");
+    let (ready, socket) = (files.path().join("ready.json"), files.path().join("a.sock"));
+    let off = ["--gateway", "off", "--proxy", "off", "--admin", "127.0.0.1:0", "--drain", "0"];
+    let child = program()
+        .arg("run")
+        .args(off)
+        .env("PINFOLD_POLICY", &policy)
+        .env("PINFOLD_READY_FILE", &ready)
+        .env("PINFOLD_ADMIN_SOCKET", &socket)
+        .env("PINFOLD_RESOLVER", "127.0.0.1:1")
+        .spawn()
+        .expect("a child");
+    let running = Running(child);
+    read_when_written(&ready).await;
+    let ask = |arguments: &[&str]| {
+        let Output { status, stdout, stderr } =
+            program().args(arguments).env("PINFOLD_ADMIN_SOCKET", &socket).output().expect("a run");
+        let text = String::from_utf8([stdout, stderr].concat()).expect("text");
+        (status.code(), text)
+    };
+    let nothing = (Some(0), "nothing is set\n".to_owned());
+    assert_eq!(ask(&["switches"]), nothing);
+    let (code, text) = ask(&["kill", "--server", "s", "--tool", "t"]);
+    assert_eq!((code, text.as_str()), (Some(0), "set for tool `t` of `s`, by the admin socket\n"));
+    let pid = running.0.id().to_string();
+    assert!(Command::new("kill").args(["-USR1", &pid]).status().expect("kill").success());
+    let until_set = async {
+        while !ask(&["switches"]).1.contains("set for everything, by a signal") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, until_set).await.expect("it is set");
+    assert_eq!(ask(&["release"]), nothing);
+    drop(running);
+    let (code, text) = ask(&["kill"]);
+    assert!(code == Some(1) && text.contains("can't ask the sidecar"), "{text}");
+    assert_eq!(ask(&["kill", "--tool", "t"]).0, Some(2));
+}
