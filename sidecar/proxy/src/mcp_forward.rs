@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use pinfold_model::policy::agent::Upstream;
 use pinfold_model::reason::{Denial, Reason};
 use pinfold_model::strict_json::MCP_MESSAGE;
-use pinfold_redact::{Findings, Known};
+use pinfold_redact::{CREDENTIAL, Findings, Known};
 use pinfold_wire::body::BodyFraming;
 use pinfold_wire::encode::response_head;
 use pinfold_wire::field::is_stripped;
@@ -244,11 +244,19 @@ impl<'g> Forward<'g> {
     async fn answer(
         &self,
         client: &mut Client,
-        (reply, mut errand): (Reply<'_>, Errand<'_>),
+        (mut reply, mut errand): (Reply<'_>, Errand<'_>),
         registered: &Registered,
     ) -> Result<Outcome, Refusal> {
         let status = reply.response.status();
         let form = form(reply.response.headers());
+        // A session id is passed on as it is, so it must not be a place to echo the credential in.
+        let tells = |value: &HeaderValue| {
+            reply.known.as_ref().is_some_and(|known| known.is_in(value.as_bytes()))
+        };
+        if reply.response.headers().get_all(SESSION).iter().any(tells) {
+            reply.response.headers_mut().remove(SESSION);
+            self.gate.metrics.redacted(CREDENTIAL, 1);
+        }
         if status == StatusCode::NOT_FOUND {
             self.forget_session();
         }

@@ -209,7 +209,8 @@ impl ReplyFilter<'_> {
         let policy = self.gate.policy.load();
         let (by_form, injection) = (policy.policy.redacts_secrets, policy.policy.injection);
         let rules = CleaningRules { known: self.known.as_deref(), by_form, injection };
-        let output = self.tool.and_then(|tool| self.gate.schemas.output(self.server, tool));
+        let tool = self.tool.filter(|_| members.contains_key("structuredContent"));
+        let output = tool.and_then(|tool| self.gate.schemas.output(self.server, tool));
         match clean_message(members, rules, output.as_ref()) {
             Ok(found) => {
                 self.note(&found, injection);

@@ -27,11 +27,9 @@ pub(crate) struct Metrics {
     bytes_in: IntCounter,
     pub(crate) open_connections: IntGauge,
     dns_queries: IntCounterVec,
+    results: Results,
     tool_calls: IntCounterVec,
     tool_duration: Histogram,
-    reply_drops: IntCounterVec,
-    redactions: IntCounterVec,
-    injections: IntCounterVec,
     policy_info: IntGaugeVec,
     policy_reloads: IntCounterVec,
     pub(crate) audit_records: IntCounter,
@@ -42,6 +40,36 @@ pub(crate) struct Metrics {
     pub(crate) budget_remaining: IntGaugeVec,
     pub(crate) breaker_state: IntGaugeVec,
     pub(crate) killswitch_active: IntGaugeVec,
+}
+
+/// Of what tools answer.
+#[derive(Debug, Clone)]
+struct Results {
+    reply_drops: IntCounterVec,
+    redactions: IntCounterVec,
+    injections: IntCounterVec,
+}
+
+impl Results {
+    fn new(make: &Maker) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            reply_drops: make.counters(
+                "pinfold_tool_reply_drops_total",
+                "Messages and listed tools of MCP servers that were not passed on.",
+                &["server", "cause"],
+            )?,
+            redactions: make.counters(
+                "pinfold_redactions_total",
+                "Credentials taken out of replies: injected ones, and others by their form.",
+                &["kind"],
+            )?,
+            injections: make.counters(
+                "pinfold_injection_markers_total",
+                "Replies of MCP servers that look like an injection, by what was found.",
+                &["marker", "action"],
+            )?,
+        })
+    }
 }
 
 impl Metrics {
@@ -82,21 +110,7 @@ impl Metrics {
                 "pinfold_tool_duration_seconds",
                 "From a forwarded tool call to the end of its reply.",
             )?,
-            reply_drops: make.counters(
-                "pinfold_tool_reply_drops_total",
-                "Messages and listed tools of MCP servers that were not passed on.",
-                &["server", "cause"],
-            )?,
-            redactions: make.counters(
-                "pinfold_redactions_total",
-                "Credentials taken out of replies: injected ones, and others by their form.",
-                &["kind"],
-            )?,
-            injections: make.counters(
-                "pinfold_injection_markers_total",
-                "Replies of MCP servers that look like an injection, by what was found.",
-                &["marker", "action"],
-            )?,
+            results: Results::new(&make)?,
             policy_info: make.gauges(
                 "pinfold_policy_info",
                 "1 for the policy in force.",
@@ -176,17 +190,17 @@ impl Metrics {
 
     /// Counts what an MCP server sent and the agent doesn't get.
     pub(crate) fn reply_dropped(&self, server: &str, cause: &'static str) {
-        self.reply_drops.with_label_values(&[server, cause]).inc();
+        self.results.reply_drops.with_label_values(&[server, cause]).inc();
     }
 
     /// Counts what was taken out of a reply.
     pub(crate) fn redacted(&self, kind: &'static str, times: u64) {
-        self.redactions.with_label_values(&[kind]).inc_by(times);
+        self.results.redactions.with_label_values(&[kind]).inc_by(times);
     }
 
     /// Counts a reply that looks like an injection.
     pub(crate) fn injection(&self, marker: &'static str, action: &'static str) {
-        self.injections.with_label_values(&[marker, action]).inc();
+        self.results.injections.with_label_values(&[marker, action]).inc();
     }
 
     /// A policy is in force.

@@ -152,7 +152,12 @@ impl<'k> Cleaner<'k> {
             match value {
                 Value::String(text) if encoded == Some(name.as_str()) => self.encoded(text)?,
                 Value::String(text) if OPAQUE.contains(&name.as_str()) => drop(self.exact(text)),
-                _ => self.value(value, At { name, schema })?,
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Object(_) => self.value(value, At { name, schema })?,
             }
             let mut key = name.clone();
             if self.key(&mut key)? {

@@ -343,3 +343,22 @@ async fn row_116_an_encoded_reply_is_refused_and_plain_ones_are_asked_for() {
         upstream.requests().iter().all(|request| request.headers["accept-encoding"] == "identity")
     );
 }
+
+#[tokio::test]
+async fn row_112_a_session_id_is_no_place_for_an_echo() {
+    let upstream = Upstream::answering(|request| {
+        let echoed = request.json()["params"]["clientInfo"]["name"] == "echo";
+        let id = if echoed { format!("s-{TOKEN}") } else { "s-1".to_owned() };
+        let body = json!({"jsonrpc": "2.0", "id": request.json()["id"], "result": {"protocolVersion": "2025-11-25", "capabilities": {}}});
+        http("application/json", &format!("Mcp-Session-Id: {id}\r\n"), body.to_string())
+    })
+    .await;
+    let (sidecar, _files) = sidecar_with(&upstream, "{}").await;
+    for (name, expected) in [("echo", None), ("honest", Some("s-1"))] {
+        let params = json!({"protocolVersion": "2025-11-25", "clientInfo": {"name": name}});
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
+        let reply = ask(&sidecar, "files", message.to_string()).await;
+        let session = reply.headers.get("mcp-session-id").map(String::as_str);
+        assert_eq!((reply.status, session), (200, expected));
+    }
+}

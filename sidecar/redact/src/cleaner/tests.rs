@@ -118,8 +118,8 @@ fn what_would_break_the_schema_is_not_passed_on() {
 
 #[test]
 fn more_than_is_looked_at_is_not_passed_on() {
-    let much = json!(["x".repeat(2 << 20), "x".repeat(2 << 20)]);
+    let mut much = json!(["x".repeat(2 << 20), "x".repeat(2 << 20)]);
     assert_eq!(clean(&much, None), Err(Uncleanable::TooMuch));
     let mut cleaner = Cleaner::new(None, false, false);
-    assert_eq!(cleaner.value(&mut much.clone(), At::TOP), Ok(()), "where nothing is looked for");
+    assert_eq!(cleaner.value(&mut much, At::TOP), Ok(()), "where nothing is looked for");
 }

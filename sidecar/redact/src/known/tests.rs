@@ -85,9 +85,10 @@ fn row_100_base64_at_every_offset_in_both_alphabets() {
 fn what_is_near_a_value_stays() {
     let known = known();
     let other = VALUE.replace("42", "43");
-    let far = format!("{}{}{}", &VALUE[..10], " ".repeat(GAP_BYTES_MAX + 1), &VALUE[10..]);
-    let apart = format!("{}\n\n{}", &VALUE[..10], &VALUE[10..]);
-    for text in ["", "honest text", &VALUE[1..], other.as_str(), far.as_str(), apart.as_str()] {
+    let (left, right) = VALUE.split_at(10);
+    let far = format!("{left}{}{right}", " ".repeat(GAP_BYTES_MAX + 1));
+    let apart = format!("{left}\n\n{right}");
+    for text in ["", "honest text", right, other.as_str(), far.as_str(), apart.as_str()] {
         assert_eq!(known.clean(text), None, "{text}");
     }
     let short = Known::new(&[b"n3w"]).expect("a value");
@@ -127,7 +128,7 @@ fn row_99_parts_at_edges_are_taken_out() {
     }
     // A text that is a piece of the middle, and the same in base64.
     let encoded = STANDARD.encode(value);
-    for piece in [&value[5..20], &encoded[5..25]] {
+    for piece in [value.get(5..20).expect("a piece"), encoded.get(5..25).expect("a piece")] {
         assert_eq!(known.clean_edges(piece), Some((REDACTED.to_owned(), 1)));
         assert_eq!(known.clean_edges(&format!("{piece}, and more")), None);
     }

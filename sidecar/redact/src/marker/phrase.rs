@@ -115,7 +115,7 @@ pub(super) fn look(text: &str, found: &mut Markers) {
                 found.add_if(takes_back(after(PHRASE_BYTES_MAX)), Marker::Phrase);
             }
             Start::Forbids => {
-                found.add_if(hides_from_user(after(PHRASE_BYTES_MAX)), Marker::Phrase)
+                found.add_if(hides_from_user(after(PHRASE_BYTES_MAX)), Marker::Phrase);
             }
             Start::Comment => {
                 let inside = after(COMMENT_BYTES_MAX);

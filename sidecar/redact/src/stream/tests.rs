@@ -17,11 +17,11 @@ fn whole(known: &Arc<Known>, text: &[u8]) -> (Vec<u8>, u64) {
 }
 
 fn pieces(known: &Arc<Known>, text: &[u8], cuts: &[usize]) -> (Vec<u8>, u64) {
-    let most = known.longest() * (6 + GAP_BYTES_MAX);
+    let most = known.longest().saturating_mul(GAP_BYTES_MAX.saturating_add(6));
     let mut redactor = Redactor::new(Arc::clone(known));
     let mut passed = Vec::new();
     let mut rest = text;
-    for cut in cuts.iter().cycle().take(text.len() + 1) {
+    for cut in cuts.iter().cycle().take(text.len().saturating_add(1)) {
         let (piece, after) = rest.split_at((*cut).min(rest.len()));
         passed.extend(redactor.feed(piece));
         assert!(redactor.held_bytes() <= most);
@@ -35,15 +35,17 @@ fn pieces(known: &Arc<Known>, text: &[u8], cuts: &[usize]) -> (Vec<u8>, u64) {
 /// Pieces of values and of what is around them, so that half of a value, escapes and blanks meet often.
 fn text() -> impl Strategy<Value = Vec<u8>> {
     let encoded = STANDARD.encode(format!("xy{VALUE}"));
+    let (left, right) = VALUE.split_at(7);
+    let (begun, ended) = encoded.split_at(9);
     let pieces = vec![
         VALUE.to_owned(),
-        VALUE[..7].to_owned(),
-        VALUE[7..].to_owned(),
+        left.to_owned(),
+        right.to_owned(),
         "s3cr\\\"et\\/t0ken+42".to_owned(),
         "s3cr%22et%2ft0ken%2b42".to_owned(),
         "\\u0073\\u0033cr".to_owned(),
-        encoded[..9].to_owned(),
-        encoded[9..].to_owned(),
+        begun.to_owned(),
+        ended.to_owned(),
         "%".to_owned(),
         "%2".to_owned(),
         "\\".to_owned(),
