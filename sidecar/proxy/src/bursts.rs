@@ -122,7 +122,8 @@ impl Bursts {
             .contains(reason)
         {
             let Case { endpoint, method, server, tool, arguments_digest, .. } = case;
-            (endpoint, method, server, tool, arguments_digest).hash(&mut hasher);
+            (&denial.message, endpoint, method).hash(&mut hasher);
+            (server, tool, arguments_digest).hash(&mut hasher);
             if case.learns() {
                 (&case.path, &case.argument_names).hash(&mut hasher);
             }

@@ -24,6 +24,9 @@ const SILENT_MIN: u32 = 16;
 /// and at most as many as these, because each new one may look at all of them.
 const SILENT_MAX: u32 = 1024;
 
+/// Who says nothing for so long may have to go before all places are taken: a program that opens hundreds at once comes to speak on each.
+const SILENT_FOR: Duration = Duration::from_secs(2);
+
 /// How many of so many places may be held by those who say nothing.
 fn silent_max(most: u32) -> u32 {
     most.div_euclid(SILENT_PART).clamp(SILENT_MIN, SILENT_MAX).min(most)
@@ -86,25 +89,25 @@ impl Places {
         stream: &TcpStream,
         most: u32,
     ) -> Option<Arc<Place>> {
-        self.take_for(service, SockRef::from(stream).try_clone(), most)
+        self.take_at(service, SockRef::from(stream).try_clone(), most, Instant::now())
     }
 
-    fn take_for(
+    fn take_at(
         self: &Arc<Self>,
         service: Service,
         socket: io::Result<Socket>,
         most: u32,
+        now: Instant,
     ) -> Option<Arc<Place>> {
         let shed = Arc::<Shed>::default();
         let mut taken = self.lock();
-        taken.make_room(most)?;
+        taken.make_room(most, now)?;
         let number = taken.next;
         taken.next = number.saturating_add(1);
         taken.open = taken.open.saturating_add(1);
         // Without the second descriptor it ends as it may.
         let (socket, shed_too) = (socket.ok(), Arc::clone(&shed));
-        let new =
-            Undecided { service, waits: false, since: Instant::now(), socket, shed: shed_too };
+        let new = Undecided { service, waits: false, since: now, socket, shed: shed_too };
         taken.undecided.insert(number, new);
         drop(taken);
         let (places, decided) = (Arc::clone(self), AtomicBool::new(false));
@@ -114,14 +117,15 @@ impl Places {
 
 impl Taken {
     /// Ends undecided connections until there is a place; none if that can't help.
-    fn make_room(&mut self, most: u32) -> Option<()> {
+    fn make_room(&mut self, most: u32, now: Instant) -> Option<()> {
         let undecided = || u32::try_from(self.undecided.len()).unwrap_or(u32::MAX);
         if self.open.saturating_sub(undecided()) >= most {
             return None;
         }
         let bound = usize::try_from(silent_max(most)).unwrap_or(usize::MAX);
-        let waiting = self.undecided.values().filter(|one| one.waits).count();
-        if self.open < most && waiting < bound {
+        let silent =
+            |one: &&Undecided| one.waits && now.saturating_duration_since(one.since) >= SILENT_FOR;
+        if self.open < most && self.undecided.values().filter(silent).count() < bound {
             return Some(());
         }
         loop {

@@ -7,7 +7,11 @@ fn places() -> Arc<Places> {
 }
 
 fn take(places: &Arc<Places>, service: Service, most: u32) -> Option<Arc<Place>> {
-    places.take_for(service, Err(io::ErrorKind::Unsupported.into()), most)
+    take_at(places, service, most, Instant::now())
+}
+
+fn take_at(places: &Arc<Places>, service: Service, most: u32, now: Instant) -> Option<Arc<Place>> {
+    places.take_at(service, Err(io::ErrorKind::Unsupported.into()), most, now)
 }
 
 fn waiting(places: &Arc<Places>, service: Service, most: u32) -> Arc<Place> {
@@ -49,17 +53,15 @@ fn decided_connections_are_bounded_and_never_make_room() {
 #[test]
 fn the_oldest_that_says_nothing_makes_room_then_the_oldest_that_is_judged() {
     let places = places();
-    let mut held: Vec<_> = (0..66).map(|_| waiting(&places, Service::Proxy, 256)).collect();
+    let mut held: Vec<_> = (0..256).map(|_| waiting(&places, Service::Proxy, 256)).collect();
     held[0].decide().expect("decided");
     held[1].set_waits(false);
     held.push(waiting(&places, Service::Proxy, 256));
-    let shed: Vec<_> = (0..67).filter(|at| is_shed(&held[*at])).collect();
+    let shed: Vec<_> = (0..257).filter(|at| is_shed(&held[*at])).collect();
     assert_eq!(shed, [2], "not the decided, nor the one that is judged");
     for place in held.iter().skip(3) {
         place.set_waits(false);
     }
-    held.extend((0..190).map(|_| take(&places, Service::Proxy, 256).expect("a free place")));
-    assert!(!is_shed(&held[1]), "those that are judged may have all places");
     held.push(take(&places, Service::Proxy, 256).expect("a place"));
     assert!(is_shed(&held[1]) && !is_shed(&held[0]));
     assert_eq!(held[1].decide().map_err(|denial| denial.reason), Err(Reason::Limit), "too late");
@@ -67,6 +69,21 @@ fn the_oldest_that_says_nothing_makes_room_then_the_oldest_that_is_judged() {
     drop(held);
     assert_eq!(places.lock().open, 0);
     assert!(places.lock().undecided.is_empty());
+}
+
+#[test]
+fn who_says_nothing_for_long_has_a_part_of_the_places() {
+    let places = places();
+    let held: Vec<_> = (0..70).map(|_| waiting(&places, Service::Proxy, 256)).collect();
+    assert!(!held.iter().any(|one| is_shed(one)), "a program that opens many at once");
+    let later = Instant::now() + SILENT_FOR;
+    let new = take_at(&places, Service::Proxy, 256, later).expect("a place");
+    assert!(is_shed(&held[0]) && !is_shed(&held[1]));
+    // The rest may stay until they are 64, one for each that comes.
+    let more: Vec<_> =
+        (0..20).map(|_| take_at(&places, Service::Proxy, 256, later).expect("one")).collect();
+    assert_eq!(held.iter().filter(|one| is_shed(one)).count(), 70 - 63);
+    drop((new, more));
 }
 
 #[test]
@@ -85,9 +102,9 @@ fn where_decided_ones_fill_the_places_an_undecided_one_still_makes_room() {
 fn the_listener_that_has_the_most_gives_the_place() {
     let places = places();
     let asked = waiting(&places, Service::Proxy, 256);
-    let flood: Vec<_> = (0..200).map(|_| waiting(&places, Service::Transparent, 256)).collect();
+    let flood: Vec<_> = (0..300).map(|_| waiting(&places, Service::Transparent, 256)).collect();
     assert!(!is_shed(&asked), "the oldest of all");
-    assert_eq!(flood.iter().filter(|one| is_shed(one)).count(), 200 - 63);
+    assert_eq!(flood.iter().filter(|one| is_shed(one)).count(), 300 - 255);
 }
 
 #[tokio::test]

@@ -1,9 +1,7 @@
 //! Floods of denials: none is lost, and the ledger doesn't drown in them.
 
-use serde_json::Value;
-
 use super::entrances::{policy, setup};
-use super::support::{Raw, Sidecar};
+use super::support::{Raw, Sidecar, stands_for};
 
 const HOST: &str =
     r#"pinfold_egress_connections_total{decision="deny",protocol="http",reason="host"}"#;
@@ -16,10 +14,6 @@ async fn refused(sidecar: &Sidecar, count: u32, host: impl Fn(u32) -> String) {
         let request = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
         assert_eq!(agent.ask(request).await.reason(), "host");
     }
-}
-
-fn stands_for(record: &Value) -> u64 {
-    record.get("count").map_or(1, |count| count.as_u64().expect("a number"))
 }
 
 #[tokio::test]

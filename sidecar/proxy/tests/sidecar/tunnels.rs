@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::egress::setup;
 use super::support::tls::{Identity, hello, in_records};
-use super::support::{Raw, Upstream};
+use super::support::{Raw, Upstream, stands_for};
 
 fn alert(description: u8) -> Vec<u8> {
     vec![21, 3, 3, 0, 2, 2, description]
@@ -227,7 +227,8 @@ async fn rows_31_to_33_37_43_44_46_what_is_spoken_inside_is_judged_before_anythi
     }
     assert_eq!(upstream.connections(), 0);
     let records = sidecar.verified_records().await;
-    assert_eq!(records.len(), cases.len());
+    let decided: u64 = records.iter().map(stands_for).sum();
+    assert_eq!(usize::try_from(decided).expect("a number"), cases.len());
     assert!(records.iter().all(|record| record["decision"] == "deny"));
 }
 

@@ -6,6 +6,7 @@ mod raw;
 pub(crate) mod tls;
 mod upstream;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -150,6 +151,30 @@ impl Sidecar {
             panic!("{series} is {}, not {wanted}", self.metric(series).await);
         }
     }
+}
+
+/// How many decisions a record stands for.
+pub(crate) fn stands_for(record: &serde_json::Value) -> u64 {
+    record.get("count").map_or(1, |count| count.as_u64().expect("a number"))
+}
+
+/// So many decisions of each reason, `allow` for none: equal ones of a second share a record.
+pub(crate) fn by_reason(records: &[serde_json::Value]) -> BTreeMap<String, u64> {
+    let mut found = BTreeMap::new();
+    for record in records {
+        let reason = record["reason"].as_str().unwrap_or("allow");
+        *found.entry(reason.to_owned()).or_default() += stands_for(record);
+    }
+    found
+}
+
+/// The same of what is expected.
+pub(crate) fn count<'r>(reasons: impl IntoIterator<Item = &'r str>) -> BTreeMap<String, u64> {
+    let mut wanted = BTreeMap::new();
+    for reason in reasons {
+        *wanted.entry(reason.to_owned()).or_default() += 1;
+    }
+    wanted
 }
 
 fn read_records(directory: &std::path::Path) -> Vec<serde_json::Value> {
