@@ -137,18 +137,24 @@ pub(crate) fn act(case: &Case) -> Act<'_> {
 }
 
 /// Pulls the switch: what it ends is refused from now on, and cut where it is open; then it is written down and recorded.
-pub(crate) async fn pull(gate: &Arc<Gate>, latch: Latch) {
-    if !gate.kills.set(latch.clone()) {
+pub(crate) async fn pull(gate: &Arc<Gate>, latches: Vec<Latch>) {
+    let new = |latch: &Latch| gate.kills.set(latch.clone());
+    let new: Vec<Latch> = latches.into_iter().filter(new).collect();
+    if new.is_empty() {
         return;
     }
     let cut = gate.tunnels.end(|case| gate.kills.holds(case));
-    tracing::warn!(of = %latch.of, way = latch.way.as_str(), cut = cut.len(), "the kill switch is set");
+    for latch in &new {
+        tracing::warn!(of = %latch.of, way = latch.way.as_str(), "the kill switch is set");
+    }
     let writing = Arc::clone(gate);
     let written = tokio::task::spawn_blocking(move || writing.kills.write()).await;
     if let Ok(Err(error)) = written {
         tracing::error!(%error, "the kill switch is set, but a restart would forget it");
     }
-    note(gate, format!("set for {}, by {}", latch.of, latch.way.as_str())).await;
+    for latch in &new {
+        note(gate, format!("set for {}, by {}", latch.of, latch.way.as_str())).await;
+    }
     gate.record_cut(cut).await;
 }
 

@@ -251,7 +251,7 @@ impl Running {
     /// Pulls the kill switch for everything, as SIGUSR1 does.
     pub async fn kill(&self) {
         let latch = Latch { of: Scope::All, way: Way::Signal };
-        kill::pull(&self.gate, latch).await;
+        kill::pull(&self.gate, vec![latch]).await;
     }
 
     /// Stops: nothing new is accepted, open connections get the drain time, then they are cut, and the last record is written.

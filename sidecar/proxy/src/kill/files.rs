@@ -26,15 +26,23 @@ pub(crate) async fn watch(gate: Arc<Gate>, mut drain: DrainWatch) {
     loop {
         let switch = gate.policy.load().policy.kill_switch.clone();
         if switch.active {
-            pull(&gate, Latch { of: Scope::All, way: Way::Policy }).await;
+            pull(&gate, vec![Latch { of: Scope::All, way: Way::Policy }]).await;
         }
         if !switch.files.is_empty() {
             let look = move || look(&switch.files, &was_empty);
-            let Ok((scopes, empty)) = tokio::task::spawn_blocking(look).await else { return };
-            was_empty = empty;
-            for of in scopes {
-                pull(&gate, Latch { of, way: Way::File }).await;
-            }
+            let scopes = match tokio::task::spawn_blocking(look).await {
+                Ok((scopes, empty)) => {
+                    was_empty = empty;
+                    scopes
+                }
+                Err(error) => {
+                    tracing::error!(%error, "nobody can tell whether the kill switch is set");
+                    was_empty = Vec::new();
+                    vec![Scope::All]
+                }
+            };
+            let latch = |of| Latch { of, way: Way::File };
+            pull(&gate, scopes.into_iter().map(latch).collect()).await;
         } else {
             was_empty = Vec::new();
         }

@@ -127,7 +127,7 @@ async fn talk(gate: &Arc<Gate>, mut stream: UnixStream) {
 async fn answer(gate: &Arc<Gate>, question: Question) -> Result<(), String> {
     match question {
         Question::Kill { of } => {
-            pull(gate, Latch { of, way: Way::Socket }).await;
+            pull(gate, vec![Latch { of, way: Way::Socket }]).await;
             Ok(())
         }
         Question::Release { of } => release(gate, of).await.map(drop),

@@ -259,6 +259,19 @@ async fn row_111_the_admin_socket_cuts_one_tool_and_leaves_the_rest() {
 }
 
 #[tokio::test]
+async fn a_file_may_name_what_it_ends() {
+    let world = World::start().await;
+    let text = world.file.with_extension("new");
+    std::fs::write(&text, "server other\ntool files read\n").expect("a file");
+    std::fs::rename(&text, &world.file).expect("in one step");
+    let active = r#"pinfold_killswitch_active{scope="tool"}"#;
+    world.sidecar.until_metric(active, 1.0).await;
+    assert_eq!(world.call("other", "echo").await, KILLED);
+    assert_eq!(world.call("files", "read").await, KILLED);
+    world.assert_alive().await;
+}
+
+#[tokio::test]
 async fn a_policy_pulls_it_and_only_another_policy_and_a_person_take_it_off() {
     let world = World::start().await;
     let open = world.open().await;
