@@ -9,6 +9,8 @@ use pinfold_engine::tool;
 use pinfold_model::host::{DnsName, Host};
 use pinfold_model::policy::PolicySet;
 use pinfold_model::policy::agent::AgentPolicy;
+use pinfold_model::policy::switches::CallLimits;
+use pinfold_model::policy::values::Rate;
 use pinfold_model::reason::Denial;
 use pinfold_model::strict_json;
 use pinfold_wire::authority::Authority;
@@ -38,9 +40,16 @@ pub(crate) fn run(arguments: &TryArguments, out: &mut dyn Write) -> Result<Outco
             return Err(CliError::Input(text.to_owned()));
         }
     };
+    let limits = match &arguments.attempt {
+        Attempt::Tool { server, tool, .. } if answer.is_ok() => limits(policy, server, tool),
+        Attempt::Tool { .. }
+        | Attempt::Egress { .. }
+        | Attempt::Dns { .. }
+        | Attempt::Model { .. } => Vec::new(),
+    };
     match arguments.output {
-        TryOutput::Human => human::answer(&answer, policy, out)?,
-        TryOutput::Json => json::answer(&answer, policy, out)?,
+        TryOutput::Human => human::answer(&answer, &limits, policy, out)?,
+        TryOutput::Json => json::answer(&answer, &limits, policy, out)?,
     }
     Ok(if answer.is_ok() { Outcome::Passed } else { Outcome::Denied })
 }
@@ -81,6 +90,41 @@ pub(crate) fn call(
     arguments: &Map<String, Value>,
 ) -> Answer {
     tool::call(policy, server, tool, arguments).map(|permit| permit.rule().to_owned())
+}
+
+/// A limit that a call would be charged to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limit {
+    /// Its place in the policy.
+    pub(crate) rule: String,
+    /// How much.
+    pub(crate) most: Most,
+}
+
+/// How much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Most {
+    /// Calls per time.
+    Rate(Rate),
+    /// Calls of a pod's life.
+    Calls(u64),
+}
+
+/// What a call of a tool would be charged to: how much of it is left, only a sidecar knows.
+fn limits(policy: &AgentPolicy, server: &str, tool: &str) -> Vec<Limit> {
+    let server = policy.server(server);
+    let tool = server.and_then(|server| server.allow.iter().find(|known| known.name == tool));
+    let parties = [
+        tool.map(|tool| (tool.place.as_str(), &tool.call_limits)),
+        server.map(|server| (server.place.as_str(), &server.call_limits)),
+        Some(("spec.tools", &policy.call_limits)),
+    ];
+    let of = |(place, limits): (&str, &CallLimits)| -> Vec<Limit> {
+        let rate = |rate: &Rate| Limit { rule: format!("{place}.rate"), most: Most::Rate(*rate) };
+        let calls = |calls| Limit { rule: format!("{place}.budget"), most: Most::Calls(calls) };
+        limits.rates.iter().map(rate).chain(limits.calls_max.map(calls)).collect()
+    };
+    parties.into_iter().flatten().flat_map(of).collect()
 }
 
 fn read_arguments(text: &str) -> Result<Map<String, Value>, CliError> {

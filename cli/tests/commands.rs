@@ -197,6 +197,29 @@ fn try_answers_as_the_sidecar_would() {
 }
 
 #[test]
+fn try_says_what_a_call_is_charged_to() {
+    let folder = TempDir::new().expect("a folder");
+    let policy = "apiVersion: pinfold.dev/v1alpha1\nkind: AgentPolicy\nmetadata: {name: a}\nspec:\n  upstreams: [{name: u, url: 'https://x.y'}]\n  tools:\n    rate: [10/s, 90/m]\n    servers: [{name: s, upstream: u, allow: [{tool: limited, budget: {calls: 50}}, {tool: free}]}]\n";
+    fs::write(folder.path().join("policy.yaml"), policy).expect("a file");
+    let agents = [
+        serde_json::json!({"rule": "spec.tools.rate", "rate": "10/s"}),
+        serde_json::json!({"rule": "spec.tools.rate", "rate": "90/m"}),
+    ];
+    let own = serde_json::json!({"rule": "spec.tools.servers[0].allow[0].budget", "calls": 50});
+    let limited = [&[own][..], &agents].concat();
+    let cases = [("limited", limited), ("free", agents.to_vec()), ("other", vec![])];
+    for (tool, expected) in cases {
+        let (_, out, err) =
+            pinfold(folder.path(), &format!("try -p @policy.yaml -o json tool s {tool}"));
+        let json: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{tool}: {err}"));
+        assert_eq!(json["limits"], serde_json::json!(expected), "{tool}");
+    }
+    let (_, out, _) = pinfold(folder.path(), "try -p @policy.yaml tool s limited");
+    let calls = "within 50 calls of a pod's life (spec.tools.servers[0].allow[0].budget)";
+    assert!(out.contains(calls) && out.contains("within 90/m (spec.tools.rate)"), "{out}");
+}
+
+#[test]
 fn policy_tests_pass_and_fail() {
     let folder = folder();
     let test = |allowed: bool| {

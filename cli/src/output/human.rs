@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use pinfold_model::finding::{Finding, Mode};
 use pinfold_model::policy::agent::AgentPolicy;
 
-use crate::attempt::Answer;
+use crate::attempt::{Answer, Limit, Most};
 use crate::case::Ran;
 use crate::check::Checked;
 use crate::output::printable;
@@ -80,12 +80,25 @@ pub(super) fn write_finding(
     writeln!(out, "  {rule} {path}\n    {message}\n    fix: {remedy}")
 }
 
-pub(crate) fn answer(answer: &Answer, policy: &AgentPolicy, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn answer(
+    answer: &Answer,
+    limits: &[Limit],
+    policy: &AgentPolicy,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let paint = Paint::new();
     match answer {
         Ok(rule) => {
             let verdict = paint.good("ALLOWED");
             writeln!(out, "{verdict} by {rule} of policy `{}`", policy.name)?;
+            for Limit { rule, most } in limits {
+                match most {
+                    Most::Rate(rate) => writeln!(out, "  within {rate} ({rule})")?,
+                    Most::Calls(calls) => {
+                        writeln!(out, "  within {calls} calls of a pod's life ({rule})")?;
+                    }
+                }
+            }
         }
         Err(denial) => {
             writeln!(out, "{} {} ({})", paint.bad("DENIED"), denial.reason, denial.rule)?;

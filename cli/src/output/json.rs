@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::JSON_VERSION;
-use crate::attempt::Answer;
+use crate::attempt::{Answer, Limit, Most};
 use crate::case::Ran;
 use crate::check::Checked;
 
@@ -51,17 +51,29 @@ fn object(result: &Checked) -> Value {
     })
 }
 
-pub(crate) fn answer(answer: &Answer, policy: &AgentPolicy, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn answer(
+    answer: &Answer,
+    limits: &[Limit],
+    policy: &AgentPolicy,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let limit = |Limit { rule, most }: &Limit| match most {
+        Most::Rate(rate) => json!({"rule": rule, "rate": rate.to_string()}),
+        Most::Calls(calls) => json!({"rule": rule, "calls": calls}),
+    };
+    let limits: Vec<Value> = limits.iter().map(limit).collect();
     let digest = policy.digest.to_string();
     let value = match answer {
         Ok(rule) => json!({
             "version": JSON_VERSION, "allowed": true, "reason": "", "rule": rule, "path": "",
             "message": "", "remedy": "", "policy": policy.name, "policyDigest": digest,
+            "limits": limits,
         }),
         Err(denial) => json!({
             "version": JSON_VERSION, "allowed": false, "reason": denial.reason.as_str(),
             "rule": denial.rule, "path": denial.path, "message": denial.message,
             "remedy": denial.remedy, "policy": policy.name, "policyDigest": digest,
+            "limits": limits,
         }),
     };
     write(&value, out)

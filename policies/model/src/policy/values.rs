@@ -137,6 +137,19 @@ pub struct Rate {
     pub per: Duration,
 }
 
+impl fmt::Display for Rate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, per } = self;
+        match per.as_secs() {
+            1 => write!(formatter, "{events}/s"),
+            60 => write!(formatter, "{events}/m"),
+            3_600 => write!(formatter, "{events}/h"),
+            86_400 => write!(formatter, "{events}/d"),
+            _ => write!(formatter, "{events} in {per:?}"),
+        }
+    }
+}
+
 /// Longest time span of a policy, in days.
 const TIME_SPAN_DAYS_MAX: u64 = 366;
 
