@@ -6,9 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+use std::mem::{Discriminant, discriminant};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pinfold_ledger::EventKind;
 use pinfold_model::policy::values::Rate;
 use pinfold_model::reason::{Denial, Reason};
 
@@ -19,21 +21,27 @@ use crate::record::Case;
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Equal denials within this time are one.
 const SPAN: Duration = Duration::from_secs(1);
-/// Different denials are listed one by one, so many at once and then 8 a second: 512 MiB of records last for half a day of the worst flood.
-/// Nor are there ever more spans open than these and those of a second.
+/// Different denials of one kind of event are listed one by one, so many at once and then 8 a second: 512 MiB of records last for hours of the
+/// worst flood. Nor are there ever more spans open than these and those of a second.
 const LISTED: Rate = Rate { events: 256, per: Duration::from_secs(32) };
 
 /// Denials of the last second.
 #[derive(Debug, Default)]
 pub(crate) struct Bursts {
     now: Mutex<Spans>,
-    listed: Bucket,
     hasher: RandomState,
 }
 
 #[derive(Debug, Default)]
 struct Spans {
     open: HashMap<Kind, Burst>,
+    listings: HashMap<Discriminant<EventKind>, Listing>,
+}
+
+/// Denials of one kind of event, so that a flood of refused hosts doesn't hide which tools were refused.
+#[derive(Debug, Default)]
+struct Listing {
+    listed: Bucket,
     rest: Option<Rest>,
 }
 
@@ -82,11 +90,9 @@ impl Bursts {
             burst.more = burst.more.saturating_add(1);
             return None;
         }
-        if self.listed.take(LISTED, now).is_err() {
-            let rest = || Rest { since: now, reasons: BTreeMap::new(), case: unlisted(case) };
-            let count =
-                spans.rest.get_or_insert_with(rest).reasons.entry(denial.reason).or_default();
-            *count = count.saturating_add(1);
+        let listing = spans.listings.entry(discriminant(&case.kind)).or_default();
+        if listing.listed.take(LISTED, now).is_err() {
+            listing.count(case, denial.reason, 1, now);
             return None;
         }
         let (case, denial) = (case.clone(), denial.clone());
@@ -94,9 +100,13 @@ impl Bursts {
         Some(kind)
     }
 
-    /// The first of a kind could not be recorded: the next one is a first again.
+    /// The first of a kind could not be recorded: the next one is a first again, and those meanwhile are counted with the rest.
     pub(crate) fn forget(&self, kind: Kind) {
-        self.lock().open.remove(&kind);
+        let mut spans = self.lock();
+        if let Some(Burst { since, more: more @ 1.., case, denial }) = spans.open.remove(&kind) {
+            let listing = spans.listings.entry(discriminant(&case.kind)).or_default();
+            listing.count(&case, denial.reason, more, since);
+        }
     }
 
     /// Ends the spans that are over, or all; those that counted something come back.
@@ -107,16 +117,17 @@ impl Bursts {
     fn ended_at(&self, all: bool, now: Duration) -> Vec<Summary> {
         let over = |since: Duration| all || now.saturating_sub(since) >= SPAN;
         let mut spans = self.lock();
-        let rest = spans.rest.take_if(|rest| over(rest.since)).and_then(Rest::summary);
-        let bursts = spans.open.extract_if(|_, burst| over(burst.since));
+        let Spans { open, listings } = &mut *spans;
+        let rest = listings.values_mut().filter_map(|one| one.rest.take_if(|rest| over(rest.since)));
+        let bursts = open.extract_if(|_, burst| over(burst.since));
         let counted = bursts.map(|(_, burst)| burst).filter(|burst| burst.more > 0);
-        counted.map(Burst::summary).chain(rest).collect()
+        counted.map(Burst::summary).chain(rest.filter_map(Rest::summary)).collect()
     }
 
     fn kind(&self, case: &Case, denial: &Denial) -> Kind {
         let mut hasher = self.hasher.build_hasher();
         let Denial { reason, rule, .. } = denial;
-        (std::mem::discriminant(&case.kind), case.protocol, reason, rule).hash(&mut hasher);
+        (discriminant(&case.kind), case.protocol, reason, rule).hash(&mut hasher);
         // A limit is reached once, whatever was wanted.
         if ![Reason::Limit, Reason::Budget, Reason::Rate, Reason::Breaker, Reason::KillSwitch]
             .contains(reason)
@@ -129,6 +140,15 @@ impl Bursts {
             }
         }
         Kind(hasher.finish())
+    }
+}
+
+impl Listing {
+    /// Counts denials that aren't listed; the first of them is `case`.
+    fn count(&mut self, case: &Case, reason: Reason, more: u64, now: Duration) {
+        let rest = || Rest { since: now, reasons: BTreeMap::new(), case: unlisted(case) };
+        let count = self.rest.get_or_insert_with(rest).reasons.entry(reason).or_default();
+        *count = count.saturating_add(more);
     }
 }
 

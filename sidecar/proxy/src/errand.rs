@@ -12,6 +12,7 @@ use crate::breakers::Pass;
 use crate::budget::Charge;
 use crate::gate::Gate;
 use crate::http_upstream::SendFailed;
+use crate::places;
 use crate::record::Case;
 
 /// One message on its way.
@@ -53,7 +54,7 @@ impl<'g> Errand<'g> {
         rule: &str,
         permit: &DialPermit,
     ) -> Result<(), Denial> {
-        let Some(charge) = &self.charge else { return Ok(()) };
+        let Some(charge) = &self.charge else { return places::decided() };
         let noted = Case { note: charge.left(), ..case.clone() };
         // Both wait for a disk: together.
         let recorded = self.gate.allowed(&noted, rule, permit);

@@ -7,7 +7,7 @@ use regex_automata::{Anchored, Input};
 
 use super::check::Check;
 use super::name::{folded, kind_of};
-use super::set::{Keyword, Set, Shipped, shipped};
+use super::set::{ENCODED_PEM, Keyword, Set, Shipped, shipped};
 use super::value::is_plausible;
 use super::{ATTEMPTS_MAX, Encoding, Exhausted, Match, TEXT_BYTES_MAX, assignment, encoded, name};
 
@@ -306,8 +306,15 @@ impl<'p> Scanner<'p> {
         found: &mut Found<'p>,
     ) -> Result<(), Exhausted> {
         let end = encoded::run_end(text, start);
-        let Some(decoded) = text.get(start..end).and_then(encoded::base64) else { return Ok(()) };
-        self.bytes_left = self.bytes_left.checked_sub(decoded.len()).ok_or(Exhausted::Text)?;
+        let run = text.get(start..end).unwrap_or_default();
+        // Keywords are found in any case, base64 means one thing in one.
+        if !run.starts_with(ENCODED_PEM) {
+            return Ok(());
+        }
+        // Before it is decoded: a text that only repeats the keyword would cost its length for each.
+        self.attempts_left = self.attempts_left.checked_sub(1).ok_or(Exhausted::Attempts)?;
+        self.bytes_left = self.bytes_left.checked_sub(run.len()).ok_or(Exhausted::Text)?;
+        let Some(decoded) = encoded::base64(run) else { return Ok(()) };
         let encoding = Encoding::Base64;
         let mut below = Found { matches: Vec::new(), encoding };
         for hit in set.automaton.find_overlapping_iter(&decoded) {

@@ -16,7 +16,7 @@ use super::name::WORDS;
 const SECRET_GROUP: &str = "secret";
 
 /// Begins PEM text in base64, at any offset of three.
-const ENCODED_PEM: &str = "LS0tLS1CRUdJTi";
+pub(super) const ENCODED_PEM: &str = "LS0tLS1CRUdJTi";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -110,12 +110,32 @@ pub fn compile(
         let Some(Value::Object(spec)) = document.get("spec") else {
             return Err(invalid("`spec` is no mapping".to_owned()));
         };
-        specs.push((policy.name.as_str(), spec.clone()));
+        let mut spec = spec.clone();
+        if policies.len() > 1 {
+            say_protection(&mut spec);
+        }
+        specs.push((policy.name.as_str(), spec));
     }
     let mut spec = merge::merged(specs)?;
     narrow::narrow(&mut spec, narrowing)
         .map_err(|bytes| CompileError::TooLarge { names: names.clone(), bytes })?;
     ready(&names, &spec)
+}
+
+/// Says what protects the results of a policy's tools without being said, so that another policy can't take it from them.
+fn say_protection(spec: &mut Map<String, Value>) {
+    let Some(Value::Object(tools)) = spec.get_mut("tools") else { return };
+    if tools.get("servers").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+        return;
+    }
+    let results = tools.entry("results").or_insert(Value::Null);
+    if results.is_null() {
+        *results = Value::Object(Map::new());
+    }
+    if let Value::Object(results) = results {
+        results.entry("redact").or_insert_with(|| json!(["secrets"]));
+        results.entry("injection").or_insert_with(|| json!("flag"));
+    }
 }
 
 fn ready(names: &str, spec: &Map<String, Value>) -> Result<Compiled, CompileError> {

@@ -121,10 +121,27 @@ fn what_is_not_listed_is_counted_by_reason() {
 }
 
 #[test]
+fn a_flood_of_hosts_does_not_hide_which_tools_were_refused() {
+    let bursts = Bursts::default();
+    for number in 0..1000 {
+        bursts.first_at(&case(&format!("{number}.example")), &denial(Reason::Host), START);
+    }
+    let mut call = case("mcp.example");
+    call.kind = EventKind::ToolCall;
+    for tool in ["delete_branch", "merge_pull_request"] {
+        call.tool = Some(tool.to_owned());
+        assert!(bursts.first_at(&call, &denial(Reason::Tool), START).is_some(), "{tool}");
+    }
+}
+
+#[test]
 fn a_first_that_could_not_be_recorded_is_forgotten() {
     let bursts = Bursts::default();
     let (case, denial) = (case("a.example"), denial(Reason::Host));
     let kind = bursts.first_at(&case, &denial, START).expect("a first");
+    assert!(bursts.first_at(&case, &denial, START).is_none());
     bursts.forget(kind);
     assert!(bursts.first_at(&case, &denial, START).is_some(), "the next one is a first");
+    let ended = bursts.ended_at(true, START);
+    assert_eq!(ended.iter().map(|one| one.case.count).collect::<Vec<_>>(), [Some(1)], "none is lost");
 }

@@ -15,6 +15,10 @@ fn a_budget_has_an_end() {
     let many = "ghp_ ".repeat(ATTEMPTS_MAX + 1);
     assert_eq!(scanner(&literals).scan("", &many), Err(Exhausted::Attempts));
     assert!(scanner(&literals).scan("", &"ghp_ ".repeat(ATTEMPTS_MAX / 2)).is_ok());
+    // A run of base64 that could be a key at each of its words: each look costs the run.
+    let keys = "LS0tLS1CRUdJTi".repeat(1_000);
+    assert_eq!(scanner(&literals).scan("", &keys), Err(Exhausted::Text));
+    assert!(scanner(&literals).scan("", &keys.to_lowercase()).is_ok());
     // Many words cost no attempts, only a look around each.
     assert!(scanner(&literals).scan("", &"password token ".repeat(TEXT_BYTES_MAX / 16)).is_ok());
 }

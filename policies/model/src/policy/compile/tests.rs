@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{CompileError, Compiled, compile};
 use crate::digest::Digest;
-use crate::policy::agent::AgentPolicy;
+use crate::policy::agent::{AgentPolicy, Injection};
 use crate::policy::load;
 use crate::sources::SourceFile;
 
@@ -286,4 +286,15 @@ proptest! {
             prop_assert!(own.policy.egress.iter().all(|rule| straight.policy.egress.iter().any(|other| other.target == rule.target && other.ports == rule.ports)));
         }
     }
+}
+
+#[test]
+fn what_protects_results_by_default_is_not_taken_by_another_policy() {
+    let server = "{upstreams: [{name: u, url: 'https://mcp.example'}], tools: {servers: [{name: s, upstream: u, allow: [{tool: t}]}]}}";
+    let off = "{tools: {results: {redact: [], injection: 'off'}}}";
+    let both = compiled(&[("a", server), ("b", off)], &[]).expect("a policy").policy;
+    assert!(both.redacts_secrets);
+    assert_eq!(both.injection, Injection::Flag);
+    let alone = compiled(&[("b", off)], &[]).expect("a policy").policy;
+    assert!(!alone.redacts_secrets);
 }
