@@ -203,6 +203,23 @@ pub fn judge_upstream<'a>(
     Ok(named((&upstream.host, upstream.port), &upstream.place, lifted))
 }
 
+/// Refuses plain requests of the agent to an upstream that serves an MCP server: with its credential and past the tool gate, any tool could be
+/// called with any arguments.
+///
+/// # Errors
+/// The denial, which is an answer.
+pub fn check_plain(policy: &AgentPolicy, upstream: &Upstream) -> Result<(), Denial> {
+    let Some(server) = policy.servers.iter().find(|server| server.upstream == upstream.name) else {
+        return Ok(());
+    };
+    let (name, server) = (&upstream.name, &server.name);
+    let message = format!(
+        "upstream `{name}` is that of MCP server `{server}`, whose calls are judged one by one"
+    );
+    let remedy = format!("use `/mcp/{server}`; for plain requests add an upstream of another name");
+    Err(Denial::new(Reason::Protocol, upstream.place.clone(), message, remedy))
+}
+
 /// Judges the connection to the proxy of `egress.via`: it may be private, but nothing worse.
 pub fn judge_via(via: &Via) -> NamePermit {
     named((&via.host, via.port), &via.place, Lifted::All)

@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use pinfold_engine::egress;
 use pinfold_engine::switches::breaker::Breaks;
 use pinfold_ledger::EventKind;
 use pinfold_model::policy::agent::Upstream;
@@ -92,6 +93,7 @@ async fn watched(
     let failed = |denial: Denial| Failure::Unanswered(denial.into());
     let policy = &case.published.policy;
     gate.kills.holds(case).map_err(failed)?;
+    egress::check_plain(policy, upstream).map_err(failed)?;
     let pass = |of| gate.breakers.pass(policy, of).map_err(failed);
     let mut watch =
         Watch { connections: pass(Breaks::Upstream(upstream.name.clone()))?, status: None };

@@ -147,7 +147,11 @@ impl Tunnel {
                 .tunnel(policy, own)?
                 .https(Asked { method, path: path.into(), websocket: *websocket })?,
             Spoken::WebSocket { path } => self.tunnel(policy, own)?.websocket("GET", path)?,
-            Spoken::Upstream { name, method, path } => upstream(name, method, path)?,
+            Spoken::Upstream { name, method, path } => {
+                let permit = upstream(name, method, path)?;
+                policy.upstream(name).map_or(Ok(()), |named| egress::check_plain(policy, named))?;
+                permit
+            }
             Spoken::Mcp { server, tool } => {
                 let listed = policy.server(server).ok_or_else(|| gone(server))?;
                 if let Some(tool) = tool.as_deref().filter(|tool| !tool::sees(policy, server, tool))
@@ -241,10 +245,7 @@ impl Tunnels {
     }
 
     /// Cuts what is refused by its case alone; returns what was cut, and why.
-    pub(crate) fn end(
-        &self,
-        judge: impl Fn(&Case) -> Result<(), Denial>,
-    ) -> Vec<(Case, Denial)> {
+    pub(crate) fn end(&self, judge: impl Fn(&Case) -> Result<(), Denial>) -> Vec<(Case, Denial)> {
         let ended = |entry: Arc<Entry>| {
             let denial = judge(&entry.case).err()?;
             entry.cut();

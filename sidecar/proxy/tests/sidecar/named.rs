@@ -1,5 +1,6 @@
 //! `/upstreams/NAME/...`: rules below the upstream's URL, the injected credential, and what comes back.
 
+use super::mcp;
 use super::support::tls::Identity;
 use super::support::{Raw, Request, Setup, Sidecar, Upstream};
 
@@ -171,4 +172,22 @@ async fn a_missing_credential_sends_nothing() {
     let reply = agent.ask(get("/upstreams/code/repos/acme/x", "")).await;
     assert_eq!((reply.status, reply.reason().as_str()), (502, "upstream"));
     assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn the_upstream_of_an_mcp_server_is_no_way_around_the_tool_gate() {
+    let upstream = Upstream::saying("never").await;
+    let sidecar = Setup::new(&mcp::policy(upstream.port(), "")).await.start().await;
+    let message = mcp::call("delete", &serde_json::json!({}));
+    for path in ["/upstreams/files-up", "/upstreams/files-up/", "/upstreams/other-up/x?y"] {
+        let length = message.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{message}"
+        );
+        let reply = Raw::connect(sidecar.gateway()).await.ask(request).await;
+        assert_eq!((reply.status, reply.reason().as_str()), (403, "protocol"), "{path}");
+        let get = Raw::connect(sidecar.gateway()).await.get(path).await;
+        assert_eq!(get.reason(), "protocol", "{path}");
+    }
+    assert_eq!(upstream.connections(), 0);
 }
