@@ -139,6 +139,7 @@ fn worst() -> Event {
         tool: long(),
         model: long(),
         arguments_digest: long(),
+        findings: many(),
         host: long(),
         port: Some(u16::MAX),
         protocol: long(),
@@ -152,6 +153,7 @@ fn worst() -> Event {
         correlation_id: long(),
         traceparent: long(),
         duration_us: Some(u64::MAX),
+        count: Some(u64::MAX),
     }
 }
 

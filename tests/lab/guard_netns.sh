@@ -30,8 +30,8 @@ nothing_left() {
   [ "$count" = 0 ] || { echo "$count packets left"; outside nft list table inet outside | grep -A4 'elements'; forget; return 1; }
 }
 
-# A check runs in a shell of its own, so what it began is ended by what it left here.
-remove() { kill $(cat "$scratch/pids" 2>/dev/null) 2>/dev/null; ip netns del $pod; ip netns del $out; }
+# By namespace: a check runs in a shell of its own, and a function in the background is a shell whose process id isn't the program's.
+remove() { ip netns pids $pod | xargs -r kill; ip netns pids $out | xargs -r kill; ip netns del $pod; ip netns del $out; } 2>/dev/null
 at_end+=(remove)
 namespaces() {
   ip netns add $out && ip netns add $pod &&
@@ -65,7 +65,6 @@ servers() { # servers NAME COMMAND...: runs it until the end of the script
   local name=$1
   shift
   "$@" >"$scratch/$name.out" 2>"$scratch/$name.err" &
-  echo $! >>"$scratch/pids"
   within 10 grep -q ready "$scratch/$name.out"
 }
 # Not by `as`: a function in the background would be a shell, whose process id is not the sidecar's.

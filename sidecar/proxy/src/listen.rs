@@ -202,7 +202,10 @@ async fn serve(
         }
         Service::Dns => none(Box::pin(place.serve(dns::serve(gate, client, drain))).await),
         Service::Gateway => none(Box::pin(place.serve(gateway::serve(gate, client, drain))).await),
-        Service::Admin => none(Ok(Box::pin(admin::serve(gate, client, drain)).await)),
+        Service::Admin => {
+            Box::pin(admin::serve(gate, client, drain)).await;
+            Ok(None)
+        }
     };
     match served {
         Ok(opened) => relayed(gate, opened).await,

@@ -17,7 +17,7 @@ use crate::budget::Budgets;
 use crate::bursts::Bursts;
 use crate::config::{Config, GuardMode, Routes};
 use crate::dns;
-use crate::drain::{Drain, Phase};
+use crate::drain::{Drain, DrainWatch, Phase};
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::guard::Guard;
@@ -165,6 +165,18 @@ pub(crate) async fn start_with(
         let socket = bind_udp(*address)?;
         ports.spawn(dns::serve_udp(Arc::clone(&gate), socket, watched.clone()));
     }
+    listen(sockets, &gate, &watched, (&mut ports, &mut admin));
+    announce(&addresses, config.ready_file.as_deref())?;
+    Ok(Running { addresses, drain, drain_max: config.drain, ports, admin, watch, gate })
+}
+
+/// Serves what was bound, admin in tasks of its own.
+fn listen(
+    sockets: Vec<(TcpListener, Service)>,
+    gate: &Arc<Gate>,
+    drain: &DrainWatch,
+    (ports, admin): (&mut JoinSet<()>, &mut JoinSet<()>),
+) {
     // What leaves the pod counts together, whichever way it came.
     let out = Arc::<Places>::default();
     let counts = [
@@ -177,13 +189,11 @@ pub(crate) async fn start_with(
     for (listener, service) in sockets {
         let places = counts.iter().find(|(counted, _)| *counted == service);
         let places = places.map(|(_, places)| Arc::clone(places)).unwrap_or_default();
-        let (gate, drain) = (Arc::clone(&gate), watched.clone());
+        let (gate, drain) = (Arc::clone(gate), drain.clone());
         let port = Port { listener, service, gate, drain, places };
-        let tasks = if service == Service::Admin { &mut admin } else { &mut ports };
+        let tasks = if service == Service::Admin { &mut *admin } else { &mut *ports };
         tasks.spawn(port.run());
     }
-    announce(&addresses, config.ready_file.as_deref())?;
-    Ok(Running { addresses, drain, drain_max: config.drain, ports, admin, watch, gate })
 }
 
 fn guard(config: &Config, addresses: &Addresses) -> Result<Guard, StartError> {
