@@ -64,7 +64,7 @@ pub(crate) fn note(line: &str) -> Outcome<()> {
 }
 
 fn round(legs: &mut [Running]) -> Outcome<Vec<Sample>> {
-    let mut samples = legs.iter_mut().map(|leg| rates(leg)).collect::<Outcome<Vec<Sample>>>()?;
+    let mut samples = legs.iter_mut().map(rates).collect::<Outcome<Vec<Sample>>>()?;
     let mut latencies = vec![Latencies::default(); legs.len()];
     for _ in 0..TURNS {
         for (leg, found) in legs.iter_mut().zip(&mut latencies) {
