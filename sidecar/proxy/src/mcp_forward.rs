@@ -363,6 +363,7 @@ impl<'g> Forward<'g> {
             tool: self.case.tool.as_deref(),
             known,
             findings: Findings::default(),
+            refused: None,
             awaited,
             adopts_errors: false,
         }
@@ -395,6 +396,9 @@ impl<'g> Forward<'g> {
         let ended = stream.run(client, body).await;
         // What was found is gone from what was sent; that it can't be recorded is logged and shows in readiness.
         let _ = self.gate.found(self.case, &self.rule, &filter.findings).await;
+        if let Some(cause) = filter.refused {
+            self.gate.refused(self.case, self.refusal(cause)).await;
+        }
         if ended.upstream_usable {
             self.gate.upstreams.keep(upstream, connection);
         }

@@ -66,6 +66,8 @@ pub(crate) struct ReplyFilter<'g> {
     pub(crate) known: Option<Arc<Known>>,
     /// What was found in the messages that passed.
     pub(crate) findings: Findings,
+    /// Why the awaited reply was refused, if it was.
+    pub(crate) refused: Option<&'static str>,
     pub(crate) awaited: Awaited,
     /// An error without an id is the reply: there is no other message.
     pub(crate) adopts_errors: bool,
@@ -93,6 +95,9 @@ impl ReplyFilter<'_> {
         if let Verdict::Drop(cause) | Verdict::Refuse(cause) = verdict {
             self.gate.metrics.reply_dropped(self.server, cause);
             tracing::info!(server = self.server, cause, "a message of the MCP server was dropped");
+        }
+        if let Verdict::Refuse(cause) = verdict {
+            self.refused = Some(cause);
         }
         verdict
     }
@@ -219,6 +224,7 @@ impl ReplyFilter<'_> {
             }
             Err(Uncleanable::Injection(found)) => {
                 found.iter().for_each(|marker| self.count_marker(marker, injection));
+                self.findings.markers = self.findings.markers.with(found);
                 Err("injection")
             }
             Err(Uncleanable::TooMuch) => Err("redaction-limit"),

@@ -222,18 +222,15 @@ impl<'k> Cleaner<'k> {
 
     /// Base64 of an image, a sound or a file: what it holds is looked through for injected credentials alone.
     fn encoded(&mut self, text: &mut String) -> Result<(), Uncleanable> {
-        // A credential that happens to be base64 itself would be decoded to noise.
-        if self.exact(text) {
-            return Ok(());
-        }
         let Ok(bytes) = LENIENT.decode(text.as_bytes()) else {
             return self.text(text, "").map(drop);
         };
-        let Some((cleaned, times)) = self.known.and_then(|known| known.clean_bytes(&bytes)) else {
-            return Ok(());
-        };
-        self.findings.count(CREDENTIAL, times);
-        *text = STANDARD.encode(cleaned);
+        if let Some((cleaned, times)) = self.known.and_then(|known| known.clean_bytes(&bytes)) {
+            self.findings.count(CREDENTIAL, times);
+            *text = STANDARD.encode(cleaned);
+        }
+        // A credential that happens to be base64 itself was decoded to noise.
+        self.exact(text);
         Ok(())
     }
 }

@@ -149,8 +149,8 @@ impl Known {
         if let Some(span) = machine.begun(self) {
             spans.add(span);
         }
-        if let Some(length) = self.windows.ending(bytes) {
-            spans.add((0, u64::try_from(length).unwrap_or(u64::MAX)));
+        if let Some(span) = self.windows.ending(bytes) {
+            spans.add(span);
         }
         replaced(text, &spans)
     }

@@ -3,6 +3,8 @@
 //! Texts are judged one by one and never held back, so that no message waits for the next and none changes its place. Hence a part is
 //! taken out by itself: a beginning at the end of a text, an end at its beginning, a text that is nothing but a piece of a value.
 
+use crate::spans::Span;
+
 /// Shortest part that is taken out, in bytes. Shorter ones are told: prefixes such as `github_pat_` are in honest text.
 pub const PART_BYTES_MIN: usize = 12;
 /// How many bytes of a form a window is looked up by.
@@ -30,9 +32,15 @@ impl Windows {
         Self { forms, places }
     }
 
-    /// How many bytes at the beginning of a text are the end of a form, or all of the text a piece of one.
-    pub(crate) fn ending(&self, text: &[u8]) -> Option<usize> {
-        let text = text.trim_ascii_end();
+    /// Where at the beginning of a text the end of a form stands, or all of the text is a piece of one. Blanks around it don't count.
+    pub(crate) fn ending(&self, text: &[u8]) -> Option<Span> {
+        let blanks = text.len().saturating_sub(text.trim_ascii_start().len());
+        let length = self.length(text.trim_ascii())?;
+        let wide = |at: usize| u64::try_from(at).unwrap_or(u64::MAX);
+        Some((wide(blanks), wide(blanks.saturating_add(length))))
+    }
+
+    fn length(&self, text: &[u8]) -> Option<usize> {
         let first: &[u8; WINDOW_BYTES] = text.first_chunk()?;
         if text.len() < PART_BYTES_MIN {
             return None;

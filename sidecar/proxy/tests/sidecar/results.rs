@@ -316,6 +316,10 @@ async fn rows_92_107_block_refuses_results_and_drops_notes_and_tools() {
     assert_eq!(sidecar.metric(&dropped("tool-injection")).await, 1.0);
     let marked = r#"pinfold_injection_markers_total{action="block",marker="phrase"}"#;
     assert_eq!(sidecar.metric(marked).await, 3.0);
+    let records = sidecar.verified_records().await;
+    let denied = records.iter().filter(|record| record["decision"] == "deny");
+    let reasons: Vec<&Value> = denied.map(|record| &record["reason"]).collect();
+    assert_eq!(reasons, ["reply", "reply"], "of the whole reply and of the event");
 }
 
 #[tokio::test]
