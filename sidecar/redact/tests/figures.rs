@@ -1,6 +1,5 @@
 //! The figures of `docs/results.md`: how often honest text is changed, and what cleaning costs. Ignored: they need material, and a release build.
 #![cfg(test)]
-#![expect(clippy::arithmetic_side_effects, reason = "a panic in a test is a finding")]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
