@@ -118,7 +118,8 @@ impl Bursts {
         let over = |since: Duration| all || now.saturating_sub(since) >= SPAN;
         let mut spans = self.lock();
         let Spans { open, listings } = &mut *spans;
-        let rest = listings.values_mut().filter_map(|one| one.rest.take_if(|rest| over(rest.since)));
+        let rest =
+            listings.values_mut().filter_map(|one| one.rest.take_if(|rest| over(rest.since)));
         let bursts = open.extract_if(|_, burst| over(burst.since));
         let counted = bursts.map(|(_, burst)| burst).filter(|burst| burst.more > 0);
         counted.map(Burst::summary).chain(rest.filter_map(Rest::summary)).collect()

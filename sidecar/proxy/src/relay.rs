@@ -93,7 +93,12 @@ struct Flow<'g> {
 
 impl<'g> Flow<'g> {
     fn new(gate: &'g Arc<Gate>) -> Self {
-        Self { gate, meter: Meter::new(gate), pulse: Pulse::new(), one_ended: AtomicBool::new(false) }
+        Self {
+            gate,
+            meter: Meter::new(gate),
+            pulse: Pulse::new(),
+            one_ended: AtomicBool::new(false),
+        }
     }
 
     /// Counts bytes that were read. Of them so many may pass, and if that isn't all, nothing more may.

@@ -38,7 +38,7 @@ struct Attack {
     refused: Option<&'static str>,
 }
 
-fn record(kind: &str, name: &str, spec: Value) -> Value {
+fn record(kind: &str, name: &str, spec: &Value) -> Value {
     json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec})
 }
 
@@ -47,7 +47,7 @@ fn stack(name: &str, further: Value) -> Value {
     if let (Some(spec), Value::Object(further)) = (spec.as_object_mut(), further) {
         spec.extend(further);
     }
-    record("AgentStack", name, spec)
+    record("AgentStack", name, &spec)
 }
 
 /// Tool profiles, and a stack for each; each with so many hosts of its own, as long as names may be.
@@ -55,9 +55,9 @@ fn profiles(hosts: &[usize]) -> Vec<Value> {
     let mut records = Vec::new();
     for (at, count) in hosts.iter().enumerate() {
         let name = format!("t{at}");
-        let hosts: Vec<String> = (0..*count).map(|host| long(host)).collect();
+        let hosts: Vec<String> = (0..*count).map(long).collect();
         let policy = json!({"networkPolicy": {"default": "deny", "allowHosts": hosts}});
-        records.push(record("AgentToolProfile", &name, policy));
+        records.push(record("AgentToolProfile", &name, &policy));
         records.push(stack(&format!("s{at}"), json!({"toolProfileRef": name})));
     }
     records
@@ -85,7 +85,7 @@ fn attacks() -> Vec<Attack> {
             record(
                 "AgentServiceAccount",
                 &format!("i{at}"),
-                json!({"serviceAccountName": "default"}),
+                &json!({"serviceAccountName": "default"}),
             )
         };
         (0..count).map(identity).collect::<Vec<_>>()
@@ -240,7 +240,9 @@ fn profiles_that_change_all_the_time_fill_no_memory() -> Outcome<()> {
             let hosts: Vec<String> =
                 (0..100_usize).map(|host| long(host.saturating_add(round))).collect();
             let policy = json!({"networkPolicy": {"default": "deny", "allowHosts": hosts}});
-            let Ok(profile) = from_value(&record("AgentToolProfile", "t0", policy)) else { return };
+            let Ok(profile) = from_value(&record("AgentToolProfile", "t0", &policy)) else {
+                return;
+            };
             let mut view = gate.view.clone();
             view.apply(profile);
             let mutation = mutate(&facts, &view, &gate.policy, NOW);

@@ -127,7 +127,9 @@ fn ends(scope: &Scope, act: &Act<'_>) -> bool {
     match scope {
         Scope::All => true,
         // Several policies that apply to one agent are compiled to one that has their names, and the agent is each of them.
-        Scope::Agent { agent } => act.agent == agent || act.agent.split('+').any(|one| one == agent),
+        Scope::Agent { agent } => {
+            act.agent == agent || act.agent.split('+').any(|one| one == agent)
+        }
         Scope::Server { server } => act.server == Some(server),
         Scope::Tool { server, tool } => act.server == Some(server) && act.tool == Some(tool),
         Scope::Session { session } => act.session == Some(session),

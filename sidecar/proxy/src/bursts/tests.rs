@@ -143,5 +143,9 @@ fn a_first_that_could_not_be_recorded_is_forgotten() {
     bursts.forget(kind);
     assert!(bursts.first_at(&case, &denial, START).is_some(), "the next one is a first");
     let ended = bursts.ended_at(true, START);
-    assert_eq!(ended.iter().map(|one| one.case.count).collect::<Vec<_>>(), [Some(1)], "none is lost");
+    assert_eq!(
+        ended.iter().map(|one| one.case.count).collect::<Vec<_>>(),
+        [Some(1)],
+        "none is lost"
+    );
 }

@@ -31,7 +31,11 @@ fn each_scope_ends_what_it_names_and_nothing_else() {
     // A second policy that comes to apply changes the compiled name, and takes nothing off.
     let scope = Scope::Agent { agent: name("a") };
     for (agent, expected) in [("a+b", true), ("z+a", true), ("aa+b", false)] {
-        assert_eq!(judge(&latch(scope.clone()), &Act { agent, ..ACT }).is_err(), expected, "{agent}");
+        assert_eq!(
+            judge(&latch(scope.clone()), &Act { agent, ..ACT }).is_err(),
+            expected,
+            "{agent}"
+        );
     }
 }
 
