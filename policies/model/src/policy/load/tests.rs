@@ -340,7 +340,7 @@ fn resolvers_are_servers_that_no_agent_can_be() {
             read(text).expect("a policy").iter().map(ToString::to_string).collect();
         assert_eq!(found, expected, "{text}");
     }
-    let many = format!("[{}]", vec!["'10.0.0.1:53'"; 9].join(", "));
+    let many = format!("[{}]", ["'10.0.0.1:53'"; 9].join(", "));
     let bad = [
         ("[10.96.0.10]", "resolvers[0]", "expected an address and a port"),
         ("['dns.example:53']", "resolvers[0]", "expected an address and a port"),
