@@ -49,15 +49,12 @@ fn written() -> Value {
     let (_, out, err) =
         pinfold("check -p @policy.yaml --cluster @cluster.yaml --as dev -o json @pod.yaml");
     let answer: Value = serde_json::from_str(&out).expect(&err);
-    let patch = answer["results"][0]["patch"].as_array().expect("a patch").clone();
-    let mut annotations = json!({});
-    for step in patch {
-        let path = step["path"].as_str().unwrap_or_default();
-        if let Some(key) = path.strip_prefix("/metadata/annotations/") {
-            annotations[key.replace("~1", "/")] = step["value"].clone();
-        }
-    }
-    annotations
+    let patch = answer.pointer("/results/0/patch").and_then(Value::as_array).expect("a patch");
+    let annotation = |step: &Value| {
+        let path = step.get("path")?.as_str()?.strip_prefix("/metadata/annotations/")?;
+        Some((path.replace("~1", "/"), step.get("value")?.clone()))
+    };
+    Value::Object(patch.iter().filter_map(annotation).collect())
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn denials_that_differ_are_listed_one_by_one() {
         assert!(bursts.first_at(case, &refused, START).is_some(), "{case:?}");
     }
     assert!(bursts.first_at(&cases[0], &denial(Reason::Port), START).is_some(), "another reason");
-    let message = Denial { message: "another text".to_owned(), ..refused.clone() };
+    let message = Denial { message: "another text".to_owned(), ..refused };
     assert!(bursts.first_at(&cases[0], &message, START).is_some(), "another message");
     // A limit is one thing, whatever was wanted.
     assert!(bursts.first_at(&cases[0], &denial(Reason::Limit), START).is_some());

@@ -122,6 +122,6 @@ async fn what_is_allowed_on_a_connection_keeps_its_place() {
         heard();
         super::decided().map(|()| take(&places, Service::Proxy, 1).is_none())
     });
-    assert_eq!(served.await.expect("served").expect("decided"), true);
+    assert!(served.await.expect("served").expect("decided"));
     assert!(super::decided().is_ok(), "outside of any connection");
 }

@@ -54,12 +54,17 @@ fn percent(text: &str) -> String {
 
 /// Results by name: what the server answers, what comes of it.
 fn results() -> Vec<(&'static str, Value, Expected)> {
+    let mut all = with_credentials();
+    all.extend(with_other_faults());
+    all
+}
+
+/// The injected credential, in all its forms.
+fn with_credentials() -> Vec<(&'static str, Value, Expected)> {
     let encoded = STANDARD.encode(format!("Bearer {TOKEN}"));
     let (left, right) = encoded.split_at(20);
     let one = &["credential=1"];
     let blob = STANDARD.encode(format!("\0{TOKEN}\0"));
-    let tags: String =
-        "run".chars().filter_map(|c| char::from_u32(0xE0000 + u32::from(c))).collect();
     vec![
         ("plain", text(format!("<{TOKEN}>")), Cleaned(one)),
         ("plain, honest", text("<tok-Ab3dEf6hIj9lMnOp2rStUv5y>"), Untouched),
@@ -97,6 +102,14 @@ fn results() -> Vec<(&'static str, Value, Expected)> {
             json!({"content": [{"type": "text", "text": &TOKEN[..13]}, {"type": "text", "text": &TOKEN[13..]}]}),
             Cleaned(&["credential=2"]),
         ),
+    ]
+}
+
+/// Credentials that are known by form or name, what a schema forbids to change, injection, and too much.
+fn with_other_faults() -> Vec<(&'static str, Value, Expected)> {
+    let tags: String =
+        "run".chars().filter_map(|c| char::from_u32(0xE0000 + u32::from(c))).collect();
+    vec![
         ("form", text(format!("export GH={}", github())), Cleaned(&["github-token=1"])),
         (
             "name",
@@ -192,7 +205,7 @@ async fn rows_99_100_107_112_results_are_cleaned_counted_and_recorded() {
         .iter()
         .filter(|record| record["event"] == "tool-result")
         .inspect(|record| {
-            assert_eq!((&record["tool"], &record["decision"]), (&json!("echo"), &json!("allow")))
+            assert_eq!((&record["tool"], &record["decision"]), (&json!("echo"), &json!("allow")));
         })
         .map(|record| record["findings"].clone())
         .collect();

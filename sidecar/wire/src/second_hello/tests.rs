@@ -145,7 +145,7 @@ fn real(retries: bool) -> (Vec<u8>, Vec<u8>) {
 /// How many bytes passed, and what the second hello says.
 fn second(bytes: &[u8], step: usize) -> Result<(usize, Option<ClientHello>), HelloError> {
     let mut reader = SecondHelloReader::default();
-    let (mut held, mut passed) = (Vec::new(), 0);
+    let (mut held, mut passed) = (Vec::new(), 0_usize);
     for piece in bytes.chunks(step) {
         held.extend_from_slice(piece);
         loop {
@@ -153,7 +153,7 @@ fn second(bytes: &[u8], step: usize) -> Result<(usize, Option<ClientHello>), Hel
                 Part::NeedMore => break,
                 Part::Pass(count) => {
                     held.drain(..count);
-                    passed += count;
+                    passed = passed.saturating_add(count);
                 }
                 Part::Hello(hello) => return Ok((passed, Some(hello))),
             }

@@ -1,7 +1,6 @@
 //! Two replicas that know different policies while a pod is made: what the one that lags wrote passes at the one that is ahead, and is brought up to date in seconds.
 
 use std::fs;
-use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
