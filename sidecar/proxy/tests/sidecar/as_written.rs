@@ -1,8 +1,8 @@
 //! What honest clients send and a careless gate would refuse: paths that rules without `paths` pass on as they were written, and offers of
 //! HTTP/2 in the clear, which are ignored.
 
+use super::https::http2::{ask, client, reason, request};
 use super::https::{before, inside};
-use super::https_http2::{ask, client, reason, request};
 use super::support::tls::Identity;
 use super::support::{Raw, Request, Setup, Upstream, allowing};
 

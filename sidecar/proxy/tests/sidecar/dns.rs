@@ -1,5 +1,8 @@
 //! The DNS gate as clients see it: the rows of attack table D.1, each beside what must work.
 
+mod limits;
+mod upstream;
+
 use hickory_resolver::proto::rr::RData;
 
 use super::support::asking::{Tcp, plain_query, query, udp, udp_bytes};

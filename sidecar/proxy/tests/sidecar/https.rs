@@ -1,5 +1,8 @@
 //! `https` rules over HTTP/1.1: the agent's TLS ends in the sidecar, requests inside are judged one by one, upstreams are verified.
 
+mod bounds;
+pub(crate) mod http2;
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use rustls_pki_types::ServerName;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::egress::setup;
+use super::https::http2::{ask, client, request};
 use super::https::{before, inside};
-use super::https_http2::{ask, client, request};
 use super::support::tls::Identity;
 use super::support::{Raw, Request, Upstream};
 

@@ -120,7 +120,11 @@ fn what_concerns_pinfold_is_sent_and_repair_waits_for_nobody() -> Outcome {
     for user in CONTROL_PLANE {
         for case in [&SENT[0], &SENT[3], &SENT[11]] {
             let (asked, answer) = asks(&replica, || run(&home, Some(*user), case))?;
-            assert!(!asked && answer.success(), "{} by {user:?}: {answer:?}", case.0);
+            // Its own ServiceAccount writes annotations of pods, and nothing else of them: the API server says so itself.
+            let held = case.0 == SENT[0].0 && user.name == CONTROL_PLANE[0].name;
+            let expected =
+                if held { answer.stderr.contains("pinfold-own-writes") } else { answer.success() };
+            assert!(!asked && expected, "{} by {user:?}: {answer:?}", case.0);
         }
     }
     assert_connections_and_collections(&home, &replica)?;

@@ -1,7 +1,7 @@
 //! Limits of the DNS gate: how often, how many new names below a wildcard, and what such a name can say.
 
-use super::support::asking::{plain_query, query, udp};
-use super::support::{Setup, Sidecar, allowing};
+use crate::support::asking::{plain_query, query, udp};
+use crate::support::{Setup, Sidecar, allowing};
 
 const A: u16 = 1;
 const REFUSED: u16 = 5;

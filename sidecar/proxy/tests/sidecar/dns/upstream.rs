@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::net::UdpSocket;
 
-use super::support::asking::{Tcp, query, udp};
-use super::support::{Dns, Raw, Setup, Sidecar, Trick};
+use crate::support::asking::{Tcp, query, udp};
+use crate::support::{Dns, Raw, Setup, Sidecar, Trick};
 
 const A: u16 = 1;
 const AAAA: u16 = 28;

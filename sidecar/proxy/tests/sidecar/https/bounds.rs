@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::https::{PATHS, before, policy};
-use super::https_http2::{STREAMS, ask, client, frames, reason, request, sidecar_before};
-use super::support::tls::Identity;
-use super::support::{PATIENCE, Upstream};
+use super::http2::{STREAMS, ask, client, frames, reason, request, sidecar_before};
+use super::{PATHS, before, policy};
+use crate::support::tls::Identity;
+use crate::support::{PATIENCE, Upstream};
 
 /// Upstream connections of one connection of the agent.
 const CONNECTIONS: usize = 8;

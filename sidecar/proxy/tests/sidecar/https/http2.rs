@@ -16,9 +16,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::https::{PATHS, before, inside, policy};
-use super::support::tls::Identity;
-use super::support::{PATIENCE, Sidecar, Upstream};
+use super::{PATHS, before, inside, policy};
+use crate::support::tls::Identity;
+use crate::support::{PATIENCE, Sidecar, Upstream};
 
 /// Requests at once on one connection.
 pub(crate) const STREAMS: usize = 32;
