@@ -96,7 +96,7 @@ def start_sidecar(directory, binaries, started, policy):
     )
     started.append(sidecar)
     chosen = sidecar.wait_until(lambda: ready.exists() and json.loads(ready.read_text() or "null"), "pinfold-sidecar")
-    return sidecar, {name: f"http://{addresses[0] if isinstance(addresses, list) else addresses}" for name, addresses in chosen.items()}
+    return sidecar, {name: f"http://{addresses[0] if isinstance(addresses, list) else addresses}" for name, addresses in chosen.items() if addresses}
 
 
 def metrics(admin):

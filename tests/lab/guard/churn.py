@@ -1,6 +1,6 @@
-"""Connections that come and go, as fast as two processes can, beside an honest one every tenth of a second: whether that one still gets through.
+"""Connections that come and go, from two processes, beside an honest one every tenth of a second: whether that one still gets through.
 
-churn.py SECONDS CHURNED HONEST: both ADDRESS/PORT; prints `connections a second`, `refused`, `honest` and `failed`.
+churn.py SECONDS CHURNED HONEST [RATE]: both ADDRESS/PORT; so many a second, else as many as they can; prints `connections a second`, `refused`, `honest` and `failed`.
 """
 
 import os
@@ -16,11 +16,14 @@ def endpoint(text):
     return address, int(port)
 
 
-def churn(seconds, to, share, out):
+def churn(seconds, to, out, share, rate):
     """Opens and closes; each to another port, so that no two have one pair of ends."""
     family = socket.AF_INET6 if ":" in to[0] else socket.AF_INET
-    end, count, refused = time.time() + seconds, 0, 0
-    while time.time() < end:
+    start, count, refused = time.time(), 0, 0
+    while (gone := time.time() - start) < seconds:
+        if rate and count > gone * rate:
+            time.sleep(0.001)
+            continue
         client = socket.socket(family)
         client.settimeout(1)
         try:
@@ -43,10 +46,11 @@ def honest(to):
 
 def main():
     seconds, churned, wanted = float(sys.argv[1]), endpoint(sys.argv[2]), endpoint(sys.argv[3])
+    rate = float(sys.argv[4]) / 2 if sys.argv[4:] else 0
     back, out = os.pipe()
     for share in range(2):
         if os.fork() == 0:
-            churn(seconds, churned, share, out)
+            churn(seconds, churned, out, share, rate)
             os._exit(0)
     end, good, failed = time.time() + seconds, 0, 0
     while time.time() < end:
