@@ -7,6 +7,8 @@ use crate::known::Known;
 use crate::schema::Schema;
 
 const TOKEN: &str = "injected-t0ken-value";
+/// One that is valid base64 as it stands.
+const HEX_TOKEN: &str = "deadbeef00112233445566778899aabbccddeeff";
 
 /// A token of GitHub's form, its checksum included, put together so that no scanner takes it for a real one.
 pub(crate) fn github() -> String {
@@ -14,7 +16,8 @@ pub(crate) fn github() -> String {
 }
 
 fn clean(value: &Value, schema: Option<&Value>) -> Result<(Value, Findings), Uncleanable> {
-    let known = Known::new(&[TOKEN.as_bytes(), b"4815162342"]).expect("values");
+    let known =
+        Known::new(&[TOKEN.as_bytes(), HEX_TOKEN.as_bytes(), b"4815162342"]).expect("values");
     let mut cleaner = Cleaner::new(Some(&known), true, false);
     let mut value = value.clone();
     cleaner.value(&mut value, At { schema: Schema::of(schema), ..At::TOP })?;
@@ -93,6 +96,9 @@ fn row_100_blobs_are_decoded_and_honest_ones_stay_as_they_are() {
         assert_eq!(bytes, b"\x01PNG [redacted] end");
         assert_eq!(findings.to_words(), ["credential=1"]);
         assert_eq!(clean(&with(&honest), None).expect("cleaned").0, with(&honest));
+        let (cleaned, findings) = clean(&with(HEX_TOKEN), None).expect("cleaned");
+        assert_eq!(cleaned[member], "[redacted]", "decoded, it is noise");
+        assert_eq!(findings.to_words(), ["credential=1"]);
         // What isn't base64 is a text like any other.
         let (cleaned, _) = clean(&with(&format!("<{}>", github())), None).expect("cleaned");
         assert_eq!(cleaned[member], "<[redacted:github-token]>");
